@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh Debian with Python and make:
+#   make demo    builds the sample shops, and a real browser walks from a landing page to Stripe
+#   make test    runs every check: lint, types, unit tests, real builds, three browsers, databases
+# Both install what they need into .venv (and, as root, browsers from Debian's packages).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: demo test bench lint format browsers minify clean
+
+demo: $(STAMP) browsers
+	@$(BIN)/python tools/demo.py
+
+test: $(STAMP) browsers lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/run_tests.py --workers $(WORKERS)
+
+bench: $(STAMP) browsers
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/run_benchmarks.py $(BENCH)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+minify: $(STAMP)
+	@$(BIN)/python tools/minify.py
+
+browsers:
+	@sh tools/install_browsers.sh
+
+$(STAMP): pyproject.toml tools/install.sh
+	@sh tools/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .work .mypy_cache .ruff_cache .hypothesis build dist

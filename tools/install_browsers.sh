@@ -1,0 +1,19 @@
+#!/bin/sh
+# Chromium, Firefox and WebKit from Debian's packages, when something is missing and we are root.
+set -eu
+missing=""
+for pair in chromium:chromium chromedriver:chromium-driver firefox-esr:firefox-esr \
+            WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb xauth:xauth unshare:util-linux ip:iproute2; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "· installing browsers (Debian):$missing"
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "Browsers are missing; install them first: apt-get install$missing" >&2
+    [ "${CI:-}" = true ] && exit 1
+    exit 0
+fi
