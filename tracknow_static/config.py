@@ -1,0 +1,105 @@
+"""Where the command line finds its settings: flags, ``tracknow.toml``, ``[tool.tracknow]``.
+
+A flag beats a file. ``tracknow.toml`` beats ``pyproject.toml``, and both are looked for in the
+current folder only: a build must not depend on what lies above its own folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracknow_static.errors import SettingsError
+from tracknow_static.settings import OPTIONS, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - the same library under its older name
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OWN_FILE = "tracknow.toml"
+SHARED_FILE = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project's files and flags say.
+
+    ``site_url`` is where the site will be served (for pages such as 404.html that are served at
+    any depth; generators' plugins take it from the generator). ``severity`` maps codes of
+    findings to ``error``, ``warning``, ``info`` or ``off``; the audit checks both.
+    """
+
+    settings: Settings
+    site_url: str | None
+    severity: dict[str, str]
+    source: str
+
+
+def load(flags: Mapping[str, object], *, file: Path | None = None) -> Project:
+    """Read the project's settings; ``flags`` holds what the command line gave, ``file`` names one.
+
+    Raises :class:`SettingsError` for a file that cannot be read or is not TOML, for an unknown
+    option and for a value that is not accepted.
+    """
+    table, source = _table(file)
+    site_url = _site_url(flags.get("site_url", table.pop("site_url", None)), source)
+    severity = _severity(table.pop("severity", {}), source)
+    # Each source is checked on its own first, so that an error names the place to mend.
+    if table:
+        Settings.from_mapping(table, where=source)
+    given = {name: value for name, value in flags.items() if name in OPTIONS}
+    settings = Settings.from_mapping({**table, **given}, where="" if given else source)
+    return Project(settings, site_url, severity, source)
+
+
+def _table(file: Path | None) -> tuple[dict[str, Any], str]:
+    if file is not None:
+        return _section(file), str(file)
+    if Path(OWN_FILE).is_file():
+        return _section(Path(OWN_FILE)), OWN_FILE
+    if Path(SHARED_FILE).is_file():
+        return _section(Path(SHARED_FILE)), f"{SHARED_FILE} [tool.tracknow]"
+    return {}, "defaults"
+
+
+def _section(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            data: dict[str, Any] = tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError([f"cannot be read: {error.strerror}"], where=str(file)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"is not TOML: {error}"], where=str(file)) from None
+    if file.name != SHARED_FILE:
+        return data
+    section = data.get("tool", {}).get("tracknow", {})
+    if not isinstance(section, dict):
+        problem = f"tool.tracknow: {section!r} is not accepted. Accepted: a table of options."
+        raise SettingsError([problem], where=str(file))
+    return dict(section)
+
+
+def _site_url(raw: object, source: str) -> str | None:
+    if raw is None or raw == "":
+        return None
+    if isinstance(raw, str) and raw.startswith(("https://", "http://", "/")):
+        return raw if raw.endswith("/") else raw + "/"
+    accepted = "the URL or the path that the site is served under, such as https://example.com/shop/"
+    problem = f"site_url: {raw!r} is not accepted. Accepted: {accepted}."
+    raise SettingsError([problem], where=source)
+
+
+def _severity(raw: object, source: str) -> dict[str, str]:
+    if isinstance(raw, dict) and all(isinstance(value, str) for value in raw.values()):
+        return raw
+    problem = (
+        f"severity: {raw!r} is not accepted. "
+        "Accepted: a table from code to severity, such as TN101 = 'error'."
+    )
+    raise SettingsError([problem], where=source)
