@@ -1,0 +1,41 @@
+"""Runs the whole test suite: what `make test` calls after lint and types.
+
+Tests run in parallel processes. Each process that drives browsers does so in network and mount
+namespaces of its own, so host names such as buy.stripe.com lead to a local stand-in there and
+nowhere else on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Run pytest with the given number of processes and give its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", default="2", help="processes to test with (default: 2)")
+    parser.add_argument("rest", nargs="*", help="passed on to pytest")
+    options = parser.parse_args()
+    command = [
+        sys.executable,
+        # Warnings of the interpreter itself (unclosed files, encodings) are errors too.
+        *("-X", "dev"),
+        *("-m", "pytest", "-n", options.workers, "--dist", "loadgroup"),
+        *(options.rest or ["-q"]),
+    ]
+    started = time.monotonic()
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    print(f"· tests took {time.monotonic() - started:.0f} s", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
