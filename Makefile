@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test bench lint format browsers minify clean
+.PHONY: demo test bench lint format browsers minify docs clean
 
 demo: $(STAMP) browsers
 	@$(BIN)/python tools/demo.py
@@ -28,6 +28,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(STAMP)
+	@$(BIN)/python -m tools.write_docs
 
 minify: $(STAMP)
 	@$(BIN)/python tools/minify.py
