@@ -1,0 +1,1 @@
+"""Built HTML: where the tag goes, what leads to Stripe, one pass over a site."""

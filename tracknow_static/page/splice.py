@@ -1,0 +1,154 @@
+"""The tag put into a page and taken out again: bytes to bytes, every other byte untouched."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracknow_static.page import encoding
+from tracknow_static.page.place import find_place
+from tracknow_static.page.tokens import attributes, tokens
+
+# The attribute that makes a script element ours, in all versions.
+MARK = b"data-tracknow"
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class Tagged(Protocol):
+    """What gives the tag: ``tracknow_static.browser.compose.Script`` does."""
+
+    def tags(self, base: str) -> bytes:
+        """Give the whole insertion, ASCII, for a page from which ``base`` leads to the root."""
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A page after :func:`transform`.
+
+    ``skipped`` is the reason why the page has no script of ours; ``late`` says that something
+    runs before it; ``replaced`` counts elements of ours that the page carried before.
+    """
+
+    page: bytes
+    changed: bool
+    skipped: str | None = None
+    late: bool = False
+    replaced: int = 0
+
+
+def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
+    """Give the page with exactly one insertion of ours, at the right place.
+
+    ``base`` is the URL prefix from the page to the site's root: "", "../", "/sub/" or a whole URL.
+    What an earlier run left in the page is replaced, wherever it stands. A page that cannot take
+    the script comes back without any, and ``skipped`` says why.
+    """
+    form = encoding.wide(page)
+    spans = _spans(page)
+    bare = _without(page, spans)
+    tag = script.tags(base)
+    if form:
+        view = encoding.narrow(bare, form)
+        offset, reason, late = _decide(view, 1, tag, base, marked=True)
+        if offset is not None:
+            offset *= 2
+            tag = tag.decode("ascii").encode(form)
+    else:
+        marked = bare.startswith(codecs.BOM_UTF8)
+        offset, reason, late = _decide(bare, 3 if marked else 0, tag, base, marked=marked)
+    made = bare if offset is None else b"".join((bare[:offset], tag, bare[offset:]))
+    return Spliced(made, made != page, reason, late, len(spans))
+
+
+def remove(page: bytes) -> bytes:
+    """Give the page without any script of ours: the inverse of :func:`transform`."""
+    return _without(page, _spans(page))
+
+
+def count(page: bytes) -> int:
+    """Count the script elements of ours in a page."""
+    return len(_spans(page))
+
+
+def _decide(
+    view: bytes, start: int, tag: bytes, base: str, *, marked: bool
+) -> tuple[int | None, str | None, bool]:
+    """Give the offset, or None and the reason; and whether the tag comes late."""
+    if b"\0" in view:
+        return None, "NUL bytes", False
+    before: tuple[str, ...] = ()
+    data = view
+    if not marked:
+        before = encoding.declared(view)
+        if before and before[-1] in ("iso-2022-jp", "csiso2022jp"):
+            data = encoding.hide_jis(view)
+    relative = not _ABSOLUTE.match(base)
+    place = find_place(data, start, len(tag), relative=relative, marked=marked)
+    offset = place.offset
+    if offset is None or marked:
+        return offset, place.skipped, place.late
+    if b"charset" in view[offset : encoding.PRESCAN].lower():
+        after = encoding.declared(view[:offset] + tag + view[offset : encoding.PRESCAN])
+        if after != before:
+            return None, "encoding declared too late", False
+    # A parser heeds a declaration beyond the prescan too; without any, a browser guesses from the
+    # bytes, and an added ASCII tag can change its guess.
+    if not before and not place.declared and not encoding.is_utf8(view):
+        return None, "undeclared encoding", False
+    return offset, None, place.late
+
+
+def _spans(page: bytes) -> list[tuple[int, int]]:
+    """Find our script elements: real start tags that carry our attribute, to their end tags."""
+    form = encoding.wide(page)
+    if form:
+        if MARK.decode().encode(form) not in page:
+            return []
+        return [(2 * start, 2 * end) for start, end in _ours(encoding.narrow(page, form), 1)]
+    if MARK not in page:
+        return []
+    return _ours(page, 3 if page.startswith(codecs.BOM_UTF8) else 0)
+
+
+def _ours(data: bytes, start: int) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    opened: int | None = None
+    next_mark = data.find(MARK, start)
+    for token in tokens(data, start):
+        if opened is not None:
+            if token.kind == "end" and token.name == b"script":
+                spans.append((opened, token.end))
+                opened = None
+                next_mark = data.find(MARK, token.end)
+                if next_mark < 0:
+                    break
+            continue
+        if token.end <= next_mark:
+            continue
+        if (
+            token.kind == "start"
+            and token.name == b"script"
+            and not token.foreign
+            and MARK in attributes(data, token)
+        ):
+            opened = token.start
+            continue
+        next_mark = data.find(MARK, token.end)
+        if next_mark < 0:
+            break
+    return spans
+
+
+def _without(page: bytes, spans: list[tuple[int, int]]) -> bytes:
+    if not spans:
+        return page
+    kept: list[bytes] = []
+    position = 0
+    for start, end in spans:
+        kept.append(page[position:start])
+        position = end
+    kept.append(page[position:])
+    return b"".join(kept)
