@@ -28,11 +28,12 @@ class Tagged(Protocol):
 class Spliced:
     """A page after :func:`transform`.
 
-    ``skipped`` is the reason why the page has no script of ours; ``late`` says that something
-    runs before it; ``replaced`` counts elements of ours that the page carried before.
+    ``bare`` is the page without the insertion. ``skipped`` is the reason why it has none; ``late``
+    says that something runs before it; ``replaced`` counts elements of ours that it carried before.
     """
 
     page: bytes
+    bare: bytes
     changed: bool
     skipped: str | None = None
     late: bool = False
@@ -60,7 +61,7 @@ def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
         marked = bare.startswith(codecs.BOM_UTF8)
         offset, reason, late = _decide(bare, 3 if marked else 0, tag, base, marked=marked)
     made = bare if offset is None else b"".join((bare[:offset], tag, bare[offset:]))
-    return Spliced(made, made != page, reason, late, len(spans))
+    return Spliced(made, bare, made != page, reason, late, len(spans))
 
 
 def remove(page: bytes) -> bytes:

@@ -20,9 +20,7 @@ from tracknow_static.page.tokens import Token, attributes, tokens
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-SurfaceKind = Literal[
-    "link", "form", "buy-button", "pricing-table", "handler", "script", "refresh"
-]
+SurfaceKind = Literal["link", "form", "buy-button", "pricing-table", "handler", "script", "refresh"]
 
 # What Stripe keeps of a reference (docs.stripe.com/payment-links/url-parameters).
 _KEPT = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -92,9 +90,7 @@ def worth_reading(page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS) -> b
     if b"&" not in low and b"%" not in low:
         return False
     plain = _plain(low)
-    return plain is not low and (
-        b"stripe" in plain or any(needle in plain for needle in needles)
-    )
+    return plain is not low and (b"stripe" in plain or any(needle in plain for needle in needles))
 
 
 def _spellings(host: str) -> list[bytes]:

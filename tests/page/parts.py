@@ -1,0 +1,47 @@
+"""A script made by hand, and sites to put it into."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracknow_static.page.site import process_site
+from tracknow_static.settings import Settings
+
+CAPTURE = b"<script data-tracknow>(function(){var c='buy.stripe.com';})()</script>"
+LONG_CAPTURE = CAPTURE.replace(b"()<", b"();" + b"x" * 400 + b"<")
+
+
+@dataclass(frozen=True)
+class HandMade:
+    """What ``compose`` gives, for a given text."""
+
+    capture_tag: bytes = CAPTURE
+    asset_path: str | None = "assets/carry-1a2b3c4d.js"
+    asset: bytes | None = b"/* carry */"
+    csp_hash: str | None = "sha256-abc"
+    asset_pattern: re.Pattern[str] = field(default=re.compile(r"carry-[0-9a-f]{8}\.js"))
+
+    def tags(self, base: str) -> bytes:
+        src = f"{base}{self.asset_path}".encode()
+        return self.capture_tag + b'<script data-tracknow defer src="%s"></script>' % src
+
+
+SCRIPT = HandMade()
+SETTINGS = Settings()
+TAGS = SCRIPT.tags("")
+
+PAGE = b"<!doctype html><html><head><meta charset=utf-8><title>%d</title></head><body>x</body></html>\n"
+
+
+def make_site(folder: Path, pages: int = 5) -> dict[str, bytes]:
+    """Write a small site, half of it one folder down; give its pages by path."""
+    made = {f"{'sub/' * (number % 2)}p{number}.html": PAGE % number for number in range(pages)}
+    for path, content in made.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return made
+
+
+__all__ = ["CAPTURE", "PAGE", "SCRIPT", "SETTINGS", "TAGS", "HandMade", "make_site", "process_site"]

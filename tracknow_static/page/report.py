@@ -1,0 +1,115 @@
+"""What one pass over a site did, and the line that says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tracknow_static.page.findings import Finding
+    from tracknow_static.page.single import Outcome
+
+
+class Failure(NamedTuple):
+    """A file that could not be read or written, and why; it is as it was before."""
+
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+class PageOutcome(NamedTuple):
+    """What was done with one page; ``failure`` says why it was not."""
+
+    file: str
+    changed: bool = False
+    outcome: Outcome = "carries"
+    reason: str | None = None
+    links: int = 0
+    findings: tuple[Finding, ...] = ()
+    failure: str | None = None
+
+
+@dataclass
+class SiteReport:
+    """What one pass over a site did; with ``check`` or ``removing``, what it would do or undid.
+
+    ``pages`` carry the script after the pass; ``changed`` and ``unchanged`` count files of all
+    outcomes. ``links`` counts payment surfaces. ``asset`` is the site-relative path of the script
+    file, ``asset_changed`` whether it was not there as it is now; ``csp_hash`` is what a
+    Content-Security-Policy needs for the inline script.
+    """
+
+    pages: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    excluded: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    links: int = 0
+    pages_with_links: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    asset: str | None = None
+    asset_changed: bool = False
+    old_assets: list[str] = field(default_factory=list)
+    csp_hash: str | None = None
+    check: bool = False
+    removing: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether the site was as it should be before the pass: nothing to change, no failure."""
+        return not (self.changed or self.asset_changed or self.old_assets or self.failures)
+
+    def add(self, page: PageOutcome) -> None:
+        """Count one page."""
+        if page.failure is not None:
+            self.failures.append(Failure(page.file, page.failure))
+            return
+        self.changed += page.changed
+        self.unchanged += not page.changed
+        if page.outcome == "carries":
+            self.pages += 1
+        elif page.outcome == "excluded":
+            self.excluded += 1
+        else:
+            self.skipped[page.reason or "unknown"] += 1
+        self.links += page.links
+        self.pages_with_links += page.links > 0
+        self.findings.extend(page.findings)
+
+    def summary(self) -> str:
+        """Give the one line that a build ends with."""
+        if self.removing:
+            verb = "would lose" if self.check else "lost"
+            parts = [f"{_count(self.changed, 'page')} {verb} the script"]
+        elif self.check:
+            total = self.changed + self.unchanged
+            parts = [f"{self.changed} of {_count(total, 'page')} would change{self._aside()}"]
+        else:
+            verb = "carries" if self.pages == 1 else "carry"
+            parts = [f"{_count(self.pages, 'page')} {verb} the script{self._aside()}"]
+        if self.links:
+            where = _count(self.pages_with_links, "page")
+            parts.append(f"{_count(self.links, 'payment link')} on {where}")
+        if self.failures:
+            parts.append(f"{_count(len(self.failures), 'file')} failed")
+        return "tracknow: " + "; ".join(parts)
+
+    def _aside(self) -> str:
+        notes = []
+        if self.excluded:
+            notes.append(f"{self.excluded} excluded")
+        if self.skipped:
+            reasons = ", ".join(
+                f"{number} {reason}" for reason, number in sorted(self.skipped.items())
+            )
+            notes.append(f"{sum(self.skipped.values())} skipped: {reasons}")
+        return f" ({', '.join(notes)})" if notes else ""
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
