@@ -1,0 +1,98 @@
+"""The plugin for MkDocs and ProperDocs: every HTML file of the build gets the script."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from mkdocs.config.base import BaseConfigOption, LegacyConfig, ValidationError
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
+
+from tracknow_static.errors import SettingsError
+from tracknow_static.page.build import OptOuts, finish
+from tracknow_static.page.single import InspectionCache
+from tracknow_static.settings import OPTIONS, Settings, unknown_option
+
+if TYPE_CHECKING:
+    from mkdocs.config.base import ConfigErrors, ConfigWarnings
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+log = get_plugin_logger("tracknow")
+
+
+def _declared(default: object) -> BaseConfigOption[Any]:
+    option: BaseConfigOption[Any] = BaseConfigOption()
+    option.default = default
+    return option
+
+
+class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
+    """Checks its options as ``settings`` declares them and works on ``site_dir`` at the very end.
+
+    MkDocs keeps one instance over all rebuilds of ``mkdocs serve``, because of ``on_startup``: a
+    rebuild reads only pages that changed for payment links.
+    """
+
+    # With `enabled` among them MkDocs 1.6 leaves it to us, as MkDocs 1.5 does.
+    config_scheme = tuple((name, _declared(option.default)) for name, option in OPTIONS.items())
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self._opt_outs = OptOuts()
+        self._cache = InspectionCache()
+        self._depth = 0
+
+    def load_config(
+        self, options: dict[str, Any], config_file_path: str | None = None
+    ) -> tuple[ConfigErrors, ConfigWarnings]:
+        """Check all options at once: MkDocs itself stops at the first that is not accepted."""
+        super().load_config({}, config_file_path)
+        warnings = [(str(name), _rest(unknown_option(name))) for name in options.keys() - OPTIONS]
+        given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+        try:
+            self.settings = Settings.from_mapping(given)
+        except SettingsError as error:
+            named = [(text.partition(":")[0], _rest(text)) for text in error.problems]
+            return [(name, ValidationError(text)) for name, text in named], warnings
+        self.config.update(asdict(self.settings))
+        return [], warnings
+
+    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
+        """Ask MkDocs to keep this instance over the rebuilds of one run."""
+
+    def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
+        """Count builds: mkdocs-static-i18n runs one for each language inside the first."""
+        self._depth += 1
+
+    def on_build_error(self, *, error: Exception) -> None:  # noqa: ARG002
+        """Start from the outside again."""
+        self._depth = 0
+
+    def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> None:  # noqa: ARG002
+        """Read the page's front matter, which is gone when the build is over."""
+        file = page.file
+        self._opt_outs.note(file.dest_uri, page.meta.get("tracknow"), file.src_uri)
+
+    # After minifiers, redirects, print-site and encryption (-200): whatever writes HTML is done.
+    @event_priority(-1000)
+    def on_post_build(self, *, config: MkDocsConfig) -> None:
+        """Work on everything that the build has written, whoever wrote it."""
+        self._depth -= 1
+        if self._depth > 0 or not self.settings.enabled:
+            return
+        failed = finish(
+            *(config.site_dir, self.settings, log),
+            site_url=config.site_url,
+            opt_outs=self._opt_outs,
+            cache=self._cache,
+            prefix="",
+        )
+        if failed:
+            raise PluginError(f"tracknow: {failed}.")
+
+
+def _rest(problem: str) -> str:
+    """Give a problem without the option's name, which MkDocs puts in front by itself."""
+    return problem.partition(": ")[2]

@@ -1,0 +1,66 @@
+"""The extension for Sphinx: every HTML file of the build gets the script."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+
+from sphinx.errors import ConfigError
+from sphinx.util import logging
+
+from tracknow_static import __version__
+from tracknow_static.errors import SettingsError
+from tracknow_static.page.build import OptOuts, finish
+from tracknow_static.settings import Settings
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.builders.html import StandaloneHTMLBuilder
+    from sphinx.config import Config
+    from sphinx.util.typing import ExtensionMetadata
+
+log = logging.getLogger(__name__)
+
+# The others that write HTML (epub, htmlhelp, json …) write no site.
+_BUILDERS = ("html", "dirhtml", "singlehtml")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Connect to Sphinx."""
+    app.add_config_value("tracknow", {}, "", frozenset((dict,)))
+    app.connect("config-inited", _check)
+    # After the extensions that write pages of their own when a build is over.
+    app.connect("build-finished", _finish, priority=900)
+    return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _settings(config: Config) -> Settings:
+    try:
+        return Settings.from_mapping(config.tracknow, where="conf.py, tracknow")
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _check(app: Sphinx, config: Config) -> None:  # noqa: ARG001
+    _settings(config)
+
+
+def _finish(app: Sphinx, exception: Exception | None) -> None:
+    """Work on everything that the build has written, whoever wrote it."""
+    settings = _settings(app.config)
+    if exception or app.builder.name not in _BUILDERS or not settings.enabled:
+        return
+    builder = cast("StandaloneHTMLBuilder", app.builder)
+    opt_outs = OptOuts()
+    for name, metadata in app.env.metadata.items():
+        if "tracknow" in metadata:
+            path = os.path.relpath(builder.get_outfilename(name), app.outdir).replace(os.sep, "/")
+            opt_outs.note(path, metadata["tracknow"], str(app.env.doc2path(name, base=False)))
+    failed = finish(
+        *(app.outdir, settings, log),
+        site_url=app.config.html_baseurl,
+        opt_outs=opt_outs,
+    )
+    if failed:
+        log.error("tracknow: %s.", failed)
+        app.statuscode = 1
