@@ -1,0 +1,1 @@
+"""The merchant's Stripe account: event destinations, signing secrets, payment links."""

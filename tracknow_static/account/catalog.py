@@ -1,0 +1,185 @@
+"""The account's payment links, read only, for ``check --stripe``.
+
+A restricted key with Payment Links: Read (and Prices: Read for the prices) is enough.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import ada_url
+
+from tracknow_static.account.failures import KEY, AccountError, in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tracknow_static.account.key import ApiKey
+
+Standing = Literal["active", "deactivated", "unknown", "other-mode", "invalid"]
+
+_STRIPE_HOSTS = frozenset({"buy.stripe.com", "book.stripe.com", "donate.stripe.com"})
+_READ = "Payment Links: Read"
+# docs.stripe.com/currencies: amounts of these have no minor unit.
+_WHOLE = re.compile("bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf")
+# … and these three decimals.
+_THOUSANDTHS = re.compile("bhd|jod|kwd|omr|tnd")
+
+
+@dataclass(frozen=True)
+class Price:
+    """One line of a payment link. ``amount`` is in the currency's smallest unit, per piece.
+
+    ``amount`` is ``None`` when the customer chooses it or tiers decide; ``interval`` is ``day``,
+    ``week``, ``month``, ``year`` or ``None`` for a single payment.
+    """
+
+    description: str
+    amount: int | None
+    currency: str
+    quantity: int | None
+    interval: str | None
+
+    def __str__(self) -> str:
+        digits = 2
+        if _WHOLE.fullmatch(self.currency):
+            digits = 0
+        elif _THOUSANDTHS.fullmatch(self.currency):
+            digits = 3
+        money = "open amount" if self.amount is None else f"{self.amount / 10**digits:.{digits}f}"
+        pieces = f"{self.quantity} × " if (self.quantity or 1) > 1 else ""
+        every = f" / {self.interval}" if self.interval else ""
+        return f"{pieces}{money} {self.currency.upper()}{every}"
+
+
+@dataclass(frozen=True)
+class PaymentLink:
+    """A payment link. ``prices`` is ``None`` when the key may not read them."""
+
+    id: str
+    url: str
+    active: bool
+    livemode: bool
+    currency: str
+    prices: tuple[Price, ...] | None
+
+    @property
+    def host(self) -> str:
+        """Host of the URL that Stripe gives for it."""
+        return _parts(self.url)[0]
+
+    @property
+    def custom_domain(self) -> str | None:
+        """The merchant's own domain that the link lives on, if any."""
+        return None if self.host in _STRIPE_HOSTS else self.host
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an URL on a page is, to the account.
+
+    ``standing``: ``active`` and ``deactivated`` links are the account's; ``unknown`` is not;
+    ``other-mode`` is a test link seen with a live key or the reverse: nothing can be said;
+    ``invalid`` is no URL. ``mode`` is ``live``, ``test`` or ``None`` when it cannot be told.
+    """
+
+    standing: Standing
+    mode: Literal["live", "test"] | None
+    link: PaymentLink | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All payment links of one account in one mode."""
+
+    mode: str
+    links: tuple[PaymentLink, ...]
+
+    @property
+    def custom_domains(self) -> frozenset[str]:
+        """The merchant's own payment domains, for the option ``payment_hosts``."""
+        return frozenset(link.custom_domain for link in self.links if link.custom_domain)
+
+    def look_up(self, url: str) -> Verdict:
+        """Say what a URL found on a page is; query and fragment do not matter."""
+        host, path = _parts(url)
+        if not host:
+            return Verdict("invalid", None)
+        for link in self.links:
+            if _parts(link.url) == (host, path):
+                return self._known(link)
+        # A link keeps its path when a custom domain is added or dropped, and the old host works on
+        # (docs.stripe.com/payments/checkout/custom-domains).
+        if host in _STRIPE_HOSTS | self.custom_domains:
+            for link in self.links:
+                if len(path) > 8 and _parts(link.url)[1] == path:
+                    return self._known(link)
+        mode: Literal["live", "test"] | None = None
+        if host in _STRIPE_HOSTS:
+            mode = "test" if path.startswith("/test_") else "live"
+            if mode != self.mode:
+                return Verdict("other-mode", mode)
+        return Verdict("unknown", mode)
+
+    @staticmethod
+    def _known(link: PaymentLink) -> Verdict:
+        standing: Standing = "active" if link.active else "deactivated"
+        return Verdict(standing, "live" if link.livemode else "test", link)
+
+
+def _parts(url: str) -> tuple[str, str]:
+    try:
+        parsed = ada_url.URL(url)
+    except ValueError:
+        return "", ""
+    return parsed.hostname.rstrip("."), parsed.pathname.rstrip("/")
+
+
+def read_catalog(key: ApiKey) -> Catalog:
+    """List the account's payment links with their prices.
+
+    Raises :class:`AccountError`. A key that may not read prices gives links with ``prices=None``.
+    """
+    client = key.client()
+    try:
+        found = _list(client, {"limit": 100, "expand": ["data.line_items"]})
+        return Catalog(key.mode, tuple(_link(client, raw, prices=True) for raw in found))
+    except AccountError as error:
+        if error.code != KEY:
+            raise
+        # Once more without prices; if the links themselves are out of reach, that is the error.
+        found = _list(client, {"limit": 100})
+        return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
+
+
+def _list(client: Any, parameters: dict[str, object]) -> list[Any]:
+    with in_words("list the account's payment links", _READ):
+        return list(client.v1.payment_links.list(parameters).auto_paging_iter())
+
+
+def _link(client: Any, raw: Any, *, prices: bool) -> PaymentLink:
+    lines: tuple[Price, ...] | None = None
+    if prices:
+        items = getattr(raw, "line_items", None)
+        if items is None or items.has_more:
+            with in_words("read the prices of a payment link", _READ):
+                listed = client.v1.payment_links.line_items.list(raw.id, {"limit": 100})
+                lines = tuple(_prices(listed.auto_paging_iter()))
+        else:
+            lines = tuple(_prices(items.data))
+    return PaymentLink(raw.id, raw.url, raw.active, raw.livemode, raw.currency, lines)
+
+
+def _prices(items: Iterable[Any]) -> Iterable[Price]:
+    for item in items:
+        price = item.price
+        recurring = getattr(price, "recurring", None) if price else None
+        yield Price(
+            description=item.description or "",
+            amount=price.unit_amount if price else item.amount_total,
+            currency=item.currency,
+            quantity=item.quantity,
+            interval=recurring.interval if recurring else None,
+        )

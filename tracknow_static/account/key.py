@@ -1,0 +1,114 @@
+"""The API key: from the environment or a hidden prompt, never from the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from tracknow_static.account.failures import KEY, REFUSED, AccountError
+from tracknow_static.account.targets import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stripe import StripeClient
+
+# docs.stripe.com/keys: secret and restricted keys, with their mode in the prefix.
+_KEY = re.compile(r"(sk|rk)_(live|test)_[A-Za-z0-9_]{3,250}")
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A secret or restricted key; ``mode`` is ``live`` or ``test``. It never shows its value."""
+
+    value: str = field(repr=False)
+    mode: str
+
+    @property
+    def livemode(self) -> bool:
+        """Stripe's word for the mode."""
+        return self.mode == "live"
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKey:
+        """Check a key's shape. Raises :class:`AccountError` that never shows the key."""
+        text = text.strip()
+        match = _KEY.fullmatch(text)
+        if match:
+            return cls(text, match.group(2))
+        if text.startswith("pk_"):
+            problem = "This is a publishable key; the task needs a secret or restricted one."
+        elif text.startswith("whsec_"):
+            problem = "This is a webhook signing secret, not an API key."
+        elif text.startswith("sk_org_"):
+            problem = "This is an organization's key; take one of the account that sells."
+        else:
+            problem = "This is no Stripe API key."
+        wanted = "Expected sk_live_…, rk_live_…, sk_test_… or rk_test_…."
+        raise AccountError(f"{problem} {wanted}", KEY)
+
+    def client(self, environ: Mapping[str, str] = os.environ) -> StripeClient:
+        """Make the official client; it repeats a request at most twice, with one idempotency key.
+
+        Raises :class:`AccountError` when the library is not installed.
+        """
+        stripe = library()
+        options: dict[str, Any] = {"max_network_retries": 2}
+        # For this project's tests; loopback only, so that no key can be led elsewhere.
+        base = environ.get("TRACKNOW_STRIPE_API_BASE")
+        if base:
+            if urlsplit(base).hostname not in LOOPBACK:
+                text = "TRACKNOW_STRIPE_API_BASE is for tests and takes loopback addresses only."
+                raise AccountError(text, REFUSED)
+            options["base_addresses"] = {"api": base}
+        client: StripeClient = stripe.StripeClient(self.value, **options)
+        return client
+
+
+def library() -> Any:
+    """Import the official library. Raises :class:`AccountError` when the extra is missing."""
+    try:
+        import rich  # noqa: F401
+        import stripe
+    except ImportError as error:
+        text = (
+            f"The package {error.name} is not installed. "
+            "Install it with: pip install 'tracknow-static[stripe]'"
+        )
+        raise AccountError(text, 2) from None
+    return stripe
+
+
+def obtain(
+    mode: str | None = None, environ: Mapping[str, str] = os.environ, *, prompt: bool = True
+) -> ApiKey:
+    """Take the key from STRIPE_API_KEY, STRIPE_API_KEY_FILE or a hidden prompt.
+
+    ``mode`` is what the user asked for; a key of the other mode is refused.
+    Raises :class:`AccountError` when there is no key or it does not fit.
+    """
+    text = environ.get("STRIPE_API_KEY", "")
+    path = environ.get("STRIPE_API_KEY_FILE")
+    if not text and path:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise AccountError(f"STRIPE_API_KEY_FILE: cannot read {path}: {error}", KEY) from None
+    if not text.strip() and prompt and sys.stdin.isatty():
+        text = click.prompt("Stripe API key (not shown)", hide_input=True, err=True)
+    if not text.strip():
+        wanted = "Set STRIPE_API_KEY or STRIPE_API_KEY_FILE, or run it on a terminal to be asked."
+        raise AccountError(f"No Stripe API key. {wanted}", KEY)
+    key = ApiKey.parse(text)
+    if mode is not None and key.mode != mode:
+        raise AccountError(
+            f"--mode {mode} was asked for, but the API key is a {key.mode} one.", REFUSED
+        )
+    return key
