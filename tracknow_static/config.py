@@ -90,7 +90,9 @@ def _site_url(raw: object, source: str) -> str | None:
         return None
     if isinstance(raw, str) and raw.startswith(("https://", "http://", "/")):
         return raw if raw.endswith("/") else raw + "/"
-    accepted = "the URL or the path that the site is served under, such as https://example.com/shop/"
+    accepted = (
+        "the URL or the path that the site is served under, such as https://example.com/shop/"
+    )
     problem = f"site_url: {raw!r} is not accepted. Accepted: {accepted}."
     raise SettingsError([problem], where=source)
 

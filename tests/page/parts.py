@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracknow_static.page.site import process_site
 from tracknow_static.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CAPTURE = b"<script data-tracknow>(function(){var c='buy.stripe.com';})()</script>"
 LONG_CAPTURE = CAPTURE.replace(b"()<", b"();" + b"x" * 400 + b"<")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import codecs
 import re
-import sys
-from array import array
 from typing import Literal
 
+from tracknow_static.page.labels import LABELS
 from tracknow_static.page.tokens import SPACE, Token, attributes, tokens
 
 PRESCAN = 1024  # a declaration counts when it lies within so many bytes
@@ -22,7 +21,10 @@ _CONTENT_CHARSET = re.compile(
     re.IGNORECASE,
 )
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding[ \t\n\r]*=[ \t\n\r]*["']([^"'>]+)["'][^>]*>""")
-_JIS = re.compile(rb"\x1b\$.*?(?=\x1b\(|\Z)", re.DOTALL)
+_ESCAPE = b"\x1b"
+# Two bytes a letter, or the katakana of one byte, until ASCII or JIS X 0201 Roman comes back.
+_SHIFTED = re.compile(rb"\x1b(?:\$|\(I).*?(?=\x1b\([BJ]|\Z)", re.DOTALL)
+_NOT_LATIN = b"\0" + b"\xff" * 255
 
 
 def wide(page: bytes) -> Wide | None:
@@ -37,24 +39,51 @@ def narrow(page: bytes, form: Wide) -> bytes:
 
     Offset ``i`` of the result is offset ``2 * i`` of the page.
     """
-    units = array("H", page[: len(page) & ~1])
-    if (form == "utf-16-le") != (sys.byteorder == "little"):
-        units.byteswap()
-    return bytes([unit if unit < 0x100 else 0xFF for unit in units])
+    units = len(page) // 2
+    low, high = page[: 2 * units : 2], page[1 : 2 * units : 2]
+    if form == "utf-16-be":
+        low, high = high, low
+    mask = high.translate(_NOT_LATIN)
+    both = int.from_bytes(low, "little") | int.from_bytes(mask, "little")
+    return both.to_bytes(units, "little")
 
 
-def hide_jis(page: bytes) -> bytes:
-    """Blank what ISO-2022-JP shifts out of ASCII, where the bytes of "<" are parts of letters."""
-    return _JIS.sub(lambda match: b"x" * len(match.group()), page)
+def scannable(page: bytes) -> tuple[bytes, int, int]:
+    """Give bytes in which markup can be found as in ASCII, whatever the page's encoding.
 
-
-def declared(head: bytes) -> tuple[str, ...]:
-    """Run the standard's prescan over the first bytes of a page.
-
-    Gives the labels met up to the first one that names an encoding; empty if there is none.
+    With them come the offset where they begin to count, and how many bytes of the page one of
+    theirs stands for.
     """
+    form = wide(page)
+    if form:
+        return narrow(page, form), 1, 2
+    if page.startswith(codecs.BOM_UTF8):
+        return page, len(codecs.BOM_UTF8), 1
+    if _ESCAPE in page and declared(page) == "iso-2022-jp":
+        # What it shifts out of ASCII: the byte of "<" is half a letter there.
+        page = _SHIFTED.sub(lambda match: b"x" * len(match.group()), page)
+    return page, 0, 1
+
+
+def to_utf8(page: bytes) -> bytes:
+    """Give a page's text in UTF-8 without mark, decoded as a browser would."""
+    form = wide(page)
+    if form:
+        return page[2:].decode(form, "replace").encode("utf-8", "replace")
+    if page.startswith(codecs.BOM_UTF8):
+        return page[3:]
+    name = declared(page)
+    if name == "utf-8" or (page.isascii() and name != "iso-2022-jp"):
+        return page
+    if name is None and is_utf8(page):
+        return page
+    codec = LABELS[name or "windows-1252"][1]
+    return page.decode(codec, "replace").encode("utf-8")
+
+
+def declared(head: bytes) -> str | None:
+    """Run the standard's prescan over the first bytes of a page; give the encoding's name."""
     head = head[:PRESCAN]
-    labels: list[str] = []
     position = 0
     while (position := head.find(b"<", position)) >= 0:
         if head.startswith(b"<!--", position):
@@ -66,43 +95,32 @@ def declared(head: bytes) -> tuple[str, ...]:
         token = next(tokens(head, position))
         if token.kind == "cut":
             break
-        # "<meta>" has no attribute to look at, and the prescan wants a delimiter other than ">".
-        if token.kind == "start" and token.name == b"meta" and head[token.rest] != 0x3E:
-            label = charset_of(head, token)
-            if label:
-                labels.append(label)
-                if known(label):
-                    return tuple(labels)
+        if token.kind == "start" and token.name == b"meta":
+            name = charset_of(head, token)
+            if name:
+                return name
         position = token.end
     # Only now does the encoding of an XML declaration count (§ 13.2.3.2).
     xml = _XML_ENCODING.match(head)
-    return (*labels, xml.group(1).decode("latin-1").lower()) if xml else tuple(labels)
+    return _named(xml.group(1)) if xml else None
 
 
 def charset_of(data: bytes, token: Token) -> str | None:
-    """Give the encoding label that a ``meta`` tag declares, lower case; None if it declares none."""
+    """Give the name of the encoding that a ``meta`` tag declares; None if it declares none."""
     found = attributes(data, token)
     if span := found.get(b"charset"):
-        return _label(data[slice(*span)])
+        return _named(data[slice(*span)])
     content, pragma = found.get(b"content"), found.get(b"http-equiv")
     if content and pragma and data[slice(*pragma)].lower() == b"content-type":
         match = _CONTENT_CHARSET.search(data, *content)
         if match:
-            return _label(match.group(match.lastindex or 0))
+            return _named(match.group(match.lastindex or 0))
     return None
 
 
-def _label(raw: bytes) -> str | None:
-    return raw.strip(SPACE).decode("latin-1").lower() or None
-
-
-def known(label: str) -> bool:
-    """Say whether a label names an encoding. Python's list stands in for the standard's."""
-    try:
-        codecs.lookup(label)
-    except (LookupError, ValueError):
-        return False
-    return True
+def _named(label: bytes) -> str | None:
+    known = LABELS.get(label.strip(SPACE).decode("latin-1").lower())
+    return known[0] if known else None
 
 
 def is_utf8(page: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,20 +46,18 @@ def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
     What an earlier run left in the page is replaced, wherever it stands. A page that cannot take
     the script comes back without any, and ``skipped`` says why.
     """
-    form = encoding.wide(page)
     spans = _spans(page)
     bare = _without(page, spans)
     tag = script.tags(base)
-    if form:
-        view = encoding.narrow(bare, form)
-        offset, reason, late = _decide(view, 1, tag, base, marked=True)
-        if offset is not None:
-            offset *= 2
-            tag = tag.decode("ascii").encode(form)
+    view, start, width = encoding.scannable(bare)
+    offset, reason, late = _decide(view, start, tag, base)
+    if offset is None:
+        made = bare
     else:
-        marked = bare.startswith(codecs.BOM_UTF8)
-        offset, reason, late = _decide(bare, 3 if marked else 0, tag, base, marked=marked)
-    made = bare if offset is None else b"".join((bare[:offset], tag, bare[offset:]))
+        offset *= width
+        form = encoding.wide(bare)
+        inserted = tag.decode("ascii").encode(form) if form else tag
+        made = b"".join((bare[:offset], inserted, bare[offset:]))
     return Spliced(made, bare, made != page, reason, late, len(spans))
 
 
@@ -74,23 +71,20 @@ def count(page: bytes) -> int:
     return len(_spans(page))
 
 
-def _decide(
-    view: bytes, start: int, tag: bytes, base: str, *, marked: bool
-) -> tuple[int | None, str | None, bool]:
-    """Give the offset, or None and the reason; and whether the tag comes late."""
+def _decide(view: bytes, start: int, tag: bytes, base: str) -> tuple[int | None, str | None, bool]:
+    """Give the offset, or None and the reason; and whether the tag comes late.
+
+    ``view`` is what can be scanned of a page, from ``start`` on; 0 without a byte order mark.
+    """
     if b"\0" in view:
         return None, "NUL bytes", False
-    before: tuple[str, ...] = ()
-    data = view
-    if not marked:
-        before = encoding.declared(view)
-        if before and before[-1] in ("iso-2022-jp", "csiso2022jp"):
-            data = encoding.hide_jis(view)
+    marked = start > 0
     relative = not _ABSOLUTE.match(base)
-    place = find_place(data, start, len(tag), relative=relative, marked=marked)
+    place = find_place(view, start, len(tag), relative=relative, marked=marked)
     offset = place.offset
     if offset is None or marked:
         return offset, place.skipped, place.late
+    before = encoding.declared(view)
     if b"charset" in view[offset : encoding.PRESCAN].lower():
         after = encoding.declared(view[:offset] + tag + view[offset : encoding.PRESCAN])
         if after != before:
@@ -105,13 +99,11 @@ def _decide(
 def _spans(page: bytes) -> list[tuple[int, int]]:
     """Find our script elements: real start tags that carry our attribute, to their end tags."""
     form = encoding.wide(page)
-    if form:
-        if MARK.decode().encode(form) not in page:
-            return []
-        return [(2 * start, 2 * end) for start, end in _ours(encoding.narrow(page, form), 1)]
-    if MARK not in page:
+    mark = MARK.decode().encode(form) if form else MARK
+    if mark not in page:
         return []
-    return _ours(page, 3 if page.startswith(codecs.BOM_UTF8) else 0)
+    view, start, width = encoding.scannable(page)
+    return [(width * first, width * last) for first, last in _ours(view, start)]
 
 
 def _ours(data: bytes, start: int) -> list[tuple[int, int]]:

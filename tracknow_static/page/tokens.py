@@ -130,6 +130,9 @@ def _step(foreign: list[bytes], name: bytes, closing: bool, empty: bool) -> bool
     if closing:
         if name in foreign:
             del foreign[len(foreign) - 1 - foreign[::-1].index(name) :]
+        elif inside and name in _BREAKOUT:  # the end of what the svg stands in
+            foreign.clear()
+            return False
         return inside
     if inside and name in _BREAKOUT:
         foreign.clear()
@@ -163,9 +166,8 @@ def _script_end(data: bytes, position: int) -> int:
         text = event.group()
         position = event.end()
         if text == b"<!--":
-            if level == 0:
-                level = 1
-                position -= 2  # the dashes of "<!-->" close as well
+            level = level or 1
+            position -= 2  # the dashes of "<!-->" close as well
         elif text == b"-->":
             level = 0
         elif event.group(1):
@@ -224,7 +226,7 @@ def attributes(data: bytes, token: Token) -> dict[bytes, tuple[int, int]]:
         start, end = match.span(2)
         if start < 0:
             start = end = position
-        elif data[start:end][:1] in (b'"', b"'"):
+        elif data[start : start + 1] in (b'"', b"'"):
             start, end = start + 1, end - 1
         found.setdefault(match.group(1).lower(), (start, end))
     return found
