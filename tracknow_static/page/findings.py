@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracknow_static.page.surfaces import Inspection, Surface
 
 Severity = Literal["error", "warning", "note"]
+
+# What Stripe keeps of a reference (docs.stripe.com/payment-links/url-parameters).
+_KEPT = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -121,3 +130,51 @@ def finding(
 def printable(path: str | os.PathLike[str]) -> str:
     """Give a path as text that can be printed, whatever bytes its name is made of."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def judge(
+    inspection: Inspection,
+    file: str,
+    *,
+    test_links: str = "warn",
+    existing_reference: str = "keep",
+    skipped: str | None = None,
+    carries: bool = True,
+) -> list[Finding]:
+    """Turn what was found on a page into findings; ``file`` is the page's path in the site.
+
+    ``skipped`` is the reason why the page could not take the script, ``carries`` says whether it
+    has it.
+    """
+    found: list[Finding] = []
+    for surface in inspection.surfaces:
+        found += _of_surface(surface, file, test_links, existing_reference)
+    if inspection.vendor_line is not None and carries:
+        found.append(finding("TN201", file, inspection.vendor_line))
+    if skipped and inspection.surfaces:
+        found.append(finding("TN301", file, inspection.surfaces[0].line, skipped))
+    elif skipped == "fragment":
+        found.append(finding("TN302", file, 1))
+    return found
+
+
+def _of_surface(
+    surface: Surface, file: str, test_links: str, existing_reference: str
+) -> Iterator[Finding]:
+    line, about = surface.line, surface.url or surface.kind
+    if surface.test_mode and test_links != "ignore":
+        severity: Severity = "error" if test_links == "error" else "warning"
+        yield finding("TN101", file, line, about, severity=severity)
+    if surface.plain_http:
+        yield finding("TN102", file, line, about)
+    if surface.reference is not None:
+        if not _KEPT.fullmatch(surface.reference):
+            yield finding("TN104", file, line, repr(surface.reference))
+        elif existing_reference == "keep":
+            yield finding("TN103", file, line, about)
+    if surface.kind == "refresh":
+        yield finding("TN105", file, line, about)
+    if surface.kind == "handler":
+        yield finding("TN106", file, line, about)
+    if surface.kind == "script":
+        yield finding("TN107", file, line, about)

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from tracknow_static.page import links
-from tracknow_static.page.findings import Finding, finding, printable
+from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.globs import compile_globs
 from tracknow_static.page.splice import Spliced, remove, transform
-from tracknow_static.page.surfaces import NOTHING, Inspection, inspect, judge, worth_reading
+from tracknow_static.page.surfaces import NOTHING, Inspection, inspect, worth_reading
 
 if TYPE_CHECKING:
     import re
