@@ -1,0 +1,1 @@
+"""What runs in the visitor's browser: sources, their minified form, and the tag made of it."""

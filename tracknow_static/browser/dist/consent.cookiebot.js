@@ -1,0 +1,1 @@
+TN_SUBSCRIBE("CookiebotOnConsentReady CookiebotOnAccept CookiebotOnDecline",()=>Cookiebot.consent["TN_CATEGORY"]||(Cookiebot.hasResponse?!1:null))

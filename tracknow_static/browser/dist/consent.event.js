@@ -1,0 +1,1 @@
+TN_SUBSCRIBE("TN_EVENT",E=>E?"TN_EVENT"==E.type?!1!==E.detail:null:tracknow.c)

@@ -1,0 +1,1 @@
+TN_SUBSCRIBE("",(e=>(n,a)=>{const t=klaro.getManager();return e.update=()=>a(),t.watch(e),t.confirmed?!!t.savedConsents["TN_CATEGORY"]:null})({}))

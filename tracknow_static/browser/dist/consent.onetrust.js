@@ -1,0 +1,1 @@
+TN_SUBSCRIBE("OneTrustGroupsUpdated OTConsentApplied",()=>OnetrustActiveGroups.split(",").includes("TN_CATEGORY")||(OneTrust.IsAlertBoxClosed()?!1:null))

@@ -1,0 +1,1 @@
+TN_SUBSCRIBE("cc:onConsent cc:onChange",e=>(((e?e.detail:0)||{}).cookie||JSON.parse(decodeURIComponent(/(^|; )cc_cookie=([^;]*)/.exec(document.cookie)[2]))).categories.includes("TN_CATEGORY"))

@@ -1,0 +1,1 @@
+(t,n)=>{const c=t=>{try{const o=n(t,c);if(null!=o)tracknow.consent(o)}catch(t){}};(t+" DOMContentLoaded load").split(" ").forEach(t=>addEventListener(t,c,!0)),c()}

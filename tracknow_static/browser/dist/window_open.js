@@ -1,0 +1,1 @@
+(o=>{window.open=new Proxy(o,{apply:(o,n,[p,...w])=>o.apply(n,[p?tracknow.decorate(p):p,...w])})})(window.open)

@@ -1,0 +1,18 @@
+// While consent is awaited nothing may be stored, so the click id is found again where the browser
+// itself keeps it: in the address of the page before, which a same-site page may read, and in this
+// tab's own history. Runs before carry.js.
+
+((api) => {
+  let urls = [document.referrer];
+  try {
+    // With an id stored already, an old page of this tab says nothing about the newest click.
+    if (!document.cookie.includes("TN_NAME="))
+      navigation.entries().forEach((entry) => urls.splice(1, 0, entry.url));
+  } catch (error) {}
+  urls.forEach((url) => {
+    if (url.startsWith(location.origin + "/"))
+      url.split("#")[0].split(/[?&]/).forEach((pair) => {
+        api.i = api.i || (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1];
+      });
+  });
+})(self.tracknow = self.tracknow || {});
