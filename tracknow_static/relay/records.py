@@ -1,0 +1,247 @@
+"""What the outbox takes and gives: plain values, no database behind them.
+
+All times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PENDING = "pending"
+DELIVERED = "delivered"
+DEAD = "dead"
+
+ACTIVE = "active"
+PAUSED = "paused"
+
+# Why an event is kept but not forwarded.
+KEPT_REASONS = ("type", "mode", "account", "thin")
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """A verified event on its way into the outbox.
+
+    ``payload`` holds the request's raw bytes. ``kept_because`` is one of ``KEPT_REASONS`` for an
+    event that is stored and not forwarded. ``created`` is Stripe's time of the event.
+    """
+
+    id: str
+    type: str
+    payload: bytes
+    object_id: str | None = None
+    reference: str | None = None
+    payment_intent: str | None = None
+    customer: str | None = None
+    livemode: bool | None = None
+    account: str | None = None
+    created: int | None = None
+    content_type: str | None = None
+    signature: str | None = None
+    kept_because: str | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The event is durable. ``new`` is false for an event that was stored before."""
+
+    id: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One delivery that is leased to the caller until its lease runs out.
+
+    ``token`` is the fence: an outcome counts only while it is the delivery's current one.
+    ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
+    them all.
+    """
+
+    delivery_id: int
+    token: int
+    event_id: str
+    destination: str
+    payload: bytes
+    content_type: str | None
+    signature: str | None
+    attempts: int
+    tries: int
+    type: str
+    received_at: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt ended.
+
+    ``kind`` is ``delivered``, ``retry``, ``dead`` or ``release`` (given back untried: no attempt
+    is recorded). ``delay`` is for ``retry``: seconds from now, by the database's clock. ``error``
+    is a short code such as ``timeout``, never a payload. ``counted`` is false while the
+    destination is out: the attempt is recorded but does not bring the event nearer to the dead
+    letters.
+    """
+
+    claimed: Claimed
+    kind: str
+    status: int | None = None
+    error: str | None = None
+    delay: float = 0.0
+    counted: bool = True
+    took_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """A destination's state and circuit breaker, shared by all processes.
+
+    ``open_for`` and ``probing_for`` are seconds left when it was read, 0 when over, by the
+    database's clock. ``version`` changes with every write: :meth:`Outbox.set_breaker` succeeds
+    only with the version that was read, so that of several processes one alone gets to probe.
+    """
+
+    destination: str
+    state: str
+    paused_because: str | None
+    failures: int
+    open_for: float
+    probing_for: float
+    version: int
+
+
+@dataclass(frozen=True)
+class DestinationStatus:
+    """One destination at a glance.
+
+    ``pending`` counts all deliveries not settled; ``retrying`` those of them that were tried
+    before, ``in_flight`` those that are leased now. ``delivered`` counts deliveries ever made.
+    """
+
+    destination: str
+    state: str
+    paused_because: str | None
+    paused_at: float | None
+    pending: int
+    retrying: int
+    in_flight: int
+    dead: int
+    delivered: int
+    oldest_pending_age: float | None
+    breaker: Breaker
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole outbox at a glance; ``tallies`` maps (name, destination) to a count."""
+
+    now: float
+    schema_version: int
+    destinations: tuple[DestinationStatus, ...]
+    tallies: dict[tuple[str, str], int]
+    newest_event_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which events are meant; conditions that are not given do not restrict.
+
+    ``state`` is ``pending``, ``retrying``, ``delivered``, ``dead`` (at least one delivery is) or
+    ``kept`` (not forwarded). ``since`` and ``until`` bound the time of receipt, the second one
+    exclusively. ``reference`` also finds the charges that belong to the reference, by payment
+    intent or by customer.
+    """
+
+    ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    state: str | None = None
+    since: float | None = None
+    until: float | None = None
+    reference: str | None = None
+    destination: str | None = None
+    kept_because: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One HTTP attempt of a delivery."""
+
+    at: float
+    status: int | None
+    error: str | None
+    took_ms: int
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event's way to one destination."""
+
+    id: int
+    destination: str
+    state: str
+    due_at: float
+    claimed_at: float | None
+    attempts: int
+    tries: int
+    last_status: int | None
+    last_error: str | None
+    settled_at: float | None
+    history: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as it is stored; ``payload`` is given by :meth:`Outbox.event` only.
+
+    ``reference`` is the event's own; ``reference_found`` also the one that belongs to it through
+    its payment intent or customer. ``twin_of`` is the first event about the same object with the
+    same type, if this is a later one.
+    """
+
+    id: str
+    type: str
+    object_id: str | None
+    reference: str | None
+    payment_intent: str | None
+    customer: str | None
+    livemode: bool | None
+    account: str | None
+    created: int | None
+    received_at: float
+    purged_at: float | None
+    kept_because: str | None
+    twin_of: str | None
+    reference_found: str | None
+    deliveries: tuple[Delivery, ...] = ()
+    payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some events, oldest first; ``cursor`` asks for the next page, None ends."""
+
+    events: tuple[StoredEvent, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did, or would do.
+
+    ``deliveries`` were made due again or created; skipped are ``purged`` events (their payload is
+    gone), ``thin`` ones (Tracknow cannot read them) and deliveries that are ``in_flight``.
+    """
+
+    events: int
+    deliveries: int
+    purged: int
+    thin: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Purged:
+    """How many payloads a purge removed, or would remove, and what they hold in bytes."""
+
+    events: int
+    size: int
+    references: int

@@ -1,0 +1,165 @@
+"""The tables, as the code sees them; ``migrations`` makes them.
+
+Times are Unix seconds. Texts that come from outside are bounded by ``classify``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite numbers rows only in a column of exactly the type INTEGER.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("object_id", Text),
+    Column("reference", Text),
+    Column("payment_intent", Text),
+    Column("customer", Text),
+    Column("livemode", Boolean),
+    Column("account", Text),
+    Column("created", BigInteger),
+    Column("received_at", Double, nullable=False),
+    Column("purged_at", Double),
+    Column("kept_because", Text),
+    Column("content_type", Text),
+    Column("signature", Text),
+    # Last, so that SQLite reads the other columns without touching the payload's pages.
+    Column("payload", LargeBinary),
+)
+Index("events_received", events.c.received_at, events.c.id)
+Index("events_type", events.c.type, events.c.received_at)
+Index(
+    "events_kept",
+    events.c.received_at,
+    sqlite_where=text("kept_because IS NOT NULL"),
+    postgresql_where=text("kept_because IS NOT NULL"),
+)
+Index(
+    "events_object",
+    events.c.object_id,
+    events.c.type,
+    sqlite_where=text("object_id IS NOT NULL"),
+    postgresql_where=text("object_id IS NOT NULL"),
+)
+for _column in ("reference", "payment_intent", "customer"):
+    Index(
+        f"events_{_column}",
+        events.c[_column],
+        sqlite_where=text(f"{_column} IS NOT NULL"),
+        postgresql_where=text(f"{_column} IS NOT NULL"),
+    )
+Index(
+    "events_unpurged",
+    events.c.received_at,
+    sqlite_where=text("purged_at IS NULL"),
+    postgresql_where=text("purged_at IS NULL"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    # When the delivery may be claimed next. A claim pushes it forward: that is the lease.
+    Column("due_at", Double, nullable=False),
+    # The fence: grows at each claim and each replay.
+    Column("token", BigInteger, nullable=False),
+    # Set while a claim has not been settled.
+    Column("claimed_at", Double),
+    # Attempts that bring the event nearer to the dead letters, and all of them.
+    Column("attempts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("accepted_at", Double, nullable=False),
+    Column("settled_at", Double),
+    UniqueConstraint("event_id", "destination", name="deliveries_event_destination"),
+)
+# Claims look at what is pending only, however many settled rows there are.
+Index(
+    "deliveries_pending",
+    deliveries.c.destination,
+    deliveries.c.due_at,
+    sqlite_where=text("state = 'pending'"),
+    postgresql_where=text("state = 'pending'"),
+)
+Index(
+    "deliveries_dead",
+    deliveries.c.destination,
+    deliveries.c.settled_at,
+    sqlite_where=text("state = 'dead'"),
+    postgresql_where=text("state = 'dead'"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("took_ms", Integer, nullable=False),
+)
+Index("attempts_delivery", attempts.c.delivery_id)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("paused_because", Text),
+    Column("paused_at", Double),
+    Column("failures", Integer, nullable=False),
+    Column("open_until", Double, nullable=False),
+    Column("probing_until", Double, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+# Outlives the payloads: a renewal brings a charge only, years after its checkout session.
+customer_references = Table(
+    "customer_references",
+    metadata,
+    Column("customer", Text, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+Index("customer_references_reference", customer_references.c.reference)
+
+# Counters. Each process writes rows of its own, so that counting never makes one wait for another.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, nullable=False),
+)
