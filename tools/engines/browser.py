@@ -1,0 +1,249 @@
+"""One interface over three engines: what a visitor can do, and what can be seen of it.
+
+Selectors are CSS; ``host >>> inner`` steps into the open shadow root of ``host``. Input is real
+input of the engine (W3C WebDriver actions), not events made by script.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tools.engines.room import Room
+
+LEFT, MIDDLE, RIGHT = 0, 1, 2
+# Keys of the WebDriver standard (section "Keyboard actions").
+TAB, ENTER, SHIFT, CONTROL = "\ue004", "\ue007", "\ue008", "\ue009"
+
+_FIND = """
+const find = selector => selector.split(' >>> ').reduce((root, part) => {
+  const found = (root.shadowRoot || root).querySelector(part);
+  if (!found) throw new Error('nothing matches ' + part);
+  return found;
+}, document);
+"""
+_MIDDLE_OF = (
+    _FIND
+    + """
+const element = find(arguments[0]);
+element.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});
+const box = element.getBoundingClientRect();
+return [Math.floor(box.left + box.width / 2), Math.floor(box.top + box.height / 2)];
+"""
+)
+
+
+class BrowserError(RuntimeError):
+    """A browser that is missing, does not start, or died."""
+
+
+class Browser(ABC):
+    """A browser that was started in a room. All methods may be called from any thread."""
+
+    name: str
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        room.call(self._start)
+        self._first = self.tabs()[0]
+
+    # What each engine does in its own way; all run in the room.
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Start the browser with one tab, accepting the stage's certificate."""
+
+    @abstractmethod
+    def _go(self, url: str) -> None:
+        """Start a navigation and do not wait for its end."""
+
+    @abstractmethod
+    def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
+        """Run the body of a function in the page; give its result."""
+
+    @abstractmethod
+    def _perform(self, sources: list[dict[str, object]]) -> None:
+        """Perform W3C input actions and release what is held down."""
+
+    @abstractmethod
+    def _command(self, name: str, *arguments: object) -> Any:
+        """Run one of: url, tabs, tab, switch, close, back, forward, reload, cookies, frame, top."""
+
+    @abstractmethod
+    def _screenshot(self) -> bytes:
+        """Give the visible part of the page as PNG."""
+
+    @abstractmethod
+    def _quit(self) -> None:
+        """End the browser."""
+
+    # What tests and demo use.
+
+    def open(self, url: str, *, wait: bool = True) -> None:
+        """Open a URL as if typed; wait until the page has loaded, unless told otherwise."""
+        self.run("window.__left = true")
+        self.room.call(self._go, url)
+        if wait:
+            self.loaded()
+
+    def loaded(self) -> None:
+        """Wait until another page than the marked one has loaded."""
+        # WebKit shows an empty document of its own between two processes.
+        self.until(
+            "return !window.__left && document.readyState === 'complete'"
+            " && location.href !== 'about:blank'"
+        )
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run the body of a function in the page and give what it returns."""
+        return self.room.call(self._run, script, arguments)
+
+    def until(self, script: str, *arguments: object, timeout: float = 20) -> Any:
+        """Run a script again and again until it returns something true; give that.
+
+        Errors while a page is being replaced count as "not yet". Raises ``AssertionError``.
+        """
+        end = time.monotonic() + timeout
+        pause = 0.01
+        last: object = None
+        while time.monotonic() < end:
+            try:
+                if last := self.run(script, *arguments):
+                    return last
+            except Exception as error:  # noqa: BLE001 - each engine has exceptions of its own
+                last = error
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.2)
+        raise AssertionError(f"not within {timeout} s: {script!r} gives {last!r}")
+
+    def click(
+        self,
+        selector: str,
+        button: int = LEFT,
+        *,
+        keys: tuple[str, ...] = (),
+        at: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Move the mouse onto an element and click; ``at`` is an offset from its middle."""
+        x, y = self.run(_MIDDLE_OF, selector)
+        down: list[dict[str, object]] = [{"type": "keyDown", "value": key} for key in keys]
+        up: list[dict[str, object]] = [{"type": "keyUp", "value": key} for key in reversed(keys)]
+        rest: list[dict[str, object]] = [{"type": "pause"}] * 3
+        pointer = [
+            *[{"type": "pause"} for _ in down],
+            {
+                "type": "pointerMove",
+                "x": x + at[0],
+                "y": y + at[1],
+                "origin": "viewport",
+                "duration": 0,
+            },
+            {"type": "pointerDown", "button": button},
+            {"type": "pointerUp", "button": button},
+        ]
+        sources: list[dict[str, object]] = [_mouse(pointer)]
+        if keys:
+            sources.append({"type": "key", "id": "keyboard", "actions": [*down, *rest, *up]})
+        self.room.call(self._perform, sources)
+
+    def drag(self, selector: str, by: tuple[int, int]) -> None:
+        """Press the mouse on an element, move it by so many pixels in steps, and let go."""
+        x, y = self.run(_MIDDLE_OF, selector)
+        move = {"type": "pointerMove", "origin": "viewport", "duration": 20}
+        steps = [{**move, "x": x + by[0] * n // 4, "y": y + by[1] * n // 4} for n in range(1, 5)]
+        press = [{**move, "x": x, "y": y}, {"type": "pointerDown", "button": LEFT}]
+        self.room.call(
+            self._perform, [_mouse([*press, *steps, {"type": "pointerUp", "button": LEFT}])]
+        )
+
+    def press(self, *keys: str) -> None:
+        """Press and release keys one after the other, into whatever has the focus."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self.room.call(self._perform, [{"type": "key", "id": "keyboard", "actions": actions}])
+
+    def focus(self, selector: str) -> None:
+        """Give an element the keyboard's focus."""
+        self.run(_FIND + "find(arguments[0]).focus()", selector)
+
+    def attribute(self, selector: str, name: str) -> str | None:
+        """Give an attribute as the page's markup has it now."""
+        got: str | None = self.run(
+            _FIND + "return find(arguments[0]).getAttribute(arguments[1])", selector, name
+        )
+        return got
+
+    @property
+    def url(self) -> str:
+        """The address bar."""
+        return str(self.room.call(self._command, "url"))
+
+    def tabs(self) -> list[str]:
+        """Give the handles of all tabs and windows."""
+        return list(self.room.call(self._command, "tabs"))
+
+    def to_new_tab(self, known: list[str]) -> None:
+        """Wait for a tab that is not among the known ones, and go there."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if new := [tab for tab in self.tabs() if tab not in known]:
+                self.room.call(self._command, "switch", new[0])
+                return
+            time.sleep(0.05)
+        raise AssertionError("no new tab was opened")
+
+    def back(self) -> None:
+        """Go back in the history."""
+        self.run("window.__left = true")
+        self.room.call(self._command, "back")
+
+    def forward(self) -> None:
+        """Go forward in the history."""
+        self.run("window.__left = true")
+        self.room.call(self._command, "forward")
+
+    def reload(self) -> None:
+        """Load the page again and wait for it."""
+        self.run("window.__left = true")
+        self.room.call(self._command, "reload")
+        self.loaded()
+
+    def cookies(self) -> list[dict[str, Any]]:
+        """Give the page's cookies with their attributes, as the WebDriver standard names them."""
+        return list(self.room.call(self._command, "cookies"))
+
+    def enter_frame(self, selector: str) -> None:
+        """Let scripts run in a frame of the page from now on."""
+        self.room.call(self._command, "frame", selector)
+
+    def leave_frame(self) -> None:
+        """Let scripts run in the page itself again."""
+        self.room.call(self._command, "top")
+
+    def screenshot(self) -> bytes:
+        """Give the visible part of the page as PNG."""
+        return self.room.call(self._screenshot)
+
+    def reset(self) -> None:
+        """Close all tabs but one and leave its page. Raises when the browser does not answer."""
+        for tab in self.tabs():
+            if tab != self._first:
+                self.room.call(self._command, "switch", tab)
+                self.room.call(self._command, "close")
+        self.room.call(self._command, "switch", self._first)
+        self.room.call(self._go, "about:blank")
+        self.until("return location.href === 'about:blank'")
+
+    def quit(self) -> None:
+        """End the browser."""
+        self.room.call(self._quit)
+
+
+def _mouse(actions: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "type": "pointer",
+        "id": "mouse",
+        "parameters": {"pointerType": "mouse"},
+        "actions": actions,
+    }

@@ -1,0 +1,173 @@
+"""Chromium and WebKitGTK, driven by Selenium through the drivers that come with them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.command import Command
+
+from tools.engines.browser import Browser, BrowserError
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+_CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--window-size=1280,800",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+)
+
+
+class SeleniumBrowser(Browser):
+    """What both have in common."""
+
+    driver: WebDriver
+
+    def _go(self, url: str) -> None:
+        self.driver.get(url)
+
+    def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
+        # WebKit never answers when the page's process is replaced while a script starts in it.
+        config = self.driver.command_executor.client_config  # type: ignore[union-attr]
+        usual, config.timeout = config.timeout, 2
+        try:
+            return self.driver.execute_script(script, *arguments)
+        finally:
+            config.timeout = usual
+
+    def _perform(self, sources: list[dict[str, object]]) -> None:
+        self.driver.execute(Command.W3C_ACTIONS, {"actions": sources})
+        # The page may be gone by now, and with it what was held down.
+        with contextlib.suppress(WebDriverException):
+            self.driver.execute(Command.W3C_CLEAR_ACTIONS)
+
+    def _command(self, name: str, *arguments: Any) -> Any:  # noqa: C901, PLR0911 - a table
+        driver = self.driver
+        match name:
+            case "url":
+                return driver.current_url
+            case "tabs":
+                return driver.window_handles
+            case "switch":
+                return driver.switch_to.window(arguments[0])
+            case "close":
+                return driver.close()
+            case "back":
+                return driver.back()
+            case "forward":
+                return driver.forward()
+            case "reload":
+                return driver.refresh()
+            case "cookies":
+                return driver.get_cookies()
+            case "frame":
+                return driver.switch_to.frame(driver.find_element(By.CSS_SELECTOR, arguments[0]))
+            case "top":
+                return driver.switch_to.default_content()
+        raise ValueError(name)
+
+    def _screenshot(self) -> bytes:
+        return base64.b64decode(self.driver.get_screenshot_as_base64())
+
+    def _quit(self) -> None:
+        with contextlib.suppress(WebDriverException):
+            self.driver.quit()
+
+
+class Chromium(SeleniumBrowser):
+    """Debian's Chromium in its headless mode, which is the real browser without a window."""
+
+    name = "chromium"
+    programs = {"chromium": "/usr/bin/chromium", "chromedriver": "/usr/bin/chromedriver"}
+
+    def _start(self) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = self.programs["chromium"]
+        for flag in _CHROMIUM_FLAGS:
+            options.add_argument(flag)
+        options.accept_insecure_certs = True
+        # Tests wait for what they need; some hold a page's parts back on purpose.
+        options.page_load_strategy = "none"
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        service = webdriver.ChromeService(self.programs["chromedriver"])
+        self.driver = webdriver.Chrome(options=options, service=service)
+
+
+class WebKit(SeleniumBrowser):
+    """WebKitGTK's MiniBrowser, which has Safari's engine, on a screen in memory."""
+
+    name = "webkit"
+    programs = {"WebKitWebDriver": "/usr/bin/WebKitWebDriver", "Xvfb": "/usr/bin/Xvfb"}
+    _browsers = "/usr/lib/*/webkit2gtk-4.1/MiniBrowser"
+
+    def _start(self) -> None:
+        found = sorted(Path("/").glob(self._browsers.lstrip("/")))
+        if not found:
+            raise BrowserError(f"WebKit is not installed: no {self._browsers}")
+        self._screen, display = _start_screen()
+        options = webdriver.WebKitGTKOptions()
+        options.binary_location = str(found[0])
+        options.add_argument("--automation")
+        options.accept_insecure_certs = True
+        options.page_load_strategy = "none"
+        service = webdriver.WebKitGTKService(
+            self.programs["WebKitWebDriver"],
+            env={
+                **os.environ,
+                "DISPLAY": display,
+                "GDK_BACKEND": "x11",
+                # The sandbox needs what root in a container does not have.
+                "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
+                # There is no bus for accessibility and settings, and nobody waits for one.
+                "NO_AT_BRIDGE": "1",
+                "LIBGL_ALWAYS_SOFTWARE": "1",
+            },
+        )
+        try:
+            self.driver = webdriver.WebKitGTK(options=options, service=service)
+        except WebDriverException:
+            self._screen.kill()
+            raise
+
+    def _quit(self) -> None:
+        super()._quit()
+        self._screen.kill()
+        self._screen.wait()
+
+
+def _start_screen() -> tuple[subprocess.Popen[bytes], str]:
+    """Start an X server on a free display; give it and the display's name."""
+    readable, writable = os.pipe()
+    program = shutil.which("Xvfb") or "/usr/bin/Xvfb"
+    screen = subprocess.Popen(
+        [program, "-displayfd", str(writable), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
+        pass_fds=[writable],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writable)
+    with open(readable, encoding="ascii") as answer:
+        number = answer.readline().strip()
+    if not number:
+        screen.wait()
+        raise BrowserError("Xvfb did not start; it serves the screen that WebKit draws on")
+    return screen, f":{number}"

@@ -1,0 +1,210 @@
+"""The servers of the room: shops, and every other host a page of theirs may ask for.
+
+One server answers on port 443 and one on port 80, for all host names. It records each request as
+it came over the wire before it answers, and can hold an answer back for as long as a test wants.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, ClassVar
+
+import trustme
+
+from tools.engines.folder import read_file
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tools.engines.room import Room
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a browser asked for. ``target`` is path and query, exactly as sent."""
+
+    scheme: str
+    host: str
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the first question mark; empty when there is none."""
+        return self.target.partition("?")[2]
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return f"{self.scheme}://{self.host}{self.target}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the stage answers. ``hold``: not before this event is set."""
+
+    body: bytes = b""
+    content_type: str = "text/html; charset=utf-8"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    hold: threading.Event | None = None
+    # Cut the connection instead of answering: what a blocked request looks like to a page.
+    cut: bool = False
+
+
+class Stage:
+    """Serves answers by host and path, and remembers requests in the order they came."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.requests: list[Request] = []
+        self._news = threading.Condition()
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self._folders: dict[str, tuple[str, Path]] = {}
+        self._hosts: dict[str, Callable[[Request], Answer]] = {}
+        self._servers = [room.call(self._serve, 443), room.call(self._serve, 80)]
+
+    def put(self, host: str, path: str, answer: Answer) -> None:
+        """Answer requests for a path of a host, whatever their query."""
+        self.room.name(host)
+        self._answers[host, path] = answer
+
+    def put_folder(self, host: str, folder: Path, prefix: str = "/") -> None:
+        """Serve a built site under a prefix of a host, with its 404.html."""
+        self.room.name(host)
+        self._folders[host] = (prefix, folder)
+
+    def put_host(self, host: str, answer: Callable[[Request], Answer]) -> None:
+        """Let a function answer everything that is asked of a host."""
+        self.room.name(host)
+        self._hosts[host] = answer
+
+    def wait_for(
+        self, wanted: Callable[[Request], bool], since: int = 0, timeout: float = 20
+    ) -> Request:
+        """Give the first request after the first ``since`` ones that is wanted.
+
+        Raises ``AssertionError`` with what came instead.
+        """
+        found: list[Request] = []
+
+        def seen() -> bool:
+            found.extend(request for request in self.requests[since:] if wanted(request))
+            return bool(found)
+
+        with self._news:
+            if self._news.wait_for(seen, timeout):
+                return found[0]
+        came = [f"{request.method} {request.url}" for request in self.requests[since:]]
+        raise AssertionError(f"no such request within {timeout} s; there came: {came}")
+
+    def close(self) -> None:
+        """Stop the servers."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def _serve(self, port: int) -> _Server:
+        server = _Server(("127.0.0.1", port), _Handler)
+        server.stage = self
+        if port == 443:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trustme.CA().issue_cert("shop.example", "*.example", "*.stripe.com").configure_cert(
+                context
+            )
+            server.tls = context
+        threading.Thread(target=server.serve_forever, name=f"stage-{port}", daemon=True).start()
+        return server
+
+    def take(self, request: Request) -> Answer:
+        """Record a request and decide the answer."""
+        with self._news:
+            self.requests.append(request)
+            self._news.notify_all()
+        if put := self._answers.get((request.host, request.path)):
+            return put
+        if request.host in self._folders:
+            prefix, folder = self._folders[request.host]
+            return _from_folder(folder, prefix, request.path)
+        if answer := self._hosts.get(request.host):
+            return answer(request)
+        return Answer(b"not here", "text/plain", 404)
+
+
+def _from_folder(folder: Path, prefix: str, path: str) -> Answer:
+    status, content_type, body = read_file(folder, prefix, path)
+    if status == 301:
+        return Answer(status=301, headers={"Location": path + "/"})
+    return Answer(body, content_type, status)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    stage: Stage
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        if self.tls:
+            # The handshake is left to the connection's thread: one slow client delays no other.
+            connection = self.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: browsers cut connections whenever they like."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+    # A page left while its connection is idle must not keep a thread for ever.
+    timeout = 60
+    # Ids in headers are compared as they came.
+    rbufsize: ClassVar[int] = 65536
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        request = Request(
+            "https" if self.server.tls else "http",
+            (self.headers.get("Host") or "").partition(":")[0],
+            self.command,
+            self.path,
+            {name.lower(): value for name, value in self.headers.items()},
+            self.rfile.read(length),
+        )
+        answer = self.server.stage.take(request)
+        if answer.hold is not None:
+            answer.hold.wait(60)
+        if answer.cut:
+            self.close_connection = True
+            return
+        self.send_response_only(answer.status)
+        headers = {
+            "Content-Type": answer.content_type,
+            "Cache-Control": "no-cache",
+            **answer.headers,
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(answer.body if self.command != "HEAD" else b"")
+
+    do_GET = do_POST = do_HEAD = do_OPTIONS = answer  # noqa: N815 - names of the protocol
