@@ -1,0 +1,203 @@
+"""A destination that does as it is told: accepts, refuses, hangs, dribbles, resets, floods."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Request:
+    """What arrived; header names in lower case."""
+
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    at: float
+
+    @property
+    def event(self) -> str:
+        """The id of the event."""
+        return self.headers["tracknow-event-id"]
+
+
+Action = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Action:
+    """Answer at once; underscores in header names stand for hyphens."""
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    whole = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        writer.write(whole)
+        await writer.drain()
+
+    return act
+
+
+def raw(whole: bytes) -> Action:
+    """Send these bytes and close."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        writer.write(whole)
+        await writer.drain()
+        writer.close()
+
+    return act
+
+
+def hang(seconds: float = 60.0) -> Action:
+    """Say nothing."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        writer.close()
+
+    return act
+
+
+def dribble(whole: bytes, every: float = 0.05) -> Action:
+    """Send byte by byte."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        for number in range(len(whole)):
+            writer.write(whole[number : number + 1])
+            await writer.drain()
+            await asyncio.sleep(every)
+        writer.close()
+
+    return act
+
+
+def reset() -> Action:
+    """Reset the connection."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    return act
+
+
+def flood(size: int, status: int = 200) -> Action:
+    """Answer with a body of so many bytes."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(size // 65536):
+            writer.write(b"x" * 65536)
+            await writer.drain()
+
+    return act
+
+
+@dataclass
+class StandIn:
+    """An HTTP server in a thread; ``decide`` gives the action for each request."""
+
+    decide: Callable[[Request], Action] = field(default=lambda _request: answer())
+    tls: ssl.SSLContext | None = None
+    requests: list[Request] = field(default_factory=list)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+    connections: int = 0
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """The destination's URL."""
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/stripe/postback"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each event arrived."""
+        with self.arrived:
+            return Counter(request.event for request in self.requests)
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 30.0) -> bool:
+        """Wait until something is true that requests bring about."""
+        until = time.monotonic() + seconds
+        with self.arrived:
+            while not what():
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self.arrived.wait(min(left, 0.1))
+            return True
+
+    @contextlib.contextmanager
+    def running(self, port: int = 0) -> Iterator[StandIn]:
+        """Serve while the block runs."""
+        ready = threading.Event()
+        loop = asyncio.new_event_loop()
+
+        async def main() -> None:
+            server = await asyncio.start_server(
+                self._serve, "127.0.0.1", port, ssl=self.tls, limit=4 << 20
+            )
+            self.port = server.sockets[0].getsockname()[1]
+            ready.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                server.close()
+
+        def run() -> None:
+            asyncio.set_event_loop(loop)
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+            pending = asyncio.all_tasks(loop)
+            for one in pending:
+                one.cancel()
+            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(asyncio.sleep(0.01))
+            loop.close()
+
+        task = loop.create_task(main())
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        assert ready.wait(10)
+        try:
+            yield self
+        finally:
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join(10)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        try:
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                first, *lines = head.decode("latin-1").split("\r\n")
+                headers = {}
+                for line in filter(None, lines):
+                    name, _, value = line.partition(": ")
+                    headers[name.lower()] = value
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                request = Request(first.split(" ")[1], headers, body, number, time.time())
+                action = self.decide(request)
+                with self.arrived:
+                    self.requests.append(request)
+                    self.arrived.notify_all()
+                await action(writer)
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            writer.close()

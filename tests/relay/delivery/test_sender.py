@@ -1,0 +1,544 @@
+"""One attempt: what is sent, what is refused, and that it ends in time."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.relay.delivery.stand_in import StandIn, answer, dribble, flood, hang, raw, reset
+from tracknow_static import __version__
+from tracknow_static.relay.network import NetworkFaultError, Resolver
+from tracknow_static.relay.records import Claimed
+from tracknow_static.relay.sender import LONGEST_BODY, Answer, Network, Sender, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BODY = b'{"id": "evt_1",\r\n "object": "event", "name": "\xc3\xa9\\u00e9"}\n'
+
+
+def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
+    values: dict[str, Any] = {
+        "delivery_id": 1,
+        "token": 1,
+        "event_id": "evt_1",
+        "destination": "",
+        "payload": payload,
+        "content_type": "application/json; charset=utf-8",
+        "signature": "t=1700000000,v1=ab,v0=cd",
+        "attempts": 0,
+        "tries": 0,
+        "type": "charge.succeeded",
+        "received_at": 0.0,
+    }
+    return Claimed(**{**values, **changes})
+
+
+def network(
+    *,
+    private: bool = True,
+    timeout: float = 5.0,
+    connect_timeout: float = 2.0,
+    lookup: Callable[..., list[Any]] = socket.getaddrinfo,
+    tls: ssl.SSLContext | None = None,
+) -> Network:
+    return Network(
+        private=private,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        resolver=Resolver(lookup),
+        tls=tls or ssl.create_default_context(),
+    )
+
+
+def to(*found: str) -> Callable[..., list[Any]]:
+    """A name server that knows one answer."""
+    return lambda _host, port, **_rest: [(0, 0, 0, "", (one, port)) for one in found]
+
+
+@pytest.fixture
+def destination() -> Iterator[StandIn]:
+    with StandIn().running() as stand_in:
+        yield stand_in
+
+
+def attempt(url: str, net: Network | None = None) -> Answer:
+    sender = Sender(url, net or network())
+    try:
+        return sender.send(claimed())
+    finally:
+        sender.close()
+
+
+# -- what is sent
+
+
+def test_the_stored_bytes_go_out_with_their_headers(destination: StandIn) -> None:
+    """Body, content type and signature arrive unchanged; id and version are added."""
+    assert attempt(destination.url).status == 200
+    (request,) = destination.requests
+    assert request.body == BODY
+    assert request.target == "/stripe/postback"
+    assert request.headers == {
+        "host": f"127.0.0.1:{destination.port}",
+        "user-agent": f"tracknow-static/{__version__} (relay)",
+        "accept": "*/*",
+        "content-length": str(len(BODY)),
+        "tracknow-event-id": "evt_1",
+        "content-type": "application/json; charset=utf-8",
+        "stripe-signature": "t=1700000000,v1=ab,v0=cd",
+    }
+
+
+def test_headers_that_were_not_there_are_not_made_up(destination: StandIn) -> None:
+    """An event without content type or signature goes out without them."""
+    sender = Sender(destination.url, network())
+    sender.send(claimed(content_type=None, signature=None))
+    sender.close()
+    assert not {"content-type", "stripe-signature"} & set(destination.requests[0].headers)
+
+
+@settings(max_examples=60)
+@given(payload=st.binary(max_size=5000))
+def test_any_bytes_arrive_as_they_are(payload: bytes) -> None:
+    """The relay reads nothing into the payload."""
+    sent = _shared.send(claimed(payload))
+    assert sent.status == 200
+    assert _stand_in.requests[-1].body == payload
+
+
+_stand_in = StandIn()
+_shared: Sender
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shared_stand_in() -> Iterator[None]:
+    global _shared  # noqa: PLW0603 - hypothesis takes no function-scoped fixtures
+    with _stand_in.running():
+        _shared = Sender(_stand_in.url, network())
+        yield
+        _shared.close()
+
+
+@given(text=st.text(max_size=50), name=st.sampled_from(["content_type", "signature", "event_id"]))
+@settings(max_examples=60)
+def test_a_header_carries_no_second_header(text: str, name: str) -> None:
+    """Whatever a stored text holds, it adds no header and no request, and raises nothing."""
+    before = len(_stand_in.requests)
+    got = _shared.send(claimed(BODY, **{name: f"x{text}\r\nEvil: 1"}))
+    arrived = _stand_in.requests[before:]
+    assert len(arrived) == (1 if got.status else 0)
+    assert got.status == 200 or got.error == "protocol"
+    assert all("evil" not in request.headers for request in arrived)
+
+
+def test_connections_are_used_again(destination: StandIn) -> None:
+    """Many events need one connection."""
+    sender = Sender(destination.url, network())
+    assert [sender.send(claimed()).status for _ in range(20)] == [200] * 20
+    sender.close()
+    assert destination.connections == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_event(destination: StandIn) -> None:
+    """A server that closes its idle connections is met by a new one."""
+    destination.decide = lambda _: raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    sender = Sender(destination.url, network())
+    statuses = []
+    for _ in range(3):
+        statuses.append(sender.send(claimed()).status)
+        time.sleep(0.05)
+    sender.close()
+    assert statuses == [200] * 3
+    assert destination.connections == 3
+
+
+def test_no_cookie_is_kept(destination: StandIn) -> None:
+    """What one answer sets, no later request carries."""
+    destination.decide = lambda _: answer(Set_Cookie="a=b")
+    sender = Sender(destination.url, network())
+    sender.send(claimed())
+    sender.send(claimed())
+    sender.close()
+    assert all("cookie" not in request.headers for request in destination.requests)
+
+
+def test_no_proxy_is_taken_from_the_environment(
+    destination: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event goes to its destination and nowhere else, whatever HTTP_PROXY says."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert attempt(destination.url).status == 200
+
+
+# -- what comes back
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(destination: StandIn, status: int) -> None:
+    """A redirect is an answer like any other; its target gets nothing."""
+    with StandIn().running() as elsewhere:
+        destination.decide = lambda _: answer(status, Location=elsewhere.url)
+        assert attempt(destination.url).status == status
+        assert not elsewhere.requests
+    assert len(destination.requests) == 1
+
+
+def test_the_answers_wish_is_handed_on(destination: StandIn) -> None:
+    """Retry-After and Date belong to the answer."""
+    destination.decide = lambda _: answer(
+        503, Retry_After="7", Date="Fri, 15 Jan 2027 08:00:00 GMT"
+    )
+    got = attempt(destination.url)
+    assert (got.retry_after, got.date) == ("7", "Fri, 15 Jan 2027 08:00:00 GMT")
+
+
+def test_of_a_huge_answer_little_is_read(destination: StandIn) -> None:
+    """An answer of 10 MB counts by its status, and its connection is dropped after 64 KB."""
+    destination.decide = lambda _: flood(10 << 20)
+    sender = Sender(destination.url, network())
+    read = _count_reads(sender)
+    assert sender.send(claimed()).status == 200
+    assert read() <= LONGEST_BODY + 2 * 65536
+    destination.decide = lambda _: answer()
+    assert sender.send(claimed()).status == 200
+    sender.close()
+    assert destination.connections == 2
+
+
+def _count_reads(sender: Sender) -> Callable[[], int]:
+    """Count the bytes that a sender reads from its sockets."""
+    total = 0
+    connect = sender._backend.connect_tcp
+
+    def counting(*args: Any, **options: Any) -> Any:
+        stream = connect(*args, **options)
+        read = stream.read
+
+        def count(*args: Any, **options: Any) -> bytes:
+            nonlocal total
+            data = read(*args, **options)
+            total += len(data)
+            return data
+
+        stream.read = count  # type: ignore[method-assign]
+        return stream
+
+    sender._backend.connect_tcp = counting  # type: ignore[method-assign]
+    return lambda: total
+
+
+def test_a_body_that_trickles_does_not_unmake_an_acceptance(destination: StandIn) -> None:
+    """The status is the verdict; the body is waited for briefly."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+
+    async def act(writer: Any) -> None:
+        writer.write(head)
+        await dribble(b"x" * 5000)(writer)
+
+    destination.decide = lambda _: act
+    started = time.monotonic()
+    assert attempt(destination.url, network(timeout=20)).status == 200
+    assert time.monotonic() - started < 10
+
+
+def test_a_body_that_breaks_off_does_not_unmake_an_acceptance(destination: StandIn) -> None:
+    """A 200 whose body is cut short is an acceptance."""
+    destination.decide = lambda _: raw(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nx")
+    assert attempt(destination.url).status == 200
+
+
+def test_a_status_byte_by_byte_runs_out_of_time(destination: StandIn) -> None:
+    """The time-out is for the whole attempt: a byte now and then does not lengthen it."""
+    destination.decide = lambda _: dribble(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 900, every=0.02)
+    started = time.monotonic()
+    assert attempt(destination.url, network(timeout=0.5)).error == "timeout"
+    assert time.monotonic() - started < 5
+
+
+def test_endless_interim_answers_run_out_of_time(destination: StandIn) -> None:
+    """103s without end are no answer."""
+    destination.decide = lambda _: dribble(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 9000, every=0.0005)
+    assert attempt(destination.url, network(timeout=0.5)).error == "timeout"
+
+
+def test_a_destination_that_hangs_runs_out_of_time(destination: StandIn) -> None:
+    """Silence ends with the time-out."""
+    destination.decide = lambda _: hang()
+    got = attempt(destination.url, network(timeout=0.3))
+    assert (got.status, got.error) == (None, "timeout")
+    assert got.took_ms >= 300
+
+
+def test_a_destination_that_does_not_read_runs_out_of_time() -> None:
+    """Sending is under the time-out, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sender = Sender(f"http://127.0.0.1:{server.getsockname()[1]}/", network(timeout=0.5))
+        assert sender.send(claimed(b"x" * (64 << 20))).error == "timeout"
+        sender.close()
+
+
+def test_an_early_refusal_of_a_long_event_is_read() -> None:
+    """A server that answers and hangs up before it has read all is understood."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        sender = Sender(f"http://127.0.0.1:{server.getsockname()[1]}/", network())
+        assert sender.send(claimed(b"x" * (4 << 20))).status == 413
+        sender.close()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 999999 X\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x16",
+    ],
+)
+def test_what_is_not_http_is_no_answer(destination: StandIn, answered: bytes) -> None:
+    """Bytes that are no final HTTP answer are a fault with a short code."""
+    destination.decide = lambda _: raw(answered)
+    got = attempt(destination.url)
+    assert not got.status or got.status == 101
+    assert got.status or got.error in ("protocol", "reset")
+
+
+@given(st.binary(max_size=400), st.booleans())
+@settings(max_examples=60)
+def test_hostile_answers_raise_nothing(data: bytes, with_head: bool) -> None:
+    """Whatever bytes come back, an attempt ends with a status or the code of a fault."""
+    head = b"HTTP/1.1 200 OK\r\n" if with_head else b""
+    _stand_in.decide = lambda _: raw(head + data)
+    try:
+        got = _shared.send(claimed())
+    finally:
+        _stand_in.decide = lambda _: answer()
+    assert (got.status is None) != (got.error is None)
+
+
+def test_a_reset_is_a_fault(destination: StandIn) -> None:
+    """A connection that is torn down brings the code of a fault."""
+    destination.decide = lambda _: reset()
+    assert attempt(destination.url).error in ("reset", "protocol")
+
+
+def test_nobody_listens() -> None:
+    """A refused connection has a code of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert attempt(f"http://127.0.0.1:{port}/").error == "connect"
+
+
+# -- where it goes
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "169.254.169.254"],
+)
+def test_private_addresses_are_refused(destination: StandIn, host: str) -> None:
+    """Nothing is sent to an address that is not public unless it is permitted."""
+    got = attempt(f"http://{host}:{destination.port}/", network(private=False))
+    assert got.error in ("address_refused", "dns")
+    assert not destination.requests
+    assert destination.connections == 0
+
+
+def test_a_name_that_changes_its_address_gains_nothing(destination: StandIn) -> None:
+    """The address that is judged is the one that is connected to: DNS rebinding is refused."""
+    answers = iter([["8.8.8.8"], ["127.0.0.1"]])
+    asked: list[str] = []
+
+    def lookup(host: str, port: int, **_rest: Any) -> list[Any]:
+        asked.append(host)
+        return [(0, 0, 0, "", (one, port)) for one in next(answers)]
+
+    net = network(private=False, connect_timeout=0.2, lookup=lookup)
+    sender = Sender(f"http://shop.example:{destination.port}/", net)
+    # The first look-up passes, and the connection goes to 8.8.8.8 without a second look-up …
+    assert sender.send(claimed()).error in ("connect", "connect_timeout")
+    assert asked == ["shop.example"]
+    # … and the next connection is judged anew.
+    assert sender.send(claimed()).error == "address_refused"
+    sender.close()
+    assert destination.connections == 0
+
+
+def test_of_several_addresses_only_public_ones_are_used(destination: StandIn) -> None:
+    """A private address beside public ones is passed over."""
+    net = network(private=False, connect_timeout=0.3, lookup=to("127.0.0.1", "192.0.2.1", "::1"))
+    assert attempt(f"http://shop.example:{destination.port}/", net).error == "address_refused"
+    assert destination.connections == 0
+
+
+def test_a_dead_address_leaves_time_for_the_next(destination: StandIn) -> None:
+    """The connect time-out is shared by a name's addresses."""
+    # 127.0.0.2 has no listener on that port; the second address has.
+    net = network(lookup=to("127.0.0.2", "127.0.0.1"))
+    assert attempt(f"http://shop.example:{destination.port}/", net).status == 200
+
+
+def test_a_name_server_that_hangs_runs_out_of_time() -> None:
+    """Looking up is under the connect time-out, and hanging look-ups of one name share a thread."""
+    free = threading.Event()
+    asked: list[str] = []
+
+    def lookup(host: str, port: int, **_rest: Any) -> list[Any]:
+        asked.append(host)
+        free.wait(30)
+        return []
+
+    net = network(connect_timeout=0.1, lookup=lookup)
+    errors = [attempt("http://shop.example/", net).error for _ in range(3)]
+    free.set()
+    assert errors == ["dns_timeout"] * 3
+    assert asked == ["shop.example"]
+
+
+def test_an_unknown_name_is_a_fault() -> None:
+    """A name that does not exist has a code of its own."""
+
+    def lookup(*_args: Any, **_rest: Any) -> list[Any]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    assert attempt("http://shop.example/", network(lookup=lookup)).error == "dns"
+    with pytest.raises(NetworkFaultError, match="no address"):
+        Resolver(to()).resolve("shop.example", 80, 1)
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[StandIn]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("shop-tracking.tracknow.info").configure_cert(context)
+    names: list[str] = []
+    context.sni_callback = lambda _sock, name, _context: names.append(name)
+    stand_in = StandIn(tls=context)
+    stand_in.names = names  # type: ignore[attr-defined]
+    with stand_in.running():
+        yield stand_in
+
+
+def test_tls_is_spoken_with_the_name_although_the_address_is_dialled(
+    secure: StandIn, trusted: ssl.SSLContext
+) -> None:
+    """SNI, certificate and Host are those of the destination's name."""
+    net = network(lookup=to("127.0.0.1"), tls=trusted)
+    url = f"https://shop-tracking.tracknow.info:{secure.port}/stripe/postback"
+    assert attempt(url, net).status == 200
+    assert secure.names == ["shop-tracking.tracknow.info"]  # type: ignore[attr-defined]
+    host = f"shop-tracking.tracknow.info:{secure.port}"
+    assert secure.requests[0].headers["host"] == host
+
+
+def test_the_usual_port_is_not_named() -> None:
+    """`Host` names a port only where it is not the scheme's own."""
+    net = network()
+    for url, host in [
+        ("https://shop.example/x", "shop.example"),
+        ("https://shop.example:443/x", "shop.example"),
+        ("http://shop.example:443/x", "shop.example:443"),
+        ("https://[2606:4700::1]/x", "[2606:4700::1]"),
+        ("https://[2606:4700::1]:8443/x", "[2606:4700::1]:8443"),
+    ]:
+        assert Sender(url, net)._host == host
+
+
+@pytest.mark.parametrize("name", ["elsewhere.example", "127.0.0.1"])
+def test_a_certificate_for_another_name_is_refused(
+    secure: StandIn, trusted: ssl.SSLContext, name: str
+) -> None:
+    """No event goes to a server that cannot show the destination's certificate."""
+    net = network(lookup=to("127.0.0.1"), tls=trusted)
+    assert attempt(f"https://{name}:{secure.port}/", net).error == "tls"
+    assert not secure.requests
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(secure: StandIn) -> None:
+    """The real trust store does not know the test's authority."""
+    made = Network.make(private=True, connect_timeout=2, timeout=5)
+    net = network(lookup=to("127.0.0.1"), tls=made.tls)
+    url = f"https://shop-tracking.tracknow.info:{secure.port}/"
+    assert attempt(url, net).error == "tls"
+    assert not secure.requests
+
+
+def test_a_handshake_that_hangs_runs_out_of_time() -> None:
+    """TLS counts as connecting."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        assert attempt(url, network(connect_timeout=0.2)).error == "connect_timeout"
+
+
+def test_plain_http_on_a_tls_port_is_a_fault() -> None:
+    """A server that answers a handshake in plain text gets no event."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(5000)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        assert attempt(f"https://127.0.0.1:{server.getsockname()[1]}/").error == "tls"
+        thread.join(10)
+
+
+def test_reaching_sends_nothing(
+    destination: StandIn, secure: StandIn, trusted: ssl.SSLContext
+) -> None:
+    """A look whether a destination can be reached makes no request."""
+    net = network(lookup=to("127.0.0.1"), tls=trusted)
+    url = f"https://shop-tracking.tracknow.info:{secure.port}/"
+    assert Sender(url, net).reach().error is None
+    assert Sender(destination.url, net).reach().error is None
+    assert Sender(destination.url, network(private=False)).reach().error == "address_refused"
+    assert Sender(f"https://wrong.example:{secure.port}/", net).reach().error == "tls"
+    assert not destination.requests
+    assert not secure.requests
+
+
+def test_logs_show_no_query() -> None:
+    """A destination's query can hold a token."""
+    assert shown("https://a.example/hook?token=1") == "https://a.example/hook"
