@@ -1,0 +1,59 @@
+"""From Stripe's webhook to Tracknow: verify, store, answer; then deliver until it is accepted.
+
+``tracknow_static.relay:application`` is a WSGI application configured by environment variables
+(see :mod:`tracknow_static.relay.config`); :func:`create_application` makes one from a
+configuration. Both need the extra ``tracknow-static[relay]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.application import Relay
+    from tracknow_static.relay.config import RelayConfig
+
+    application: Relay
+
+__all__ = ["application", "create_application"]
+
+
+def create_application(config: RelayConfig | None = None) -> Relay:
+    """Make the WSGI application; without a configuration it is read from the environment.
+
+    It opens no file, no connection and no thread before its first request, so that a server may
+    fork after loading it. Raises ``SettingsError`` for a configuration that is not accepted.
+    """
+    from tracknow_static.relay import health
+    from tracknow_static.relay.application import Relay
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.courier import Courier
+    from tracknow_static.relay.housekeeping import Housekeeper
+    from tracknow_static.relay.outbox import Outbox
+
+    config = RelayConfig.from_environ() if config is None else config
+    outbox = Outbox.from_config(config)
+    workers = [Housekeeper(config, outbox)]
+    courier = Courier.from_config(config, outbox)
+    begin = [courier.start] if config.deliver else []
+    return Relay(
+        config,
+        outbox,
+        pages=health.pages(config, outbox),
+        begin=[*begin, *(one.start for one in workers)],
+        end=[courier.stop, *(one.stop for one in workers)],
+    )
+
+
+def __getattr__(name: str) -> Relay:
+    """Make ``application`` when a server first asks for it, and keep it."""
+    if name != "application":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tracknow_static.relay import logs
+    from tracknow_static.relay.config import RelayConfig
+
+    config = RelayConfig.from_environ()
+    logs.setup(config)
+    made = create_application(config)
+    globals()["application"] = made
+    return made

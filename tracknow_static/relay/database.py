@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import create_engine, event, func, literal
+from sqlalchemy import Double, cast, create_engine, event, extract, func, literal
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -36,6 +36,8 @@ except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
 
 _Result = TypeVar("_Result")
 
+# Not now(), the time when the transaction began, nor clock_timestamp(), which no index can serve.
+_SERVER_CLOCK: ColumnElement[float] = cast(extract("epoch", func.statement_timestamp()), Double)
 _TRIES = 3
 _BUSY_SECONDS = 5
 _CONNECT_SECONDS = 5
@@ -86,8 +88,7 @@ class Database:
             return literal(float(self._clock()))
         if self.backend == "sqlite":
             return literal(time.time())
-        # Lasts for the statement, unlike now(), which is the transaction's start.
-        return func.extract("epoch", func.clock_timestamp(), type_=_double())
+        return _SERVER_CLOCK
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -266,12 +267,6 @@ class Database:
             os.close(self._lock_file)
             self._lock_file = None
         self.engine.dispose(close=False)
-
-
-def _double() -> Any:
-    from sqlalchemy import Double
-
-    return Double()
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

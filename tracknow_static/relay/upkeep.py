@@ -33,7 +33,7 @@ _DAY = 86_400.0
 _OWNER_SECONDS = 7 * _DAY
 
 
-def replay(  # noqa: PLR0913 - the filter, the pace and the targets are one question each
+def replay(
     database: Database,
     wanted: Filter,
     rate: float,
@@ -111,7 +111,7 @@ def _replay_chunk(
     return database.run(work)
 
 
-def _plan(  # noqa: PLR0913
+def _plan(
     connection: Connection,
     database: Database,
     rows: Sequence[Any],
@@ -177,7 +177,7 @@ def _ways(
     return ways
 
 
-def _make_due(  # noqa: PLR0913
+def _make_due(
     connection: Connection,
     database: Database,
     event_id: str,
