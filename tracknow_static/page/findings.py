@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tracknow_static.page.surfaces import Inspection, Surface
 
@@ -103,7 +103,7 @@ _ALL = (
 CODES: dict[str, Code] = {code.name: code for code in _ALL}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding in one place. ``file`` is a path inside the site, ``line`` counts from 1."""
 
@@ -125,6 +125,16 @@ def finding(
     about = f": {what}" if what else ""
     message = f"{kind.meaning}{about}. {kind.remedy}"
     return Finding(code, severity or kind.severity, file, line, message)
+
+
+def grouped(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:
+    """Give what is the same on several pages (a menu, a footer) once, with the number of others."""
+    groups: dict[tuple[str, str, str], tuple[Finding, set[str]]] = {}
+    for one in findings:
+        key = (one.severity, one.code, one.message)
+        groups.setdefault(key, (one, set()))[1].add(one.file)
+    for first, files in groups.values():
+        yield first, len(files) - 1
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +11,7 @@ from tracknow_static.page import links
 from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.globs import compile_globs
 from tracknow_static.page.splice import Spliced, remove, transform
-from tracknow_static.page.surfaces import NOTHING, Inspection, inspect, worth_reading
+from tracknow_static.page.surfaces import NOTHING, Inspection, read_page, worth_reading
 
 if TYPE_CHECKING:
     import re
@@ -40,15 +39,13 @@ class InspectionCache:
         self._kept: dict[bytes, Inspection] = {}
 
     def inspect(self, page: bytes, hosts: frozenset[str]) -> Inspection:
-        """Give the inspection of a page, kept or made now."""
-        if not worth_reading(page, hosts):
-            return NOTHING
-        key = hashlib.blake2b(page, digest_size=16).digest()
+        """Give the inspection of a page that is worth reading, kept or made now."""
+        key = hashlib.blake2b(page, digest_size=16).digest()  # costs a tenth of a reading
         known = self._kept.get(key)
         if known is None:
             if len(self._kept) >= _CACHED:
                 self._kept.clear()
-            known = self._kept[key] = inspect(page, hosts)
+            known = self._kept[key] = read_page(page, hosts)
         return known
 
 
@@ -108,19 +105,39 @@ class PagePass:
         """Say whether the page at ``path`` is to carry no script."""
         return path in self.opted_out or bool(self._excluded and self._excluded.fullmatch(path))
 
+    @cached_property
+    def _tags(self) -> dict[str, bytes]:
+        return {}
+
+    def tags(self, base: str) -> bytes:
+        """Give the script's insertion for pages from which ``base`` leads to the root."""
+        tag = self._tags.get(base)
+        if tag is None:
+            tag = self._tags[base] = self.script.tags(base)
+        return tag
+
+    def _inspect(self, spliced: Spliced, cache: InspectionCache | None) -> Inspection:
+        # The bare page is put to the test, since our own script names Stripe's hosts.
+        page = spliced.bare
+        if not worth_reading(page, self._hosts):
+            return NOTHING
+        if b"\n" in self.tags(""):  # then lines are those of the page as it will be
+            page = spliced.page
+        return cache.inspect(page, self._hosts) if cache else read_page(page, self._hosts)
+
     def run(self, path: str, page: bytes, cache: InspectionCache | None = None) -> PageResult:
         """Do the work on the page at ``path``, a slash-separated path inside the site."""
-        file = path if path.isascii() else sys.intern(printable(path))
+        file = path if path.isascii() else printable(path)
+        xml = path.lower().endswith(_XML_SUFFIXES)
         if self.removing or self.excludes(path):
-            bare = remove(page)
+            bare = page if xml else remove(page)
             return PageResult(file, bare, bare != page, "excluded")
-        if path.lower().endswith(_XML_SUFFIXES):
+        if xml:
             spliced = Spliced(page, page, changed=False, skipped="XHTML")
         else:
-            spliced = transform(page, self.script, self.base(path))
-        # Our script names Stripe's hosts, so it is the bare page that is read; the tag is one line.
-        reason, bare = spliced.skipped, spliced.bare
-        inspection = cache.inspect(bare, self._hosts) if cache else inspect(bare, self._hosts)
+            spliced = transform(page, self, self.base(path))
+        reason = spliced.skipped
+        inspection = self._inspect(spliced, cache)
         found = judge(
             *(inspection, file),
             test_links=self.settings.test_links,

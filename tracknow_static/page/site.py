@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import signal
 import stat
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from itertools import islice
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +57,21 @@ def process_site(
     each page's outcome. ``cache`` kept between calls spares the reading of unchanged pages for
     payment links. ``script`` stands in for the one that the settings make.
 
-    A file that cannot be read or written stays as it was and is among the report's ``failures``.
-    Raises :class:`SiteError` when ``site_dir`` is no folder.
+    A file that cannot be read or written stays as it was and is among the report's ``failures``;
+    if it is the script's own file, all pages stay as they were. Folders that are symbolic links
+    are not entered.
+    Raises :class:`SiteError` when ``site_dir`` is no folder, or a process of ``jobs`` is killed.
     """
     script = script or _compose(settings)
     out = frozenset(path.replace(os.sep, "/") for path in opted_out)
     page_pass = PagePass(settings, script, root_url, out, tuple(absolute))
     run = _Run(_root(site_dir), page_pass, script, check, jobs, progress, visit)
     return run.whole(cache)
+
+
+def count_pages(site_dir: str | os.PathLike[str]) -> int:
+    """Count the pages of a site, about; for a progress bar."""
+    return sum(is_page(name) for _, _, names in os.walk(_root(site_dir)) for name in names)
 
 
 def remove_site(
@@ -100,7 +113,7 @@ class _Worker:
     root: str
     page_pass: PagePass
     check: bool
-    cache: InspectionCache
+    cache: InspectionCache | None
 
     def do(self, path: str) -> PageOutcome:
         whole = f"{self.root}/{path}"
@@ -111,6 +124,8 @@ class _Worker:
                 replace_file(whole, done.page, status)
         except OSError as error:
             return PageOutcome(printable(path), failure=_reason(error))
+        except MemoryError:
+            return PageOutcome(printable(path), failure="Too large for this machine's memory")
         return PageOutcome(
             *(done.file, done.changed, done.outcome, done.reason, done.links, done.findings)
         )
@@ -147,6 +162,7 @@ class _Run:
     jobs: int
     progress: Progress | None
     visit: Visit | None
+    assets: list[str] = field(default_factory=list)
 
     def whole(self, cache: InspectionCache | None) -> SiteReport:
         removing = self.page_pass.removing
@@ -155,7 +171,9 @@ class _Run:
             report.csp_hash = self.script.csp_hash
             # First: no page may name a file that is not there.
             self._write_asset(report)
-        worker = _Worker(self.root, self.page_pass, self.check, cache or InspectionCache())
+            if report.failures:
+                return report
+        worker = _Worker(self.root, self.page_pass, self.check, cache)
         pages = self._pages(report)
         outcomes = map(worker.do, pages) if self.jobs <= 1 else _pooled(worker, pages, self.jobs)
         for number, page in enumerate(outcomes, 1):
@@ -173,56 +191,66 @@ class _Run:
         if path is None or content is None:
             return
         report.asset = path
+        aside = "no page was changed, since each would name this file"
         target = Path(self.root, path)
         try:
             status = target.stat() if target.is_file() else None
             if status and status.st_size == len(content) and target.read_bytes() == content:
                 return
             report.asset_changed = True
-            if not self.check:
+            if not f"{os.path.realpath(target.parent)}/".startswith(f"{self.root}/"):
+                reason = "Its folder is a link that leads out of the site"
+                report.failures.append(Failure(path, f"{reason}; {aside}"))
+            elif not self.check:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(target, content, status)
         except OSError as error:
-            report.failures.append(Failure(path, _reason(error)))
+            report.failures.append(Failure(path, f"{_reason(error)}; {aside}"))
 
     def _drop_old_assets(self, report: SiteReport) -> None:
-        settings = self.page_pass.settings
         current = None if report.removing else self.script.asset_path
-        folder = Path(self.root, settings.asset_dir)
-        try:
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208
-            for name in names:
-                path = (Path(settings.asset_dir) / name).as_posix()
-                if path == current or not self.script.asset_pattern.fullmatch(name):
+        for path in sorted(self.assets):
+            if path == current:
+                continue
+            file = Path(self.root, path)
+            try:
+                # The name holds a hash of the content: what was not made by us does not match.
+                if hashlib.sha256(file.read_bytes()).hexdigest()[:8] not in file.name:
                     continue
-                report.old_assets.append(path)
+                report.old_assets.append(printable(path))
                 if not self.check:
-                    (folder / name).unlink()
-        except OSError as error:
-            report.failures.append(Failure(printable(settings.asset_dir), _reason(error)))
+                    file.unlink()
+                    if report.removing and not os.listdir(file.parent):  # noqa: PTH208
+                        file.parent.rmdir()
+            except OSError as error:
+                report.failures.append(Failure(printable(path), _reason(error)))
 
     def _pages(self, report: SiteReport) -> Iterator[str]:
         """Give the paths of all pages, folder by folder, and clear what killed runs left."""
         folders = [""]
         while folders:
             prefix = folders.pop()
+            below: list[str] = []
+            pages: list[str] = []
             try:
                 with os.scandir(f"{self.root}/{prefix}") as listing:
-                    entries = sorted(listing, key=lambda entry: entry.name)
+                    for entry in listing:
+                        name = entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            if name != ".git":
+                                below.append(f"{prefix}{name}/")
+                        elif is_page(name):
+                            if self._own(entry, prefix + name):
+                                pages.append(name)
+                        elif is_temporary(name):
+                            self._clear(entry, report)
+                        elif self.script.asset_pattern.fullmatch(name):
+                            self.assets.append(prefix + name)
             except OSError as error:
                 report.failures.append(Failure(printable(prefix or "."), _reason(error)))
-                continue
-            below: list[str] = []
-            for entry in entries:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name != ".git":
-                        below.append(path + "/")
-                elif is_temporary(entry.name):
-                    self._clear(entry, report)
-                elif is_page(entry.name) and self._own(entry, path):
-                    yield path
-            folders += reversed(below)
+            for name in sorted(pages):
+                yield prefix + name
+            folders += sorted(below, reverse=True)
 
     def _clear(self, entry: os.DirEntry[str], report: SiteReport) -> None:
         try:
@@ -257,18 +285,19 @@ _worker: _Worker | None = None
 
 
 def _pooled(worker: _Worker, pages: Iterator[str], jobs: int) -> Iterator[PageOutcome]:
-    """Do pages in several processes, few batches ahead of the reader; order is not kept."""
-    waiting: set[Future[list[PageOutcome]]] = set()
+    """Do pages in several processes, few batches ahead of the reader, in order."""
+    waiting: deque[Future[list[PageOutcome]]] = deque()
     with ProcessPoolExecutor(jobs, initializer=_start, initargs=(worker,)) as pool:
         try:
             while True:
-                while len(waiting) < 2 * jobs and (batch := list(islice(pages, _BATCH))):
-                    waiting.add(pool.submit(_batch, batch))
+                while len(waiting) < 4 * jobs and (batch := list(islice(pages, _BATCH))):
+                    waiting.append(pool.submit(_batch, batch))
                 if not waiting:
                     return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from future.result()
+                yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            problem = "a process was killed, perhaps for want of memory; every page is whole."
+            raise SiteError(f"{problem} Run it again with one job.") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -276,6 +305,17 @@ def _pooled(worker: _Worker, pages: Iterator[str], jobs: int) -> Iterator[PageOu
 def _start(worker: _Worker) -> None:
     global _worker  # noqa: PLW0603 - what a worker process is
     _worker = worker
+    # Ctrl-C reaches every process of a terminal; the first one decides, the others finish a batch.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The queue of a pool does not end when the first process is killed.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _batch(paths: list[str]) -> list[PageOutcome]:

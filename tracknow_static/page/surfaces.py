@@ -110,8 +110,13 @@ def inspect(
     page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS, *, where: str = links.ANYWHERE
 ) -> Inspection:
     """Read a page for payment surfaces and the vendor's snippet; ``where`` is the page's URL."""
-    if not worth_reading(page, hosts):
-        return NOTHING
+    return read_page(page, hosts, where=where) if worth_reading(page, hosts) else NOTHING
+
+
+def read_page(
+    page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS, *, where: str = links.ANYWHERE
+) -> Inspection:
+    """Do what :func:`inspect` does, for a page that has passed the test."""
     # Late: a site without payment links on most of its pages may never need lxml.
     from tracknow_static.page.reading import read
 
