@@ -83,6 +83,8 @@ def library() -> Any:
             "Install it with: pip install 'tracknow-static[stripe]'"
         )
         raise AccountError(text, 2) from None
+    # It would time requests for Stripe and leave an identity in the user's folder.
+    stripe.enable_telemetry = False
     return stripe
 
 

@@ -1,0 +1,294 @@
+"""A Stripe account that remembers, for what a mock without memory cannot show.
+
+Shapes and errors follow Stripe's published API description; ``test_description.py`` has both
+judged by that description itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = 1_790_000_000
+_ENDPOINT = "/v1/webhook_endpoints"
+_KNOWN = {
+    "create": {"url", "enabled_events", "description", "metadata", "api_version", "connect"},
+    "update": {"url", "enabled_events", "description", "metadata", "disabled"},
+}
+# What Stripe adds to an answer that it gives again; the library is not to insist on it.
+_REPEATED = {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"}
+
+
+@dataclass
+class Fault:
+    """An answer to give instead; status 0 breaks the connection.
+
+    ``after``: the request is carried out all the same, and its answer is lost.
+    """
+
+    status: int
+    message: str = ""
+    kind: str = "api_error"
+    times: int = 1
+    after: bool = False
+    on: str = ""  # part of "METHOD path"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Stripe:
+    """State of the account, and what was asked of it."""
+
+    mode: str = "test"
+    endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    destinations: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    denied: tuple[str, ...] = ()  # parts of "METHOD path" that the key may not ask
+    tells_secrets: bool = True
+    page: int = 100
+    base: str = ""
+    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    meeting: threading.Barrier | None = None  # where lists wait for each other
+    made: int = 0
+
+    def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Give the requests that were to change something."""
+        return [request for request in self.requests if request[0] != "GET"]
+
+    def add(self, url: str, events: tuple[str, ...] = (), **fields: Any) -> str:
+        """Make an endpoint as the Dashboard does, and give its id."""
+        self.made += 1
+        id_ = f"we_{self.made:06}"
+        self.secrets[id_] = f"whsec_{secrets.token_hex(16)}"
+        self.endpoints[id_] = {
+            "id": id_,
+            "object": "webhook_endpoint",
+            "api_version": None,
+            "application": None,
+            "created": NOW + self.made,
+            "description": None,
+            "enabled_events": list(events or ("charge.succeeded", "checkout.session.completed")),
+            "livemode": self.mode == "live",
+            "metadata": {},
+            "status": "enabled",
+            "url": url,
+            **fields,
+        }
+        return id_
+
+    def add_event(self, id_: str, created: int, kind: str = "charge.succeeded") -> None:
+        """Add an event that some endpoint has not accepted."""
+        self.events.append(
+            {
+                "id": id_,
+                "object": "event",
+                "api_version": "2025-09-30.clover",
+                "created": created,
+                "data": {"object": {"id": "ch_1", "object": "charge"}},
+                "livemode": self.mode == "live",
+                "pending_webhooks": 1,
+                "request": {"id": None, "idempotency_key": None},
+                "type": kind,
+            }
+        )
+
+    # Answers
+
+    def answer(
+        self, method: str, path: str, given: dict[str, Any], headers: dict[str, str]
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Answer a request: status, body, headers."""
+        self.requests.append((method, path, given))
+        refusal = self._refusal(method, path, headers)
+        if refusal:
+            return refusal
+        if self.meeting is not None and (method, path) == ("GET", _ENDPOINT):
+            self.meeting.wait(20)
+        key = headers.get("idempotency-key", "")
+        with self.lock:
+            if key in self.answers:
+                return (*self.answers[key], dict(_REPEATED))
+            fault = next((one for one in self.faults if one.on in f"{method} {path}"), None)
+            if fault:
+                fault.times -= 1
+                if not fault.times:
+                    self.faults.remove(fault)
+                status, body = fault.status, _error(fault.message, fault.kind)
+                more = fault.headers
+                if fault.after and key:
+                    self.answers[key] = self._carry_out(method, path, given)
+                    return status, body, more
+            else:
+                status, body = self._carry_out(method, path, given)
+                more = {}
+            if method == "POST" and key and (status < 400 or status >= 500):
+                self.answers[key] = (status, body)
+        return status, body, more
+
+    def _refusal(
+        self, method: str, path: str, headers: dict[str, str]
+    ) -> tuple[int, dict[str, Any], dict[str, str]] | None:
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        if not re.fullmatch(rf"(sk|rk)_{self.mode}_good\w*", key):
+            text = f"Invalid API Key provided: {key[:8]}****"
+            return 401, _error(text, "invalid_request_error"), {}
+        if any(one in f"{method} {path}" for one in self.denied):
+            level = "read" if method == "GET" else "write"
+            resource = {"webhook_endpoints": "webhook", "events": "event"}
+            name = resource.get(path.split("/")[2], "payment_link")
+            text = (
+                "The provided key 'rk_test_*********d' does not have the required permissions for "
+                f"this endpoint on account 'acct_1'. Having the 'rak_{name}_{level}' permission "
+                "would allow this request to continue."
+            )
+            return 403, _error(text, "invalid_request_error"), {}
+        return None
+
+    def _carry_out(
+        self, method: str, path: str, given: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        if path == "/v2/core/event_destinations" and method == "GET":
+            return 200, {"data": self.destinations, "next_page_url": None}
+        if path == "/v1/events" and method == "GET":
+            return 200, self._page(path, self._undelivered(given), given)
+        if path == "/v1/payment_links" and method == "GET":
+            return 200, self._page(path, [self._link(one, given) for one in self.links], given)
+        if path == _ENDPOINT:
+            if method == "GET":
+                newest = sorted(self.endpoints.values(), key=lambda one: -int(one["created"]))
+                return 200, self._page(path, newest, given)
+            return self._create(given)
+        match = re.fullmatch(rf"{_ENDPOINT}/(we_\d+)", path)
+        if not match or match.group(1) not in self.endpoints:
+            return 404, _error(f"No such webhook endpoint: '{path}'", "invalid_request_error")
+        return self._one(method, match.group(1), given)
+
+    def _create(self, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        unknown = set(given) - _KNOWN["create"]
+        if unknown:
+            return 400, _error(f"Received unknown parameter: {unknown}", "invalid_request_error")
+        if len(self.endpoints) >= 16:
+            text = "You have reached the maximum of 16 test webhook endpoints."
+            return 400, _error(text, "invalid_request_error")
+        id_ = self.add(given["url"], tuple(given["enabled_events"]))
+        made = self.endpoints[id_]
+        made["description"] = given.get("description")
+        made["metadata"] = given.get("metadata", {})
+        return 200, {**made, **({"secret": self.secrets[id_]} if self.tells_secrets else {})}
+
+    def _one(self, method: str, id_: str, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if method == "DELETE":
+            del self.endpoints[id_]
+            return 200, {"id": id_, "object": "webhook_endpoint", "deleted": True}
+        one = self.endpoints[id_]
+        unknown = set(given) - _KNOWN["update"]
+        if method == "POST" and unknown:
+            return 400, _error(f"Received unknown parameter: {unknown}", "invalid_request_error")
+        for name, value in given.items():
+            if name == "metadata":
+                one["metadata"] = {**one["metadata"], **value}
+            elif name == "disabled":
+                one["status"] = "disabled" if value == "true" else "enabled"
+            else:
+                one[name] = value
+        return 200, dict(one)
+
+    def _undelivered(self, given: dict[str, Any]) -> list[dict[str, Any]]:
+        assert given.get("delivery_success") in ("false", "False"), given
+        assert len(given["types"]) <= 20
+        created = {name: int(value) for name, value in given.get("created", {}).items()}
+        return [
+            one
+            for one in sorted(self.events, key=lambda one: -int(one["created"]))
+            if one["type"] in given["types"]
+            and one["created"] >= created.get("gte", 0)
+            and one["created"] < created.get("lt", 1 << 40)
+        ]
+
+    def _link(self, link: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("expand"):
+            return link
+        return {name: value for name, value in link.items() if name != "line_items"}
+
+    def _page(self, path: str, rows: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
+        start = 0
+        if "starting_after" in given:
+            start = [one["id"] for one in rows].index(given["starting_after"]) + 1
+        size = min(int(given.get("limit", 10)), self.page)
+        more = start + size < len(rows)
+        return {"object": "list", "url": path, "has_more": more, "data": rows[start : start + size]}
+
+
+def _error(message: str, kind: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind}}
+
+
+def _nested(text: str) -> dict[str, Any]:
+    """Read Stripe's form encoding: a[b]=c, a[0]=b, a[]=b."""
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        match = re.fullmatch(r"([^\[\]]+)\[([^\[\]]*)\]", name)
+        if not match:
+            found[name] = value
+        elif match.group(2) == "" or match.group(2).isdigit():
+            found.setdefault(match.group(1), []).append(value)
+        else:
+            found.setdefault(match.group(1), {})[match.group(2)] = value
+    return found
+
+
+@contextlib.contextmanager
+def running(stripe: Stripe) -> Iterator[str]:
+    """Serve an account on a loopback port, and give its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            url = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+            given = {**_nested(url.query), **_nested(body)}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, answer, more = stripe.answer(self.command, url.path, given, headers)
+            if status == 0:  # the connection breaks
+                self.close_connection = True
+                return
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **more}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - names that http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            stripe.base = f"http://127.0.0.1:{server.server_port}"
+            yield stripe.base
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,95 @@
+"""Stripe's own API description judges what we ask, and what our stand-in answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.account.conftest import RELAY, Merchant
+from tests.account.description import prism
+from tests.account.stand_in import Stripe, running
+from tests.account.test_catalog import LINK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = {"Authorization": "Bearer sk_test_good"}
+
+pytestmark = [pytest.mark.xdist_group("prism"), pytest.mark.slow, pytest.mark.timeout(500)]
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[str]:
+    """Prism answering from the description alone."""
+    with prism("mock") as url:
+        yield url
+
+
+def test_every_request_is_one_that_the_description_knows(mock: str, tmp_path: Path) -> None:
+    """Set-up against Prism: it refuses requests of the wrong shape, and took all of ours."""
+    merchant = Merchant(Stripe(base=mock), tmp_path)
+    result = merchant.json("setup --relay-url https://elsewhere.example --yes --not-a-relay x")
+    assert result["plan"][0]["does"] == "create"
+    assert result["endpoint"]["id"] == "we_123456"
+    assert merchant.secrets == ["whsec_from_the_description"]
+
+
+@pytest.fixture(scope="module")
+def supervised() -> Iterator[tuple[Stripe, str]]:
+    """The stand-in with Prism before it, which turns what breaks the description into an error."""
+    state = Stripe()
+    with running(state) as behind, prism("proxy", behind) as front:
+        state.base = front
+        yield state, front
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"enabled_events[0]": "charge.succeeded"},
+        {"url": RELAY, "enabled_events[0]": "sale.of.the.year"},
+    ],
+    ids=["no url", "no event of Stripe's"],
+)
+def test_the_description_has_teeth(mock: str, form: dict[str, str]) -> None:
+    """The server that takes our requests refuses a wrong one."""
+    answer = httpx.post(f"{mock}/v1/webhook_endpoints", headers=KEY, data=form)
+    assert answer.status_code == 422
+
+
+def test_supervision_has_teeth(supervised: tuple[Stripe, str]) -> None:
+    """An answer of the stand-in that the description does not allow becomes an error."""
+    state, front = supervised
+    id_ = state.add(RELAY)
+    assert httpx.get(f"{front}/v1/webhook_endpoints", headers=KEY).status_code == 200
+    del state.endpoints[id_]["enabled_events"]
+    assert httpx.get(f"{front}/v1/webhook_endpoints", headers=KEY).status_code == 500
+    state.endpoints.clear()
+
+
+def test_a_whole_life_under_supervision(supervised: tuple[Stripe, str], tmp_path: Path) -> None:
+    """Every request, and every answer of the stand-in, is valid by the description.
+
+    Set-up, status, rotation, removal and the payment links all go through.
+    """
+    state, front = supervised
+    state.add("https://crm.example/hook", ("*",))
+    state.links.append(LINK)
+    merchant = Merchant(state, tmp_path)
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    state.add_event("evt_waiting", int(time.time()) - 60)
+    assert merchant.json("status", code=1)["undelivered"][0]["id"] == "evt_waiting"
+    state.events.clear()
+    merchant.run("rotate --yes")
+    merchant.run("rotate --finish --yes")
+    merchant.run("remove --yes")
+    assert [one["url"] for one in state.endpoints.values()] == ["https://crm.example/hook"]
+    answer = httpx.get(
+        f"{front}/v1/payment_links", headers={"Authorization": "Bearer sk_test_good"}
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"][0]["url"] == LINK["url"]

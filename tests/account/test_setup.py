@@ -1,0 +1,299 @@
+"""``stripe setup``: one endpoint, made once, mended, and never a sale counted twice."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.account.conftest import DIRECT, RELAY
+from tests.account.stand_in import Fault
+from tracknow_static.account.endpoints import EVENTS
+from tracknow_static.account.key import ApiKey
+from tracknow_static.account.stripe_api import Account
+from tracknow_static.account.targets import Target
+
+if TYPE_CHECKING:
+    from tests.account.conftest import Merchant
+
+BOTH = ["charge.succeeded", "checkout.session.completed"]
+
+
+def test_a_plan_changes_nothing(merchant: Merchant) -> None:
+    """--dry-run shows what would be made, asks Stripe only questions and writes no file."""
+    result = merchant.run(f"setup --relay-url {RELAY} --dry-run")
+    assert f"+ make a webhook endpoint for {RELAY}" in result.output
+    assert "events: charge.succeeded, checkout.session.completed" in result.output
+    assert merchant.stripe.changes() == []
+    assert not merchant.home.exists()
+
+
+def test_nothing_is_done_without_consent(merchant: Merchant) -> None:
+    """Without a terminal and without --yes the plan is shown and refused."""
+    result = merchant.run(f"setup --relay-url {RELAY}", code=3)
+    assert "Add --yes" in result.output
+    assert merchant.stripe.changes() == []
+
+
+def test_it_makes_the_endpoint_of_the_guide(merchant: Merchant) -> None:
+    """Tracknow's own URL, exactly the two events, and no secret file: Tracknow needs none."""
+    merchant.run("setup --namespace shop --yes")
+    (made,) = merchant.stripe.endpoints.values()
+    assert made["url"] == DIRECT
+    assert made["enabled_events"] == BOTH
+    assert not merchant.home.exists()
+
+
+def test_the_namespace_may_come_from_the_relays_variable(merchant: Merchant) -> None:
+    """TRACKNOW_NAMESPACE stands in for --namespace."""
+    merchant.run("setup --yes", TRACKNOW_NAMESPACE="shop")
+    assert [one["url"] for one in merchant.stripe.endpoints.values()] == [DIRECT]
+
+
+def test_the_secret_goes_where_the_relay_reads_it(merchant: Merchant) -> None:
+    """The signing secret stands in the file, mode 0600 in a folder 0700, and is not printed."""
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    (id_,) = merchant.stripe.endpoints
+    assert merchant.secrets == [merchant.stripe.secrets[id_]]
+    assert stat.S_IMODE(merchant.secret_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(merchant.secret_file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in merchant.secret_file.parent.iterdir()] == [
+        merchant.secret_file.name
+    ]
+
+
+def test_the_relay_reads_the_file_that_setup_wrote(merchant: Merchant) -> None:
+    """The relay's own reader accepts the file, and gives the secret that Stripe told."""
+    from tracknow_static.relay.signing_secrets import Secrets
+
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    (secret,) = merchant.stripe.secrets.values()
+    assert Secrets(file=merchant.secret_file).current() == (secret,)
+
+
+def test_a_secret_is_shown_when_asked_for(merchant: Merchant) -> None:
+    """--show-secret prints it, also in JSON."""
+    result = merchant.json(f"setup --relay-url {RELAY} --yes --show-secret")
+    assert result["secret"] == merchant.secrets[0]
+
+
+def test_a_second_run_changes_nothing(merchant: Merchant) -> None:
+    """What is right stays as it is: no request but questions, same file, exit code 0."""
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    before = merchant.secret_file.stat()
+    merchant.stripe.requests.clear()
+    result = merchant.run(f"setup --relay-url {RELAY} --yes")
+    assert "Nothing to do" in result.output
+    assert merchant.stripe.changes() == []
+    assert merchant.secret_file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_json_tells_a_script_what_happened(merchant: Merchant) -> None:
+    """The JSON names the endpoint, the plan and the file, and holds no secret."""
+    made = merchant.json(f"setup --relay-url {RELAY} --yes")
+    assert made["changed"] is True
+    assert made["endpoint"]["url"] == RELAY
+    assert made["endpoint"]["made_by_tracknow_static"] is True
+    assert made["plan"][0]["does"] == "create"
+    assert made["secret_file"] == str(merchant.secret_file)
+    assert "secret" not in made
+    assert merchant.json(f"setup --relay-url {RELAY}")["plan"] == []
+
+
+def test_more_events_on_request(merchant: Merchant) -> None:
+    """--also adds an event; without it the next run drops it again, and says so."""
+    more = "checkout.session.async_payment_succeeded"
+    merchant.run(f"setup --relay-url {RELAY} --yes --also {more}")
+    (made,) = merchant.stripe.endpoints.values()
+    assert made["enabled_events"] == [*BOTH, more]
+    result = merchant.run(f"setup --relay-url {RELAY} --yes")
+    assert f"drop event {more}" in result.output
+    assert made["enabled_events"] == BOTH
+
+
+def test_what_was_changed_by_hand_is_mended(merchant: Merchant) -> None:
+    """Missing events and a disabled state are put right, in the endpoint that is there."""
+    merchant.run("setup --namespace shop --yes")
+    (made,) = merchant.stripe.endpoints.values()
+    made.update(status="disabled", enabled_events=["charge.succeeded"])
+    result = merchant.run("setup --namespace shop --yes")
+    assert "add event checkout.session.completed" in result.output
+    assert "enable it" in result.output
+    assert (made["status"], made["enabled_events"]) == ("enabled", BOTH)
+    assert len(merchant.stripe.endpoints) == 1
+
+
+def test_our_endpoint_moves_with_the_relay(merchant: Merchant) -> None:
+    """A new --relay-url changes the endpoint that this command made; its secret stays valid."""
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    merchant.run("setup --relay-url https://new.example.com --yes")
+    (made,) = merchant.stripe.endpoints.values()
+    assert made["url"] == "https://new.example.com/stripe/webhook"
+    assert len(merchant.secrets) == 1
+
+
+def test_an_endpoint_made_by_hand_is_recognised(merchant: Merchant) -> None:
+    """It is taken over and not made again; that its secret is unknown here is said."""
+    id_ = merchant.stripe.add(RELAY, ("*",))
+    result = merchant.run(f"setup --relay-url {RELAY} --yes", code=1)
+    assert "mark it as ours: it was made by hand" in result.output
+    assert "drop event *" in result.output
+    assert "does not hold the signing secret" in result.output
+    assert list(merchant.stripe.endpoints) == [id_]
+    assert merchant.stripe.endpoints[id_]["metadata"] == {"tracknow_static": "relay"}
+
+
+def test_a_secret_pasted_by_hand_may_be_right(merchant: Merchant) -> None:
+    """With a secret in the file and an endpoint made by hand nothing is claimed either way."""
+    merchant.stripe.add(RELAY)
+    merchant.secret_file.parent.mkdir(parents=True)
+    merchant.secret_file.write_text("whsec_pasted_by_hand\n")
+    result = merchant.run(f"setup --relay-url {RELAY} --yes", code=1)
+    assert "It is unknown whether" in result.output
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [(DIRECT, f"--relay-url {RELAY}"), (RELAY, "--namespace shop")],
+    ids=["direct then relay", "relay then direct"],
+)
+def test_a_sale_never_counts_twice(merchant: Merchant, there: str, wanted: str) -> None:
+    """A direct endpoint beside the relay is refused, explained, and the way out is named."""
+    id_ = merchant.stripe.add(there)
+    result = merchant.run(f"setup {wanted} --yes", code=3)
+    assert "every sale would count twice" in result.output
+    assert f"{id_}  {there}" in result.output
+    assert f"tracknow-static stripe remove --id {id_}" in result.output
+    assert merchant.stripe.changes() == []
+
+
+def test_the_way_out_of_double_counting_works(merchant: Merchant) -> None:
+    """After the removal that the refusal names, the same command goes through."""
+    id_ = merchant.stripe.add(DIRECT)
+    merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+    merchant.run(f"remove --id {id_} --yes")
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    assert [one["url"] for one in merchant.stripe.endpoints.values()] == [RELAY]
+
+
+def test_another_program_may_have_the_relays_path(merchant: Merchant) -> None:
+    """--not-a-relay says that an endpoint with the relay's path is something else."""
+    id_ = merchant.stripe.add("https://app.example.com/stripe/webhook")
+    result = merchant.run("setup --namespace shop --yes", code=3)
+    assert f"--not-a-relay {id_}" in result.output
+    merchant.run(f"setup --namespace shop --yes --not-a-relay {id_}")
+    assert len(merchant.stripe.endpoints) == 2
+
+
+@pytest.mark.parametrize("state", [{"status": "disabled"}, {"enabled_events": ["payout.paid"]}])
+def test_what_reports_no_sales_is_no_rival(merchant: Merchant, state: dict[str, object]) -> None:
+    """A disabled endpoint, or one without the two events, counts nothing and stays."""
+    merchant.stripe.add(DIRECT, **state)  # type: ignore[arg-type]
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    assert len(merchant.stripe.endpoints) == 2
+
+
+def test_two_endpoints_of_one_url_are_refused(merchant: Merchant) -> None:
+    """Which of two equal endpoints to keep is the merchant's decision."""
+    first, second = merchant.stripe.add(DIRECT), merchant.stripe.add(DIRECT)
+    result = merchant.run("setup --namespace shop --yes", code=3)
+    assert first in result.output
+    assert second in result.output
+
+
+def test_an_event_destination_of_thin_events_is_pointed_out(merchant: Merchant) -> None:
+    """Thin events hold no purchase: a destination of them does not stand in for an endpoint."""
+    merchant.stripe.destinations.append(_destination("thin"))
+    result = merchant.run("setup --namespace shop --yes", code=1)
+    assert "ed_1 sends thin events" in result.output
+    assert len(merchant.stripe.endpoints) == 1
+
+
+def test_an_event_destination_of_snapshots_counts_sales(merchant: Merchant) -> None:
+    """A destination that stands only in Stripe's newer list is a rival all the same."""
+    merchant.stripe.destinations.append(_destination("snapshot"))
+    result = merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+    assert "ed_1: in the Dashboard" in result.output
+    result = merchant.run("setup --namespace shop --yes", code=3)
+    assert "this command cannot change" in result.output
+
+
+def _destination(payload: str) -> dict[str, object]:
+    return {
+        "id": "ed_1",
+        "object": "v2.core.event_destination",
+        "created": "2026-01-01T00:00:00.000Z",
+        "description": "",
+        "enabled_events": ["charge.succeeded", "checkout.session.completed"],
+        "event_payload": payload,
+        "livemode": False,
+        "metadata": {},
+        "name": "by hand",
+        "status": "enabled",
+        "type": "webhook_endpoint",
+        "updated": "2026-01-01T00:00:00.000Z",
+        "webhook_endpoint": {"signing_secret": None, "url": DIRECT},
+    }
+
+
+def test_endpoints_beyond_the_first_page_count(merchant: Merchant) -> None:
+    """The list is read to its end before anything is decided."""
+    merchant.stripe.page = 2
+    merchant.stripe.add(DIRECT)
+    for number in range(5):
+        merchant.stripe.add(f"https://other.example/{number}")
+    assert "Nothing to do" not in merchant.run("setup --namespace shop --dry-run").output
+    merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+
+
+def test_two_runs_at_the_same_moment_make_one_endpoint(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both see an empty account; one endpoint comes of it, whose secret both know."""
+    merchant.stripe.meeting = threading.Barrier(2)
+    monkeypatch.setenv("TRACKNOW_STRIPE_API_BASE", merchant.stripe.base)
+    results: list[dict[str, object]] = []
+
+    def run() -> None:
+        account = Account(ApiKey.parse("sk_test_good"))
+        seen = account.endpoints()
+        _, secret = account.create(Target.relay(RELAY), EVENTS, seen)
+        results.append({"seen": len(seen), "secret": secret})
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (id_,) = merchant.stripe.endpoints
+    assert results == [{"seen": 0, "secret": merchant.stripe.secrets[id_]}] * 2
+
+
+def test_set_up_removed_and_set_up_again(merchant: Merchant) -> None:
+    """An answer that Stripe repeats from an earlier run is not taken for a new endpoint."""
+    for _ in range(3):
+        merchant.run(f"setup --relay-url {RELAY} --yes")
+        (id_,) = merchant.stripe.endpoints
+        assert merchant.secrets == [merchant.stripe.secrets[id_]]
+        merchant.run("remove --yes")
+        assert merchant.stripe.endpoints == {}
+
+
+def test_a_fault_is_not_repeated_for_a_day(merchant: Merchant) -> None:
+    """Stripe remembers a failed request by its key: the next run is not given that failure."""
+    merchant.stripe.faults.append(Fault(500, "sorry", on="POST", headers={}, times=1))
+    merchant.stripe.faults[0].headers["Stripe-Should-Retry"] = "false"
+    merchant.run(f"setup --relay-url {RELAY} --yes", code=5)
+    assert merchant.secrets == []
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    assert len(merchant.stripe.endpoints) == 1
+
+
+def test_a_lost_answer_makes_no_second_endpoint(merchant: Merchant) -> None:
+    """The endpoint was made and the answer lost on the way: asked again, Stripe gives the same."""
+    merchant.stripe.faults.append(Fault(0, on="POST", after=True))
+    merchant.run(f"setup --relay-url {RELAY} --yes")
+    (id_,) = merchant.stripe.endpoints
+    assert merchant.secrets == [merchant.stripe.secrets[id_]]
