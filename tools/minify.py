@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,11 @@ VARIANTS: dict[str, dict[str, set[str]]] = {
         "capture.consent.first.js": {"consent-first", "remember"},
         "capture.consent.first.event.js": {"consent-first", "remember", "event"},
     },
-    "carry.js": {"carry.js": set(), "carry.domain.js": {"domain"}},
+    "carry.js": {
+        ".".join(["carry", *names, "js"]): set(names)
+        for count in range(4)
+        for names in combinations(("first", "overwrite", "domain"), count)
+    },
 }
 
 _PROGRAM = """

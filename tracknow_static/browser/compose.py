@@ -174,7 +174,13 @@ def _carry(settings: Settings) -> list[str]:
         parts.append(_part("recall"))
     if settings.clean_url:
         parts.append(_part("clean_url"))
-    parts.append(_part("carry" if settings.cookie_domain is None else "carry.domain"))
+    variant = "carry"
+    variant += ".first" if settings.attribution == "first" else ""
+    variant += ".overwrite" if settings.existing_reference == "overwrite" else ""
+    variant += ".domain" if settings.cookie_domain is not None else ""
+    parts.append(_part(variant))
+    if settings.respect_gpc:
+        parts.append(_part("gpc"))
     if settings.consent is not None:
         parts.append(_part("consent." + settings.consent.partition(":")[0]))
     if settings.window_open:
@@ -194,14 +200,18 @@ def _values(settings: Settings) -> dict[str, str]:
         "TN_SECONDS": str(settings.window_days * 86400),
         "TN_HOSTS": hosts,
         "TN_DOMAIN": f";domain={settings.cookie_domain}" if settings.cookie_domain else "",
-        "TN_FIRST": str(int(settings.attribution == "first")),
-        "TN_OVERWRITE": str(int(settings.existing_reference == "overwrite")),
-        "TN_REFUSED": "navigator.globalPrivacyControl" if settings.respect_gpc else "0",
-        "TN_NOW": str(int(settings.consent is None)),
+        "TN_NOW": _at_once(settings),
         "TN_CATEGORY": _escape(settings.consent_category or CATEGORIES.get(manager, "")),
         "TN_EVENT": event,
         "TN_SUBSCRIBE": f"({_part('subscribe')})",
     }
+
+
+def _at_once(settings: Settings) -> str:
+    """Say in JavaScript whether the id may be stored without being asked for."""
+    if settings.consent is not None:
+        return "0"
+    return "!navigator.globalPrivacyControl" if settings.respect_gpc else "1"
 
 
 def _fill(text: str, values: dict[str, str]) -> str:

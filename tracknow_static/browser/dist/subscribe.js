@@ -1,1 +1,1 @@
-(t,n)=>{const c=t=>{try{const o=n(t,c);if(null!=o)tracknow.consent(o)}catch(t){}};(t+" DOMContentLoaded load").split(" ").forEach(t=>addEventListener(t,c,!0)),c()}
+(n,e)=>{const r=n=>{try{if(document.prerendering)return;const t=e(n,r);if(null!=t)tracknow.consent(t)}catch(n){}};(n+" DOMContentLoaded load prerenderingchange").split(" ").forEach(n=>addEventListener(n,r,!0)),r()}

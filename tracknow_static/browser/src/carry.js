@@ -29,9 +29,9 @@
       return fallback;
     }
   };
-  const log = (...words) => {
+  const log = (words, what) => {
     // The page that a debugged one leads to is debugged too, without storing anything.
-    if (/[?&]tn_debug=1/.test(location.search + document.referrer)) console.log("TNB" + words.shift(), ...words);
+    if (/[?&]tn_debug=1/.test(location.search + document.referrer)) console.log("TNB" + words, what);
   };
   const valid = (text) => /^[\w-]{1,200}$/.test(text);
 
@@ -53,11 +53,11 @@
   // WebKit refuses Secure cookies of http://localhost; the others refuse to replace theirs there
   // by one that is not Secure: there both forms are written.
   const bake = (value, seconds, domain) =>
-    (/^http:..(localhost|127(\.\d+){3}|\[::1])(:|\/)/.test(location) ? [";secure", ""] : [";secure"])
+    (/^http:..(localhost|127\.[\d.]+|\[::1])[:/]/.test(location) ? ";secure," : ";secure")
+      .split(",")
       .forEach((secure) =>
         attempt(() => {
-          document.cookie =
-            "TN_NAME=" + value + ";max-age=" + seconds + ";path=/;samesite=lax" + domain + secure;
+          document.cookie = `TN_NAME=${value};max-age=${seconds};path=/;samesite=lax${domain}${secure}`;
         }),
       );
   const write = (value, seconds) => {
@@ -73,19 +73,19 @@
     const raw = get("TN_NAME");
     const [at, known] = (get("TN_NAME_at") + " ").split(" ");
     const fresh = valid(known) ? WINDOW > Date.now() - at : false;
-    const stored =
-      (TN_FIRST ? fresh : 0)
-        ? known
-        : jar.includes(raw)
-          ? raw
-          : jar[0] || ((raw == known ? fresh : valid(raw)) ? raw : "");
+    let stored = jar.includes(raw) ? raw : jar[0];
+    // A value that is not ours came later; one that Stripe would drop counts as none.
+    if (!stored) stored = (raw == known ? 0 : valid(raw)) ? raw : fresh ? known : "";
+    //#if first
+    if (fresh) stored = known;
+    //#end
     since = stored == known ? +at : Date.now();
     return stored;
   };
   const save = (value) => {
-    const seconds = value ? Math.round((since + WINDOW - Date.now()) / 1000) : 0;
+    const seconds = value ? ((since + WINDOW - Date.now()) / 1000) | 0 : 0;
     // A cookie that outlives its date was renewed by a click that only capture saw: it counts.
-    if (value ? seconds > 0 : true) {
+    if (!value || seconds > 0) {
       write(value, seconds);
       put("TN_NAME", value);
       put("TN_NAME_at", value ? since + " " + value : "");
@@ -95,8 +95,12 @@
   // --- references ------------------------------------------------------------------------------
 
   // A reference of the merchant's own. One that Stripe would drop is none.
-  const stays = (value) =>
-    valid(value) ? !(mine.has(value) || (TN_OVERWRITE ? id : 0)) : false;
+  const stays = (value) => {
+    //#if overwrite
+    if (id) return false;
+    //#end
+    return valid(value) ? !mine.has(value) : false;
+  };
   const wanted = (value) => (stays(value) ? value : id || (mine.has(value) ? "" : value));
 
   const payment = (text) => {
@@ -122,7 +126,8 @@
       .filter((pair) => !new URLSearchParams("&" + pair.replace(/[\t\n\r]/g, "")).has(REF));
     if (!pairs[pairs.length - 1]) pairs.pop();
     if (id) pairs.push(REF + "=" + id);
-    const edited = path + (pairs[0] == null ? "" : "?" + pairs.join("&")) + text.slice(end);
+    const query = pairs.join("&");
+    const edited = path + (query ? "?" + query : "") + text.slice(end);
     log("5 decorated", edited);
     return edited;
   };
@@ -159,6 +164,8 @@
         const text = element.getAttribute(name);
         if (text) set(element, name, safely(text));
       });
+      if (element.matches(STRIPE)) set(element, ATTRIBUTE, wanted(element.getAttribute(ATTRIBUTE) || ""));
+      if (element.elements) fill(element);
       // Whole quoted texts only: one that is joined to another is left to the Navigation API.
       const code = element.getAttribute("onclick");
       if (code)
@@ -170,8 +177,6 @@
             (whole, quote, text) => quote + safely(text) + quote,
           ),
         );
-      if (element.matches(STRIPE)) set(element, ATTRIBUTE, wanted(element.getAttribute(ATTRIBUTE) || ""));
-      if (element.elements) fill(element);
     });
   const scan = (root) => {
     visit(root);
@@ -184,8 +189,8 @@
     if (!entered.has(root)) {
       entered.add(root);
       observer.observe(root, {
-        childList: true,
-        subtree: true,
+        childList: 1,
+        subtree: 1,
         attributeFilter: URLS.concat("onclick", ATTRIBUTE),
       });
     }
@@ -248,14 +253,17 @@
   };
   api.consent = (given) =>
     attempt(() => {
-      given = TN_REFUSED ? false : !!given;
+      given = !!given;
       if (given === allowed) return;
       allowed = given;
       let stored = "";
       if (given) {
         log("7 consent");
         stored = read();
-        if (memory) if (!(TN_FIRST ? stored : 0)) {
+        //#if first
+        if (!stored)
+        //#end
+        if (memory) {
           stored = memory;
           since = Date.now();
         }
@@ -276,11 +284,11 @@
         entered.has(document) || enter(document);
         "pointerdown click auxclick contextmenu keydown dragstart submit pageshow visibilitychange"
           .split(" ")
-          .forEach((type) => addEventListener(type, moment, true));
+          .forEach((type) => addEventListener(type, moment, 1));
         navigation.addEventListener("navigate", navigate); // last: not every engine has it
       });
       resolve(api);
     };
-    document.prerendering ? document.addEventListener("prerenderingchange", start) : start();
+    document.prerendering ? addEventListener("prerenderingchange", start, 1) : start();
   });
 })(self.tracknow = self.tracknow || {});

@@ -5,10 +5,11 @@
 subscribe = (events, read) => {
   const check = (event) => {
     try {
+      if (document.prerendering) return; // a page that may never be seen
       const given = read(event, check);
       if (given != null) tracknow.consent(given);
     } catch (error) {}
   };
-  (events + " DOMContentLoaded load").split(" ").forEach((type) => addEventListener(type, check, true));
+  (events + " DOMContentLoaded load prerenderingchange").split(" ").forEach((type) => addEventListener(type, check, true));
   check();
 };

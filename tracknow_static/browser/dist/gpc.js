@@ -1,0 +1,1 @@
+if(navigator.globalPrivacyControl)tracknow.consent(!1),tracknow.consent=()=>{}
