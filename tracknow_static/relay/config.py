@@ -51,7 +51,7 @@ class RelayConfig:
         "Your Tracknow namespace: events go to "
         "https://NAMESPACE-tracking.tracknow.info/stripe/postback.",
     )
-    secrets: Secrets = _variable(
+    secrets: Secrets = _variable(  # noqa: RUF009 - the default is empty and never changes
         "STRIPE_WEBHOOK_SECRET",
         Secrets(),
         values.secrets(),
@@ -199,12 +199,7 @@ class RelayConfig:
         found: dict[str, Any] = {}
         problems = _unknown(environ)
         for one in VARIABLES:
-            try:
-                raw = one.raw(environ)
-                if raw is not None:
-                    found[one.field] = one.parse(raw)
-            except ValueError as error:
-                problems.append(str(error))
+            problems += one.read(environ, found)
         if not problems:
             problems = _contradictions(found)
         if problems:
@@ -237,6 +232,16 @@ class Variable:
     def accepts(self) -> str:
         """What the variable accepts, in words."""
         return self.rule.accepts
+
+    def read(self, environ: Mapping[str, str], into: dict[str, Any]) -> list[str]:
+        """Put the checked value, if one is set, ``into`` a mapping; gives what is wrong with it."""
+        try:
+            raw = self.raw(environ)
+            if raw is not None:
+                into[self.field] = self.parse(raw)
+        except ValueError as error:
+            return [str(error)]
+        return []
 
     def raw(self, environ: Mapping[str, str]) -> str | Path | None:
         """Give the text that is set, the path of the file that holds it, or None.

@@ -122,15 +122,16 @@ class Database:
 
         ``work`` may run several times and must be safe to repeat. Raises :class:`StorageError`.
         """
-        for _ in range(_TRIES - 1):
-            try:
-                with self.write() as connection:
-                    return work(connection)
-            except StorageError as error:
-                if not _transient(error):
-                    raise
-        with self.write() as connection:
-            return work(connection)
+        return self._run(work, _TRIES)
+
+    def _run(self, work: Callable[[Connection], _Result], tries: int) -> _Result:
+        try:
+            with self.write() as connection:
+                return work(connection)
+        except StorageError as error:
+            if tries == 1 or not _transient(error):
+                raise
+        return self._run(work, tries - 1)
 
     def free_bytes(self) -> int | None:
         """Free space where the database grows, in bytes; None if it lives on another host.
