@@ -166,7 +166,7 @@ def settle(database: Database, outcomes: Sequence[Outcome], owner: str) -> list[
         counts = Counter(
             (_TALLY[one.kind], one.claimed.destination) for one in valid if one.kind in _TALLY
         )
-        write_tallies(database, connection, counts, owner, now)
+        write_tallies(connection, counts, owner, database.read_clock(connection))
         points.reach(SETTLING)
         return held
 

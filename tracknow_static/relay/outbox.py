@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay import claims, migrations, storing, upkeep, views
+from tracknow_static.relay import claims, migrations, purging, replaying, storing, views
 from tracknow_static.relay.database import Database, StorageError
 from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.records import (
@@ -331,7 +331,7 @@ class Outbox:
         done.
         """
         self.open()
-        replayed = upkeep.replay(
+        replayed = replaying.replay(
             self.database, wanted, rate, destinations, self.destinations, dry_run, progress
         )
         self._wakeup.wake()
@@ -353,6 +353,6 @@ class Outbox:
         and what recognises a duplicate stays.
         """
         self.open()
-        return upkeep.purge(
+        return purging.purge(
             self.database, delivered_days, dead_days, references_days, dry_run, progress
         )
