@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from tools.engines.room import Room
@@ -43,6 +43,8 @@ class Browser(ABC):
     """A browser that was started in a room. All methods may be called from any thread."""
 
     name: str
+    # What must be installed: command and path.
+    programs: ClassVar[dict[str, str]]
 
     def __init__(self, room: Room) -> None:
         self.room = room
@@ -69,7 +71,7 @@ class Browser(ABC):
 
     @abstractmethod
     def _command(self, name: str, *arguments: object) -> Any:
-        """Run one of: url, tabs, tab, switch, close, back, forward, reload, cookies, frame, top."""
+        """Run one of: url, tabs, switch, close, back, forward, reload, cookies, frame, top."""
 
     @abstractmethod
     def _screenshot(self) -> bytes:

@@ -6,11 +6,11 @@ import base64
 import contextlib
 import os
 import tempfile
-from typing import Any
+from typing import Any, ClassVar
 
-from marionette_driver.by import By
-from marionette_driver.errors import MarionetteException
-from marionette_driver.marionette import Marionette
+from marionette_driver.by import By  # type: ignore[import-untyped]
+from marionette_driver.errors import MarionetteException  # type: ignore[import-untyped]
+from marionette_driver.marionette import Marionette  # type: ignore[import-untyped]
 
 from tools.engines.browser import Browser
 
@@ -19,7 +19,7 @@ class Firefox(Browser):
     """Debian's Firefox ESR, headless, with a profile of its own."""
 
     name = "firefox"
-    programs = {"firefox-esr": "/usr/bin/firefox-esr"}
+    programs: ClassVar[dict[str, str]] = {"firefox-esr": "/usr/bin/firefox-esr"}
 
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tracknow-firefox-")
@@ -47,7 +47,7 @@ class Firefox(Browser):
         with contextlib.suppress(MarionetteException):
             self.marionette.actions.release()
 
-    def _command(self, name: str, *arguments: Any) -> Any:  # noqa: C901, PLR0911 - a table
+    def _command(self, name: str, *arguments: Any) -> Any:
         driver = self.marionette
         match name:
             case "url":

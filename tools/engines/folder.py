@@ -31,6 +31,5 @@ def read_file(folder: Path, prefix: str, path: str) -> tuple[int, str, bytes]:
 
 
 def _type(file: Path) -> str:
-    guessed = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     # Text without a charset: the page itself says it, as it does on most static hosts.
-    return guessed
+    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
@@ -60,7 +60,7 @@ class SeleniumBrowser(Browser):
         with contextlib.suppress(WebDriverException):
             self.driver.execute(Command.W3C_CLEAR_ACTIONS)
 
-    def _command(self, name: str, *arguments: Any) -> Any:  # noqa: C901, PLR0911 - a table
+    def _command(self, name: str, *arguments: Any) -> Any:
         driver = self.driver
         match name:
             case "url":
@@ -97,7 +97,10 @@ class Chromium(SeleniumBrowser):
     """Debian's Chromium in its headless mode, which is the real browser without a window."""
 
     name = "chromium"
-    programs = {"chromium": "/usr/bin/chromium", "chromedriver": "/usr/bin/chromedriver"}
+    programs: ClassVar[dict[str, str]] = {
+        "chromium": "/usr/bin/chromium",
+        "chromedriver": "/usr/bin/chromedriver",
+    }
 
     def _start(self) -> None:
         options = webdriver.ChromeOptions()
@@ -116,7 +119,10 @@ class WebKit(SeleniumBrowser):
     """WebKitGTK's MiniBrowser, which has Safari's engine, on a screen in memory."""
 
     name = "webkit"
-    programs = {"WebKitWebDriver": "/usr/bin/WebKitWebDriver", "Xvfb": "/usr/bin/Xvfb"}
+    programs: ClassVar[dict[str, str]] = {
+        "WebKitWebDriver": "/usr/bin/WebKitWebDriver",
+        "Xvfb": "/usr/bin/Xvfb",
+    }
     _browsers = "/usr/lib/*/webkit2gtk-4.1/MiniBrowser"
 
     def _start(self) -> None:
@@ -165,7 +171,7 @@ def _start_screen() -> tuple[subprocess.Popen[bytes], str]:
         stderr=subprocess.DEVNULL,
     )
     os.close(writable)
-    with open(readable, encoding="ascii") as answer:
+    with os.fdopen(readable, encoding="ascii") as answer:
         number = answer.readline().strip()
     if not number:
         screen.wait()

@@ -118,7 +118,7 @@ class Stage:
             server.server_close()
 
     def _serve(self, port: int) -> _Server:
-        server = _Server(("127.0.0.1", port), _Handler)
+        server = _Server(("", port), _Handler)
         server.stage = self
         if port == 443:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,84 @@
+"""Three engines, each started once per process, and a fresh shop for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.shops import Shop
+from tools.engines.browser import Browser, BrowserError
+from tools.engines.launch import ENGINES, launch
+from tools.engines.room import Room, RoomError
+from tools.engines.stage import Stage
+from tools.engines.stripe import set_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Servers and browsers of this process live in a network of their own."""
+    try:
+        room = Room()
+    except RoomError as error:
+        _missing(str(error))
+    made = Stage(room)
+    set_up(made)
+    yield made
+    made.close()
+    room.close()
+
+
+@pytest.fixture(scope="session")
+def started(stage: Stage) -> Iterator[dict[str, Browser]]:
+    """Hold the browsers that run, by engine."""
+    browsers: dict[str, Browser] = {}
+    yield browsers
+    for browser in browsers.values():
+        browser.quit()
+
+
+# One group an engine: a process starts as few browsers as it can.
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.browser])
+        for name in ENGINES
+    ]
+)
+def browser(
+    request: pytest.FixtureRequest, stage: Stage, started: dict[str, Browser]
+) -> Iterator[Browser]:
+    """Give a browser with one empty tab; one that died is replaced for the next test."""
+    name: str = request.param
+    if name not in started:
+        try:
+            started[name] = launch(name, stage.room)
+        except BrowserError as error:
+            _missing(str(error))
+    one = started[name]
+    yield one
+    try:
+        one.reset()
+    except Exception:  # noqa: BLE001 - whatever it is: that browser is of no more use
+        del started[name]
+        one.quit()
+
+
+@pytest.fixture
+def shop(stage: Stage, browser: Browser) -> Iterator[Shop]:
+    """Give a shop whose pages must not have reported anything when the test ends."""
+    made = Shop(stage, browser, next(_NUMBERS))
+    yield made
+    assert made.problems() == []
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,123 @@
+"""Every road to Stripe carries the click id: the URL that the browser really requested."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.shops import REFERENCE
+from tools.engines.browser import CONTROL, ENTER, MIDDLE
+from tools.engines.stripe import payment_page
+
+if TYPE_CHECKING:
+    from tests.browser.shops import Shop
+
+PNG = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
+SURFACES = {
+    "a": '<a id=x href="{pay}">Buy</a>',
+    "a in upper case": '<A ID=x HREF="HTTPS://BUY.STRIPE.COM/{key}">Buy</A>',
+    "a without scheme": '<a id=x href="//buy.stripe.com/{key}">Buy</a>',
+    "a with an entity": '<a id=x href="https://buy&#46;stripe.com/{key}">Buy</a>',
+    "book": '<a id=x href="https://book.stripe.com/{key}">Book</a>',
+    "donate": '<a id=x href="https://donate.stripe.com/{key}">Give</a>',
+    "own payment host": '<a id=x href="https://pay.{host}/{key}">Buy</a>',
+    "element inside a": '<a href="{pay}"><span><b id=x>Buy</b></span></a>',
+    "area": '<img id=x usemap="#m" width=80 height=80 src="' + PNG + '">'
+    '<map name=m><area shape=rect coords="0,0,80,80" href="{pay}"></map>',
+    "svg a": '<svg width=90 height=90><a href="{pay}"><rect id=x width=80 height=80 /></a></svg>',
+    "svg xlink": '<svg width=90 height=90 xmlns:xlink="http://www.w3.org/1999/xlink">'
+    '<a xlink:href="{pay}"><rect id=x width=80 height=80 /></a></svg>',
+    "form get": '<form action="{pay}"><button id=x>Buy</button></form>',
+    "form post": '<form method=post action="{pay}"><button id=x>Buy</button></form>',
+    "formaction get": '<form action="/no"><button id=x formaction="{pay}">Buy</button></form>',
+    "formaction post": '<form action="/no" method=post><button id=x formaction="{pay}">Buy</button></form>',
+    "button outside its form": '<form id=f action="{pay}"></form><button id=x form=f>Buy</button>',
+    "onclick": "<button id=x onclick=\"location.href='{pay}'\">Buy</button>",
+    "onclick with window.open": "<button id=x onclick='window.open(\"{pay}\")'>Buy</button>",
+}
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_surface_in_the_page(shop: Shop, surface: str) -> None:
+    """Whatever leads to Stripe when the page has loaded asks for it with the reference."""
+    shop.use(payment_hosts=[f"pay.{shop.host}"])
+    shop.stage.put_host(f"pay.{shop.host}", payment_page)
+    markup = SURFACES[surface].format(pay=shop.pay, key=shop.key, host=shop.host)
+    shop.visit(markup).click("#x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+@pytest.mark.parametrize("surface", ["a", "svg a", "form get", "form post", "onclick"])
+def test_surface_inserted_later(shop: Shop, surface: str) -> None:
+    """What a script inserts after the page has loaded carries the reference, too."""
+    browser = shop.visit("<div id=here></div>")
+    markup = SURFACES[surface].format(pay=shop.pay)
+    browser.run("document.querySelector('#here').innerHTML = arguments[0]", markup)
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+def test_href_reset_by_a_framework(shop: Shop) -> None:
+    """A framework that writes the href anew does not lose the reference."""
+    browser = shop.visit('<a id=x href="/other">Buy</a>')
+    browser.run("document.querySelector('#x').href = arguments[0]", shop.pay + "/new?a=1")
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}/new?a=1&{REFERENCE}"
+
+
+def test_href_set_in_the_moment_of_the_click(shop: Shop) -> None:
+    """An href that the page sets while the mouse goes down still gets the reference."""
+    browser = shop.visit(
+        f"""<a id=x href="/other">Buy</a><script>
+        for (const type of ['mousedown', 'mouseup'])
+          x.addEventListener(type, () => x.href = '{shop.pay}/' + type)</script>"""
+    )
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}/mouseup?{REFERENCE}"
+
+
+@pytest.mark.parametrize("how", ["target", "middle", "control", "enter"])
+def test_ways_to_open_a_link(shop: Shop, how: str) -> None:
+    """A link opened in another tab or by the keyboard asks Stripe with the reference."""
+    browser = shop.visit(
+        f'<a id=x href="{shop.pay}" {"target=_blank" if how == "target" else ""}>Buy</a>'
+    )
+    if how == "middle":
+        browser.click("#x", MIDDLE)
+    elif how == "control":
+        browser.click("#x", keys=(CONTROL,))
+    elif how == "enter":
+        browser.focus("#x")
+        browser.press(ENTER)
+    else:
+        browser.click("#x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+    assert len(shop.asked()) == 1
+
+
+def test_link_in_a_shadow_root(shop: Shop) -> None:
+    """Links in open shadow roots count: nested ones, and those that come later."""
+    browser = shop.visit("<div id=host></div>")
+    browser.run(
+        """const outer = document.querySelector('#host').attachShadow({mode: 'open'});
+        outer.innerHTML = '<div id=inner></div>';
+        outer.firstChild.attachShadow({mode: 'open'}).innerHTML = `<a id=x href="${arguments[0]}">Buy</a>`;
+        """,
+        shop.pay,
+    )
+    browser.click("#host >>> #inner >>> #x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+def test_page_that_stops_the_event_on_the_link(shop: Shop) -> None:
+    """A handler on the link that lets nobody else hear the click does not lose the reference."""
+    browser = shop.visit(
+        f"""<a id=x href="/other">Buy</a><script>
+        for (const type of ['pointerdown', 'mousedown', 'click'])
+          x.addEventListener(type, event => event.stopImmediatePropagation(), true);
+        x.href = '{shop.pay}'</script>"""
+    )
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"

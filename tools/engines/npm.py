@@ -1,0 +1,30 @@
+"""Browser libraries of other people, in pinned versions, for tests beside ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / ".work" / "npm"
+
+
+def read(package: str, version: str, file: str) -> bytes:
+    """Give a file of a package, which npm fetches the first time.
+
+    Raises ``subprocess.CalledProcessError`` when npm cannot.
+    """
+    folder = FOLDER / f"{package.replace('/', '+')}@{version}"
+    found = folder / "node_modules" / package / file
+    if not found.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [
+                *(Path(sys.executable).parent / "npm", "install", "--silent", "--no-audit"),
+                *("--no-fund", "--no-save", "--ignore-scripts", "--prefix", folder),
+                f"{package}@{version}",
+            ],
+            check=True,
+            timeout=120,
+        )
+    return found.read_bytes()

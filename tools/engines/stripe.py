@@ -1,0 +1,81 @@
+"""Stand-ins for Stripe's hosts: payment pages, and the two custom elements of js.stripe.com.
+
+The elements do what a page can see of the real ones: they observe ``client-reference-id``, post
+it into a frame of another origin, and the button inside that frame leads to Stripe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from tools.engines.stage import Answer
+
+if TYPE_CHECKING:
+    from tools.engines.stage import Request, Stage
+
+PAYMENT_HOSTS = ("buy.stripe.com", "book.stripe.com", "donate.stripe.com")
+
+_PAYMENT_PAGE = b"""<!doctype html><meta charset=utf-8><link rel=icon href="data:,">
+<title>Pay</title><h1>Thank you for looking; nothing is sold here.</h1>"""
+
+_ELEMENT = """
+customElements.define('%s', class extends HTMLElement {
+  static observedAttributes = ['client-reference-id'];
+  connectedCallback() {
+    if (this.frame) return;
+    const params = new URLSearchParams();
+    for (const {name, value} of this.attributes) params.set(name, value);
+    this.frame = document.createElement('iframe');
+    this.frame.style = 'border:0;width:220px;height:60px';
+    this.frame.src = 'https://js.stripe.com/frame?' + params;
+    this.attachShadow({mode: 'open'}).append(this.frame);
+  }
+  attributeChangedCallback(name, before, now) {
+    if (this.frame) this.frame.contentWindow.postMessage({id: now}, 'https://js.stripe.com');
+  }
+});
+"""
+
+_FRAME = b"""<!doctype html><meta charset=utf-8><link rel=icon href="data:,">
+<style>body{margin:0}a{display:block;font:16px/44px sans-serif;text-align:center;color:#fff;
+background:#0570de;border-radius:6px;width:200px;text-decoration:none}</style>
+<a target="_top">Buy now</a><script>
+const params = new URLSearchParams(location.search);
+const link = document.querySelector('a');
+const show = id => {
+  const product = params.get('buy-button-id') || params.get('pricing-table-id');
+  link.href = 'https://buy.stripe.com/' + product + (id ? '?client_reference_id=' + id : '');
+  fetch('/posted?' + new URLSearchParams({product, id: id || ''}));
+};
+addEventListener('message', event => show(event.data.id));
+show(params.get('client-reference-id'));
+</script>"""
+
+
+def set_up(stage: Stage) -> None:
+    """Let Stripe's hosts answer on a stage."""
+    for host in PAYMENT_HOSTS:
+        stage.put_host(host, payment_page)
+    stage.put_host("js.stripe.com", _scripts)
+
+
+def payment_page(_: Request) -> Answer:
+    """Answer as a payment page does."""
+    return Answer(_PAYMENT_PAGE)
+
+
+def posted(product: str, reference: str) -> str:
+    """Give the target of the request by which a frame tells what reference it holds."""
+    return "/posted?" + urlencode({"product": product, "id": reference})
+
+
+def _scripts(request: Request) -> Answer:
+    if request.path == "/frame":
+        return Answer(_FRAME)
+    if request.path == "/posted":
+        return Answer(b"{}", "application/json")
+    if request.path in ("/v3/buy-button.js", "/v3/pricing-table.js"):
+        name = request.path.removeprefix("/v3/").removesuffix(".js")
+        return Answer((_ELEMENT % f"stripe-{name}").encode(), "text/javascript")
+    return Answer(b"", "text/plain", 404)
