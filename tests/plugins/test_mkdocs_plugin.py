@@ -155,14 +155,13 @@ def test_the_policy_hash_is_for_those_who_ask(tmp_path: Path) -> None:
 
 
 REBUILD = """
-import logging, sys
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
-from tracknow_static.page import single
+from tracknow_static.page import reading
 
 read = []
-inspect = single.inspect
-single.inspect = lambda page, hosts: read.append(page) or inspect(page, hosts)
+parse = reading.read
+reading.read = lambda page, *rest: read.append(page) or parse(page, *rest)
 
 def builder():
     config = load_config('mkdocs.yml')
@@ -182,7 +181,7 @@ def test_a_rebuild_reads_what_changed(tmp_path: Path) -> None:
     """Of three pages with payment links a rebuild parses only the one that was edited."""
     build(tmp_path, {}, index=f"[B]({LIVE})", two=f"[B]({LIVE})", three=f"[B]({LIVE})").ok()
     command = [sys.executable, "-c", REBUILD]
-    ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert ran.stdout.split() == ["3", "4"]
 
 
