@@ -1,0 +1,18 @@
+"""The relay under Phusion Passenger, as cPanel's and Plesk's "Python app" run it.
+
+Put this file and ``relay.env`` (see tracknow-relay.env.example) into the application's folder, and
+install ``tracknow-static[relay]`` into its virtual environment.
+
+Passenger ends processes that have nothing to do, and the thread that delivers ends with them. So
+let cron deliver what is left, every five minutes:
+
+    */5 * * * *  cd ~/relay && ~/virtualenv/relay/bin/tracknow-relay --env-file relay.env drain
+"""
+
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+load_dotenv(Path(__file__).with_name("relay.env"), interpolate=False)
+
+from tracknow_static.relay import application  # noqa: E402, F401 - reads what was just loaded

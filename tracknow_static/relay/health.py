@@ -1,0 +1,153 @@
+"""The pages for those who watch the relay: is it alive, can it store, what has it done.
+
+``/healthz`` says that the process answers. ``/readyz`` says whether an event would be stored now:
+it writes to the database. ``/metrics`` is for Prometheus. They hold no event's data, but a
+destination's URL (without its query); a proxy before the relay should publish the webhook's path
+alone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tracknow_static.relay import storing
+from tracknow_static.relay.application import Answer
+from tracknow_static.relay.database import StorageError
+from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.migrations import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.outbox import Outbox
+
+    Page = Callable[[Mapping[str, Any]], Answer]
+
+# Who asks all the time makes one write a second, not more.
+_FRESH_SECONDS = 1.0
+
+
+def pages(config: RelayConfig, outbox: Outbox) -> dict[str, Page]:
+    """Give the pages by their paths; ``/metrics`` only if the configuration has it on."""
+    probe = Probe(outbox, timeout=config.commit_timeout)
+
+    def ready(_environ: Mapping[str, Any]) -> Answer:
+        found = probe.look()
+        return _json("200 OK" if found.ready else "503 Service Unavailable", found.as_dict())
+
+    def metrics(environ: Mapping[str, Any]) -> Answer:
+        # Costs 20 ms: paid by the first scrape, not by every start.
+        from tracknow_static.relay.metrics import exposition
+
+        content_type, body = exposition(outbox, str(environ.get("HTTP_ACCEPT", "")))
+        return _answer("200 OK", content_type, body)
+
+    found: dict[str, Page] = {"/healthz": _alive, "/readyz": ready}
+    if config.metrics:
+        found["/metrics"] = metrics
+    return found
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What was found; each check is ``ok``, ``unknown`` or a stable code of what is wrong."""
+
+    checks: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether an event would be stored."""
+        return all(one == "ok" for one in self.checks.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON knows it."""
+        return {"ready": self.ready, "checks": self.checks}
+
+
+class Probe:
+    """Finds out whether an event would be stored, by writing.
+
+    The write happens on a thread of its own: while a disk hangs, everybody who asks is told after
+    ``timeout`` seconds, and no second write is begun.
+    """
+
+    def __init__(self, outbox: Outbox, *, timeout: float) -> None:
+        self._outbox = outbox
+        self._timeout = timeout
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's thread."""
+        self._lock = threading.Lock()
+        self._running: threading.Event | None = None
+        self._found: Readiness | None = None
+        self._found_at = 0.0
+
+    def look(self) -> Readiness:
+        """Give what is found now, or was found within the last second."""
+        with self._lock:
+            if self._found is not None and time.monotonic() - self._found_at < _FRESH_SECONDS:
+                return self._found
+            done = self._running
+            if done is None:
+                done = self._running = threading.Event()
+                threading.Thread(
+                    target=self._run, args=(done,), name="relay-ready", daemon=True
+                ).start()
+        finished = done.wait(self._timeout)
+        with self._lock:
+            if finished and self._found is not None:
+                return self._found
+        return Readiness({"database": "timeout", "schema": "unknown", "disk": "unknown"})
+
+    def _run(self, done: threading.Event) -> None:
+        found = Readiness({"database": "error", "schema": "unknown", "disk": "unknown"})
+        try:
+            found = examine(self._outbox)
+        finally:
+            with self._lock:
+                self._found, self._found_at = found, time.monotonic()
+                self._running = None
+            done.set()
+
+
+def examine(outbox: Outbox) -> Readiness:
+    """Open the database, look at its schema and its disk, and write to it."""
+    checks = {"database": "unknown", "schema": "unknown", "disk": "unknown"}
+    try:
+        outbox.open()
+        checks["schema"] = "ok"
+        free = outbox.database.free_bytes()
+        low = free is not None and free < outbox.min_free_bytes
+        checks["disk"] = "disk_low" if low else "ok"
+        storing.add_tallies(outbox.database, Counter({("ready", ""): 1}), outbox.owner)
+        checks["database"] = "ok"
+    except SchemaError:
+        checks["schema"] = "schema"
+    except StorageError as error:
+        checks["database"] = error.code
+    return Readiness(checks)
+
+
+def _alive(_environ: Mapping[str, Any]) -> Answer:
+    return _json("200 OK", {"alive": True})
+
+
+def _json(status: str, data: Mapping[str, Any]) -> Answer:
+    return _answer(status, "application/json", json.dumps(data).encode() + b"\n")
+
+
+def _answer(status: str, content_type: str, body: bytes) -> Answer:
+    headers = (
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    )
+    return Answer(status, headers, body)
