@@ -1,0 +1,77 @@
+"""Each payment link of a site compared with the Stripe account (``check --stripe``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tracknow_static.audit.codes import found
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tracknow_static.account.catalog import Catalog, Verdict
+    from tracknow_static.page.findings import Finding
+    from tracknow_static.page.surfaces import Surface
+
+_ELEMENTS = ("buy-button", "pricing-table")
+
+
+class Comparison:
+    """The account's payment links beside those of the site."""
+
+    def __init__(self, catalog: Catalog, payment_hosts: Collection[str]) -> None:
+        self._catalog = catalog
+        self._missing = catalog.custom_domains - set(payment_hosts)
+        self._said: set[str] = set()
+        self._elements = False
+        self.links = len(catalog.links)
+        self.mode = catalog.mode
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The account's own payment domains."""
+        return self._catalog.custom_domains
+
+    def compare(self, surface: Surface, file: str) -> tuple[str | None, tuple[Finding, ...]]:
+        """Give what a surface costs, and what is wrong with it by the account."""
+        if surface.kind in _ELEMENTS:
+            self._elements = True
+            other = surface.test_mode != (self.mode == "test")
+            return None, (found("TN457", file, surface.line, surface.kind),) if other else ()
+        verdict = self._catalog.look_up(surface.url)
+        findings = []
+        code = _code(verdict, self.mode)
+        if code:
+            findings.append(found(code, file, surface.line, surface.url))
+        host = urlsplit(surface.url).hostname or ""
+        if host in self._missing:
+            self._said.add(host)
+            findings.append(found("TN455", file, surface.line, host))
+        return _price(verdict), tuple(findings)
+
+    def of_the_site(self) -> list[Finding]:
+        """Give what is not about a single page, once the site has been read."""
+        findings = [found("TN455", ".", 1, host) for host in sorted(self._missing - self._said)]
+        if self._elements:
+            findings.append(found("TN456", ".", 1))
+        return findings
+
+
+def _code(verdict: Verdict, mode: str) -> str | None:
+    if verdict.standing == "unknown":
+        return "TN451"
+    if verdict.standing == "deactivated":
+        return "TN452"
+    if verdict.standing == "other-mode":
+        return "TN453" if mode == "live" else "TN454"
+    return None
+
+
+def _price(verdict: Verdict) -> str | None:
+    link = verdict.link
+    if link is None:
+        return None
+    if link.prices is None:
+        return link.currency.upper()
+    return " + ".join(str(price) for price in link.prices) or link.currency.upper()

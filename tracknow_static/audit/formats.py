@@ -1,0 +1,148 @@
+"""The audit for programs: JSON, workflow commands of GitHub Actions, SARIF; written as it goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import quote
+
+from tracknow_static import __version__
+from tracknow_static.audit.codes import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tracknow_static.audit.page import PageAudit
+    from tracknow_static.audit.site import SiteAudit
+    from tracknow_static.page.findings import Finding
+
+_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+_INDEX = {code: index for index, code in enumerate(CODES)}
+_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+def totals(audit: SiteAudit) -> dict[str, Any]:
+    """Give the counts of an audit as plain values."""
+    counted = audit.totals
+    return {
+        "pages": dict(sorted(counted.pages.items())),
+        "surfaces": dict(sorted(counted.surfaces.items())),
+        "surfaces_that_lose_the_click_id": counted.lost,
+        "errors": counted.severities["error"],
+        "warnings": counted.severities["warning"],
+        "infos": counted.severities["note"],
+        "unread": counted.unread,
+    }
+
+
+def write_json(audit: SiteAudit, site: str, out: TextIO) -> None:
+    """Write one object: ``pages``, then ``site_findings`` and ``summary``."""
+    head = {
+        "site": site,
+        "settings": audit.project.source,
+        "csp_hash": audit.script.csp_hash,
+        "asset": audit.script.asset_path,
+    }
+    out.write(json.dumps(head, indent=2)[:-2] + ',\n  "pages": [')
+    separator = "\n    "
+    for page in audit.pages():
+        out.write(separator + json.dumps(_page(page)))
+        separator = ",\n    "
+    rest = {
+        "site_findings": [_finding(one) for one in audit.of_the_site()],
+        "summary": totals(audit),
+    }
+    out.write("\n  ],\n" + json.dumps(rest, indent=2)[2:] + "\n")
+
+
+def _page(page: PageAudit) -> dict[str, Any]:
+    return {
+        "file": page.file,
+        "state": page.state,
+        "reason": page.reason,
+        "surfaces": [asdict(one) for one in page.surfaces],
+        "findings": [_finding(one) for one in page.findings],
+    }
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    severity = "info" if one.severity == "note" else one.severity
+    return {**asdict(one), "severity": severity}
+
+
+def write_github(audit: SiteAudit, site: str, out: TextIO) -> None:
+    """Write a workflow command for each finding (docs.github.com, "Workflow commands")."""
+    for page in audit.pages():
+        out.writelines(_command(one, site) for one in page.findings)
+    out.writelines(_command(one, site) for one in audit.of_the_site())
+
+
+def _command(one: Finding, site: str) -> str:
+    file = _property(_joined(site, one.file))
+    title = _property(f"tracknow {one.code}")
+    kind = _GITHUB[one.severity]
+    return f"::{kind} file={file},line={one.line},title={title}::{_data(one.message)}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _joined(site: str, file: str) -> str:
+    if file.startswith(("/", "../")):
+        return file
+    return site if file == "." else f"{site.rstrip('/')}/{file}"
+
+
+def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
+    """Write a log of SARIF 2.1.0 with one run."""
+    driver = {
+        "name": "tracknow-static",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "rules": [
+            {
+                "id": code.name,
+                "shortDescription": {"text": code.meaning},
+                "help": {"text": code.remedy or code.meaning},
+                "defaultConfiguration": {"level": code.severity},
+            }
+            for code in CODES.values()
+        ],
+    }
+    head = {"$schema": _SARIF, "version": "2.1.0"}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints"}
+    out.write(json.dumps(head)[:-1] + ', "runs": [' + json.dumps(run)[:-1] + ', "results": [')
+    separator = "\n"
+    for one in _all(audit):
+        out.write(separator + json.dumps(_result(one, site)))
+        separator = ",\n"
+    out.write("\n]}]}\n")
+
+
+def _all(audit: SiteAudit) -> Iterable[Finding]:
+    for page in audit.pages():
+        yield from page.findings
+    yield from audit.of_the_site()
+
+
+def _result(one: Finding, site: str) -> dict[str, Any]:
+    return {
+        "ruleId": one.code,
+        "ruleIndex": _INDEX[one.code],
+        "level": one.severity,
+        "message": {"text": one.message},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(_joined(site, one.file))},
+                    "region": {"startLine": one.line},
+                }
+            }
+        ],
+    }

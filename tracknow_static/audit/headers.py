@@ -1,0 +1,152 @@
+"""Content-Security-Policy headers that a host is told to send, from the files of the usual hosts.
+
+``_headers`` (Netlify, Cloudflare Pages) in the site; ``netlify.toml`` and ``vercel.json`` in the
+site, in its parent folder, or where the command is run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracknow_static.audit.codes import found
+from tracknow_static.page.findings import Finding, printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - the same library under its older name
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEADER = "content-security-policy"
+_MOST = 1 << 20  # bytes of a file of settings
+
+
+@dataclass(frozen=True)
+class HeaderPolicy:
+    """A policy header: where it is written, for which paths, and its text."""
+
+    file: str
+    line: int
+    paths: re.Pattern[str]
+    text: str
+
+    def covers(self, page: str) -> bool:
+        """Say whether the page at a path inside the site is served with this header."""
+        return any(self.paths.fullmatch(url) for url in _urls(page))
+
+
+def _urls(page: str) -> Iterator[str]:
+    yield f"/{page}"
+    if page == "index.html" or page.endswith("/index.html"):
+        folder = page.removesuffix("index.html")
+        yield f"/{folder}"
+        yield f"/{folder}".rstrip("/") or "/"
+    elif page.endswith(".html"):
+        yield f"/{page.removesuffix('.html')}"
+
+
+def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
+    """Read all policies that the site's hosts are told of, and what cannot be read of them."""
+    policies: list[HeaderPolicy] = []
+    problems: list[Finding] = []
+    folders = list(dict.fromkeys((site.resolve(), site.resolve().parent, Path.cwd())))
+    wanted = [(site.resolve() / "_headers", _underscore)]
+    wanted += [(folder / "netlify.toml", _netlify) for folder in folders]
+    wanted += [(folder / "vercel.json", _vercel) for folder in folders]
+    for path, read in wanted:
+        name = _named(path, site.resolve())
+        try:
+            if not path.is_file():
+                continue
+            with path.open("rb") as file:
+                text = file.read(_MOST).decode("utf-8-sig")
+            policies += [HeaderPolicy(name, *one) for one in read(text)]
+        except (OSError, ValueError, RecursionError) as error:
+            reason = (
+                str(error).partition("\n")[0] if isinstance(error, ValueError) else "unreadable"
+            )
+            problems.append(found("TN424", name, 1, reason))
+    return policies, problems
+
+
+def _named(path: Path, site: Path) -> str:
+    for folder, prefix in ((site, ""), (site.parent, "../")):
+        if path.parent == folder:
+            return printable(prefix + path.name)
+    return printable(path)
+
+
+_Found = tuple[int, "re.Pattern[str]", str]
+
+
+def _underscore(text: str) -> Iterator[_Found]:
+    """Read ``_headers``: a path at the margin, its headers below it, indented."""
+    paths: re.Pattern[str] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not line[0].isspace():
+            path = re.sub(r"https?://[^/]*", "", line.strip()) or "/"
+            paths = _splat(path)
+            continue
+        name, colon, value = line.strip().partition(":")
+        if paths and colon and name.strip().lower() == _HEADER:
+            yield number, paths, value.strip()
+
+
+def _splat(path: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*|:[A-Za-z]\w*)", path)
+    whole = "".join(
+        ".*" if part == "*" else "[^/]+" if part.startswith(":") else re.escape(part)
+        for part in parts
+    )
+    return re.compile(whole.removesuffix("/.*") + "(?:/.*)?" if path.endswith("/*") else whole)
+
+
+def _lines(text: str) -> Iterator[int]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.search(rf"{_HEADER}(?!-)", line, re.IGNORECASE):
+            yield number
+
+
+def _netlify(text: str) -> Iterator[_Found]:
+    lines = _lines(text)
+    for rule in _tables(tomllib.loads(text).get("headers")):
+        values = rule.get("values")
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if name.lower() == _HEADER:
+                texts = value if isinstance(value, list) else [value]
+                joined = ",".join(" ".join(str(one).split()) for one in texts)
+                yield next(lines, 1), _splat(str(rule.get("for", "/*"))), joined
+
+
+def _vercel(text: str) -> Iterator[_Found]:
+    lines = _lines(text)
+    data = json.loads(text)
+    for rule in _tables(data.get("headers") if isinstance(data, dict) else None):
+        for header in _tables(rule.get("headers")):
+            if str(header.get("key", "")).lower() == _HEADER:
+                source = _source(str(rule.get("source", "/(.*)")))
+                yield next(lines, 1), source, str(header.get("value", ""))
+
+
+def _source(source: str) -> re.Pattern[str]:
+    """Turn a source of vercel.json (path-to-regexp) into an expression, or take it for all."""
+    expression = re.sub(r":\w+\*", ".*", source)
+    expression = re.sub(r":\w+(\([^)]*\))", r"\1", expression)
+    expression = re.sub(r":\w+", "[^/]+", expression)
+    try:
+        return re.compile(expression)
+    except re.error:
+        return re.compile(".*")
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
