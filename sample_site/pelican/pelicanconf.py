@@ -1,6 +1,9 @@
 """Tidewater Press: a small shop on Pelican. Build it with
 
 pelican sample_site/pelican/content --settings sample_site/pelican/pelicanconf.py
+
+The build says one thing on purpose: a warning of the link in test mode (content/pages/harbour.md).
+SITEURL in the environment is where the site will be served, a sub-path included.
 """
 
 import os
@@ -9,7 +12,7 @@ AUTHOR = "Tidewater Press"
 SITENAME = "Tidewater Press"
 SITESUBTITLE = "Linocuts and cards, printed by hand at the estuary"
 SITEURL = os.environ.get("SITEURL", "")
-RELATIVE_URLS = not SITEURL
+RELATIVE_URLS = False  # the page for what is not there is shown at any depth
 
 PATH = "content"
 TIMEZONE = "Europe/Lisbon"
@@ -38,6 +41,8 @@ PAGINATION_PATTERNS = (
 INDEX_SAVE_AS = "index.html"
 DIRECT_TEMPLATES = ["index", "archives", "404"]
 FEED_ALL_ATOM = None
+AUTHOR_FEED_ATOM = None
+AUTHOR_FEED_RSS = None
 CATEGORY_FEED_ATOM = None
 TRANSLATION_FEED_ATOM = None
 DISPLAY_PAGES_ON_MENU = False
