@@ -23,7 +23,8 @@ _OWN = (
         "TN401",
         "error",
         "page without the script",
-        "Run `tracknow-static inject`, or build the site with the plugin.",
+        "Run `tracknow-static inject`, or build with the plugin; if it is left out on purpose, "
+        "name it in the option exclude.",
     ),
     Code(
         "TN402",
@@ -72,6 +73,12 @@ _OWN = (
         "warning",
         "excluded page carries the script all the same",
         "Run `tracknow-static inject`: it takes it out.",
+    ),
+    Code(
+        "TN410",
+        "note",
+        "all pages carry one and the same script, made of other settings than those of this audit",
+        "Name the settings that built the site: --config FILE, or as options.",
     ),
     Code(
         "TN411",

@@ -10,6 +10,7 @@ import click
 
 from tracknow_static.audit import formats
 from tracknow_static.audit.advice import advice
+from tracknow_static.audit.generator import with_generators_settings
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
 from tracknow_static.errors import SettingsError, SiteError
@@ -82,7 +83,11 @@ def check(
     Every page: does it carry the script, the right one, once, first to run? Every way to a payment
     page: where it is, where it leads, and whether the click id goes along. And what would keep the
     script from working: policies, redirects, base elements, mixed settings.
+
+    Settings come from tracknow.toml, pyproject.toml or options; without any, from the mkdocs.yml,
+    pelicanconf.py or conf.py that is in the current folder or beside SITE_DIR.
     """
+    project = _known(project, site_dir)
     comparison = _comparison(project) if with_stripe else None
     site = printable(site_dir)
     audit = _audit(site_dir, project, comparison)
@@ -110,7 +115,7 @@ def csp(project: Project, site_dir: str, *, as_json: bool) -> None:
     The sources of the script by its delivery, and Stripe's where the site has buy buttons, pricing
     tables or forms; then what the policies that were found for the site lack of it.
     """
-    audit = _audit(site_dir, project, None)
+    audit = _audit(site_dir, _known(project, site_dir), None)
     wanted, lacks = advice(audit)
     if as_json:
         policies = [{"file": one.file, "line": one.line, "message": one.message} for one in lacks]
@@ -128,6 +133,13 @@ def csp(project: Project, site_dir: str, *, as_json: bool) -> None:
 
 for _command in (check, csp):
     settings_flags(_command)
+
+
+def _known(project: Project, site_dir: str) -> Project:
+    try:
+        return with_generators_settings(project, site_dir)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _audit(site_dir: str, project: Project, comparison: Comparison | None) -> SiteAudit:

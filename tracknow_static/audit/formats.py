@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from tracknow_static import __version__
 from tracknow_static.audit.codes import CODES
+from tracknow_static.audit.grouping import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,17 +73,19 @@ def _finding(one: Finding) -> dict[str, Any]:
 
 
 def write_github(audit: SiteAudit, site: str, out: TextIO) -> None:
-    """Write a workflow command for each finding (docs.github.com, "Workflow commands")."""
-    for page in audit.pages():
-        out.writelines(_command(one, site) for one in page.findings)
-    out.writelines(_command(one, site) for one in audit.of_the_site())
+    """Write workflow commands (docs.github.com, "Workflow commands for GitHub Actions").
 
-
-def _command(one: Finding, site: str) -> str:
-    file = _property(_joined(site, one.file))
-    title = _property(f"tracknow {one.code}")
-    kind = _GITHUB[one.severity]
-    return f"::{kind} file={file},line={one.line},title={title}::{_data(one.message)}\n"
+    Of each kind GitHub shows ten a step: the same on several pages is one, and the worst come
+    first.
+    """
+    groups = Groups()
+    for one in _all(audit):
+        groups.add_finding(one)
+    for (severity, code, message), group in groups.by_severity():
+        file = _property(_joined(site, group.file))
+        place = f"file={file},line={group.line},title={_property(f'tracknow {code}')}"
+        aside = f" (here{group.aside})" if group.more else ""
+        out.write(f"::{_GITHUB[severity]} {place}::{_data(message + aside)}\n")
 
 
 def _data(text: str) -> str:

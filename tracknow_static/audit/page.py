@@ -76,10 +76,14 @@ class PageAudit:
 
 @dataclass(frozen=True)
 class PageAuditor:
-    """Audits pages; ``needs`` is what the script asks of a policy."""
+    """Audits pages; ``needs`` is what the script asks of a policy.
+
+    ``page_pass`` knows the path that the site is served under, ``root_url`` the whole URL.
+    """
 
     page_pass: PagePass
     needs: Needs
+    root_url: str | None = None
     comparison: Comparison | None = None
     _expected: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
 
@@ -127,7 +131,13 @@ class PageAuditor:
         if self.page_pass.excludes(path):
             bare = remove(page)
             return Spliced(bare, bare, changed=bare != page, replaced=bare != page)
-        return transform(page, self.page_pass, self.page_pass.base(path))
+        base = self.page_pass.base(path)
+        spliced = transform(page, self.page_pass, base)
+        if spliced.changed and base.startswith("/") and self.root_url:
+            # A page shown at any depth may name its file by the site's whole URL as well.
+            whole = transform(page, self.page_pass, self.root_url)
+            return spliced if whole.changed else whole
+        return spliced
 
     def _markup(self, path: str, page: bytes, spliced: Spliced) -> Markup:
         if worth_marking(spliced.bare) or (spliced.changed and spliced.replaced):

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tracknow_static.audit.codes import Scale, found
 from tracknow_static.audit.headers import read_headers
@@ -73,9 +74,11 @@ class SiteAudit:
         self.totals = Totals()
         self._scale = Scale(project.severity, project.source)
         self._comparison = comparison
-        self._pass = PagePass(project.settings, self.script, project.site_url)
+        url = project.site_url
+        path = urlsplit(url).path if url else None
+        self._pass = PagePass(project.settings, self.script, path)
         self.needs = Needs.of(self._pass, project.site_url)
-        self._auditor = PageAuditor(self._pass, self.needs, comparison)
+        self._auditor = PageAuditor(self._pass, self.needs, url, comparison)
         self.headers, self._header_problems = read_headers(Path(self.root))
         self._variants: dict[str, tuple[int, str, str]] = {}
         self._covered: dict[tuple[int, str], None] = {}
@@ -152,6 +155,7 @@ class SiteAudit:
             *self._header_problems,
             *self._of_asset(),
             *self._of_variants(),
+            *self._of_settings(),
             *self._of_headers(),
             *(self._comparison.of_the_site() if self._comparison else ()),
         ]
@@ -180,6 +184,13 @@ class SiteAudit:
             for number, first, name in ranked[:5]
         ]
         yield found("TN406", ranked[-1][1], 1, "; ".join(parts))
+
+    def _of_settings(self) -> Iterator[Finding]:
+        """Say when the whole site was made with settings that this audit does not know."""
+        stale, current = self.totals.pages["stale"], self.totals.pages["current"]
+        if stale and not current and len(self._variants) == 1:
+            source = self.project.source
+            yield found("TN410", ".", 1, f"settings read from: {source}")
 
     def _of_headers(self) -> Iterator[Finding]:
         for number, what in self._covered:
