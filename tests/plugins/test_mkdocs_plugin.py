@@ -12,9 +12,9 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tracknow_static.browser.compose import compose
 
 from tests.plugins.builds import BIN, ENVIRONMENT, LIVE, TEST, files, run, tag, write, write_yaml
+from tracknow_static.browser.compose import compose
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
