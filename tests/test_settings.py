@@ -63,6 +63,7 @@ def test_a_bad_value_names_option_value_and_what_is_accepted(option: Any) -> Non
         ("exclude", None, ()),
         ("clean_url", "yes", True),
         ("enabled", "0", False),
+        ("enabled", 1, True),
         ("asset_dir", "static/js", "static/js"),
     ],
 )
@@ -126,6 +127,13 @@ def test_all_problems_are_told_at_once() -> None:
 def test_options_that_contradict_each_other_are_refused(raw: dict[str, Any], words: str) -> None:
     """An option that would silently do nothing is an error."""
     assert words in problem(**raw)
+
+
+@pytest.mark.parametrize("raw", [None, ["window_days"], "param", 3])
+def test_what_is_no_table_is_refused(raw: Any) -> None:
+    """A list or a word in the place of the table of options is an error in words."""
+    with pytest.raises(SettingsError, match=r"here: .*is not accepted. Accepted: a table of options"):
+        Settings.from_mapping(raw, where="here")
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()

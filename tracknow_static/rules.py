@@ -110,6 +110,8 @@ def flag() -> Rule:
     def parse(raw: object) -> bool:
         if isinstance(raw, bool):
             return raw
+        if isinstance(raw, int) and raw in (0, 1):  # what YAML makes of TRACKNOW=0
+            return raw == 1
         if isinstance(raw, str) and raw.lower() in _YES | _NO:
             return raw.lower() in _YES
         raise RefusedError

@@ -11,6 +11,7 @@ plugin that is installed, wanted or not.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from tracknow_static import rules
 from tracknow_static.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tracknow_static.rules import Rule
 
 CONSENT_MANAGERS = (
@@ -156,8 +155,11 @@ class Settings:
         them; ``where`` names their source in an error ("mkdocs.yml", "TRACKNOW").
 
         Raises :class:`SettingsError` with one sentence for each option that is unknown or has a
-        value that is not accepted.
+        value that is not accepted, and for what is no mapping at all.
         """
+        if not isinstance(mapping, Mapping):
+            problem = f"{mapping!r} is not accepted. Accepted: a table of options and their values."
+            raise SettingsError([problem], where=where)
         values: dict[str, object] = {}
         problems: list[str] = []
         for key, raw in mapping.items():

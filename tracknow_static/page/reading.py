@@ -15,7 +15,7 @@ import ada_url
 from lxml import etree
 
 from tracknow_static.page import links
-from tracknow_static.page.surfaces import Inspection, Surface, SurfaceKind
+from tracknow_static.page.surfaces import Inspection, Surface, SurfaceKind, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -47,42 +47,90 @@ _RUNS = re.compile(
 )
 
 
-class _Position(NamedTuple):
-    """Where a tag ends: the line, the offset of its beginning, and whether no tag ended before."""
+class _Piece(NamedTuple):
+    """A piece of the page that is parsed at once: ``data[start:end]``, its first line."""
 
+    start: int
+    end: int
     line: int
-    offset: int
-    first: bool
+    lines: int
 
 
 class _Found(NamedTuple):
-    """Something that may lead to a payment page; it is judged when ``base`` is known."""
+    """Something that may lead to a payment page; it is judged when ``base`` is known.
+
+    ``first``: no other tag ended in its piece before it.
+    """
 
     kind: SurfaceKind
     tag: str
     values: tuple[str, ...]
-    at: _Position
+    piece: _Piece
+    first: bool
 
 
 def read(data: bytes, hosts: Collection[str], where: str, needles: Collection[bytes]) -> Inspection:
     """Read a page in UTF-8; ``needles`` are what the spelling of each payment host contains."""
+    inspection = _read(data, hosts, where, needles, _pieces(data, needles))
+    if inspection is None:  # a line is not known: a host is spelled in a way that no needle finds
+        inspection = _read(data, hosts, where, needles, _by_line(data))
+        assert inspection is not None  # noqa: S101
+    return inspection
+
+
+def _by_line(data: bytes) -> Iterator[_Piece]:
+    start, line = 0, 1
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
+        yield _Piece(start, end, line, 1)
+        start, line = end, line + 1
+
+
+def _pieces(data: bytes, needles: Collection[bytes]) -> Iterator[_Piece]:
+    """Cut a page so that each line that matters is a piece of its own: each piece costs time."""
+    low = data.lower()
+    spots = {start for start, _ in hidden(low)}
+    for needle in (*needles, b"<script"):
+        found = low.find(needle)
+        while found >= 0:
+            spots.add(found)
+            found = low.find(needle, found + len(needle))
+    start, line = 0, 1
+    for spot in sorted(spots):
+        if spot < start:
+            continue
+        begin = data.rfind(b"\n", start, spot) + 1 or start
+        if begin > start:
+            lines = data.count(b"\n", start, begin)
+            yield _Piece(start, begin, line, lines)
+            line += lines
+        start = data.find(b"\n", spot) + 1 or len(data)
+        yield _Piece(begin, start, line, 1)
+        line += 1
+    if start < len(data):
+        yield _Piece(start, len(data), line, data.count(b"\n", start) + 1)
+
+
+def _read(
+    data: bytes,
+    hosts: Collection[str],
+    where: str,
+    needles: Collection[bytes],
+    pieces: Iterator[_Piece],
+) -> Inspection | None:
+    """Read a page piece by piece; None if the line of something cannot be told."""
     target = _Target([needle.decode() for needle in needles], keep_all=b"<base" in data.lower())
-    # The events are ours to interpret: an error in the markup is none of the reading.
     parser = etree.HTMLParser(
         target=target,  # type: ignore[arg-type] # the stubs ask for bytes and comments, lxml does not
         encoding="utf-8",
         recover=True,
         huge_tree=True,
     )
-    start = 0
     try:
-        while start < len(data):
-            end = data.find(b"\n", start) + 1 or len(data)
+        for piece in pieces:
+            target.piece = piece
             target.first = True
-            target.offset = start
-            parser.feed(data[start:end])
-            target.line += 1
-            start = end
+            parser.feed(data[piece.start : piece.end])
         parser.close()
     except etree.XMLSyntaxError:  # a page without a single element
         pass
@@ -92,6 +140,8 @@ def read(data: bytes, hosts: Collection[str], where: str, needles: Collection[by
             base = ada_url.URL(target.base, where).href
     judge = _Judge(data, hosts, base)
     surfaces = [surface for found in target.found for surface in judge.surfaces(found)]
+    if any(surface.line < 1 for surface in surfaces):
+        return None
     return Inspection(tuple(surfaces), target.vendor_line)
 
 
@@ -99,8 +149,7 @@ class _Target:
     """What lxml calls for each tag and text, in the order of the source."""
 
     def __init__(self, needles: list[str], *, keep_all: bool) -> None:
-        self.line = 1
-        self.offset = 0
+        self.piece = _Piece(0, 0, 1, 1)
         self.first = True
         self.found: list[_Found] = []
         self.base: str | None = None
@@ -108,7 +157,7 @@ class _Target:
         self._needles = needles
         self._keep_all = keep_all
         self._script: list[str] | None = None
-        self._script_at = _Position(1, 0, first=False)
+        self._script_at = self.piece
         self._unseen = 0
 
     def start(self, tag: str, attrib: Mapping[str, str]) -> None:
@@ -117,36 +166,35 @@ class _Target:
             self._unseen += 1
         if self._unseen:
             return
-        at = _Position(self.line, self.offset, first)
         if tag in _STRIPE_ELEMENTS:
             values = (attrib.get("client-reference-id"), attrib.get("publishable-key"))
-            self.found.append(_stripe_element(tag, values, at))
+            self.found.append(_stripe_element(tag, values, self.piece, first))
         elif tag == "script":
             runs = _RUNS.fullmatch(attrib.get("type") or "") and "data-tracknow" not in attrib
             self._script = [] if runs else None
-            self._script_at = at
+            self._script_at = self.piece
         elif attrib:
-            self._attributes(tag, attrib, at)
+            self._attributes(tag, attrib, first)
 
-    def _attributes(self, tag: str, attrib: Mapping[str, str], at: _Position) -> None:
+    def _attributes(self, tag: str, attrib: Mapping[str, str], first: bool) -> None:
         if tag in _URL_ATTRIBUTES:
             kind, names = _URL_ATTRIBUTES[tag]
-            self._keep(kind, tag, [attrib[name] for name in names if name in attrib], at)
+            self._keep(kind, tag, [attrib[name] for name in names if name in attrib], first)
         elif tag == "meta":
             if attrib.get("http-equiv", "").lower() == "refresh":
                 match = _REFRESH.match(attrib.get("content", ""))
-                self._keep("refresh", tag, [match[match.lastindex or 0]] if match else [], at)
+                self._keep("refresh", tag, [match[match.lastindex or 0]] if match else [], first)
         elif tag == "base" and self.base is None:
             self.base = attrib.get("href")
         for name, value in attrib.items():
             if name.startswith("on"):
-                self._keep("handler", tag, [value], at)
+                self._keep("handler", tag, [value], first)
 
-    def _keep(self, kind: SurfaceKind, tag: str, values: list[str], at: _Position) -> None:
+    def _keep(self, kind: SurfaceKind, tag: str, values: list[str], first: bool) -> None:
         """Spare the URL parser the many values that cannot name a payment host."""
         kept = tuple(value for value in values if self._keep_all or self._may_lead(value))
         if kept:
-            self.found.append(_Found(kind, tag, kept, at))
+            self.found.append(_Found(kind, tag, kept, self.piece, first))
 
     def _may_lead(self, value: str) -> bool:
         if "%" in value or not value.isascii() or not value.isprintable():
@@ -166,18 +214,20 @@ class _Target:
             self._script = None
             if self.vendor_line is None and _is_vendor(text):
                 self.vendor_line = self._script_at.line
-            self._keep("script", tag, [text], self._script_at)
+            if any(needle in text.lower() for needle in self._needles):
+                self.found.append(_Found("script", tag, (text,), self._script_at, first=False))
 
     def close(self) -> None:
         """What lxml wants a target to have."""
 
 
-def _stripe_element(tag: str, values: tuple[str | None, str | None], at: _Position) -> _Found:
+def _stripe_element(
+    tag: str, values: tuple[str | None, str | None], piece: _Piece, first: bool
+) -> _Found:
     reference, key = values
     test = "test" if (key or "").startswith("pk_test_") else ""
-    return _Found(
-        _STRIPE_ELEMENTS[tag], tag, (test, *([] if reference is None else [reference])), at
-    )
+    kept = (test,) if reference is None else (test, reference)
+    return _Found(_STRIPE_ELEMENTS[tag], tag, kept, piece, first)
 
 
 def _is_vendor(script: str) -> bool:
@@ -235,15 +285,16 @@ class _Judge:
         )
 
     def _line(self, found: _Found) -> int:
-        """Give the line where a tag begins; only the first that ends in a line may be older."""
-        line, offset, first = found.at
-        if not first:
-            return line
-        end = self._data.find(b"\n", offset)
-        text = self._data[offset : end if end >= 0 else None]
-        opens, closes = text.find(b"<"), text.find(b">")
-        if 0 <= opens < closes or closes < 0:
-            return line
-        before = self._data[:offset].lower()
-        began = before.rfind(b"<" + found.tag.encode())
-        return line - before.count(b"\n", began) if began >= 0 else line
+        """Give the line where a tag begins; 0 if it cannot be told.
+
+        Only the first tag that ends in a piece may have begun in an older one.
+        """
+        piece = found.piece
+        if found.first:
+            text = self._data[piece.start : piece.end]
+            opens, closes = text.find(b"<"), text.find(b">")
+            if 0 <= closes < opens or opens < 0:
+                before = self._data[: piece.start].lower()
+                began = before.rfind(b"<" + found.tag.encode())
+                return piece.line - before.count(b"\n", began) if began >= 0 else piece.line
+        return piece.line if piece.lines == 1 else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +10,7 @@ from tracknow_static.page import links
 from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.globs import compile_globs
 from tracknow_static.page.splice import Spliced, remove, transform
-from tracknow_static.page.surfaces import NOTHING, Inspection, read_page, worth_reading
+from tracknow_static.page.surfaces import NOTHING, Inspection, inspect, read_page, worth_reading
 
 if TYPE_CHECKING:
     import re
@@ -36,16 +35,16 @@ class InspectionCache:
     """What pages were found to hold, by content: a rebuild reads changed pages only."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, Inspection] = {}
+        self._kept: dict[tuple[int, int], Inspection] = {}
 
     def inspect(self, page: bytes, hosts: frozenset[str]) -> Inspection:
-        """Give the inspection of a page that is worth reading, kept or made now."""
-        key = hashlib.blake2b(page, digest_size=16).digest()  # costs a tenth of a reading
+        """Give the inspection of a page, kept or made now."""
+        key = (len(page), hash(page))  # what it could confuse is a report of a preview
         known = self._kept.get(key)
         if known is None:
             if len(self._kept) >= _CACHED:
                 self._kept.clear()
-            known = self._kept[key] = read_page(page, hosts)
+            known = self._kept[key] = inspect(page, hosts)
         return known
 
 
@@ -118,12 +117,12 @@ class PagePass:
 
     def _inspect(self, spliced: Spliced, cache: InspectionCache | None) -> Inspection:
         # The bare page is put to the test, since our own script names Stripe's hosts.
-        page = spliced.bare
-        if not worth_reading(page, self._hosts):
-            return NOTHING
-        if b"\n" in self.tags(""):  # then lines are those of the page as it will be
-            page = spliced.page
-        return cache.inspect(page, self._hosts) if cache else read_page(page, self._hosts)
+        bare = spliced.bare
+        if b"\n" not in self.tags(""):
+            return cache.inspect(bare, self._hosts) if cache else inspect(bare, self._hosts)
+        # A tag of several lines: findings name those of the page as it will be.
+        worth = worth_reading(bare, self._hosts)
+        return read_page(spliced.page, self._hosts) if worth else NOTHING
 
     def run(self, path: str, page: bytes, cache: InspectionCache | None = None) -> PageResult:
         """Do the work on the page at ``path``, a slash-separated path inside the site."""

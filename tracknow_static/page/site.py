@@ -21,7 +21,7 @@ from tracknow_static.errors import SiteError
 from tracknow_static.page.findings import printable
 from tracknow_static.page.report import Failure, PageOutcome, SiteReport
 from tracknow_static.page.single import InspectionCache, PagePass, is_page
-from tracknow_static.page.writing import is_temporary, left_over, replace_file
+from tracknow_static.page.writing import Replacer, is_temporary, left_over, replace_file
 
 if TYPE_CHECKING:
     from tracknow_static.browser.compose import Script
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, str], None]
 Visit = Callable[[PageOutcome], None]
 
-_BATCH = 64  # pages that a worker process takes at a time
+_BATCH = 256  # pages that a worker process takes at a time
 
 
 def process_site(
@@ -114,6 +114,7 @@ class _Worker:
     page_pass: PagePass
     check: bool
     cache: InspectionCache | None
+    files: Replacer = field(default_factory=Replacer)
 
     def do(self, path: str) -> PageOutcome:
         whole = f"{self.root}/{path}"
@@ -121,7 +122,7 @@ class _Worker:
             page, status = _read(whole)
             done = self.page_pass.run(path, page, self.cache)
             if done.changed and not self.check:
-                replace_file(whole, done.page, status)
+                self.files.replace(whole, done.page, status)
         except OSError as error:
             return PageOutcome(printable(path), failure=_reason(error))
         except MemoryError:
@@ -176,12 +177,13 @@ class _Run:
         worker = _Worker(self.root, self.page_pass, self.check, cache)
         pages = self._pages(report)
         outcomes = map(worker.do, pages) if self.jobs <= 1 else _pooled(worker, pages, self.jobs)
-        for number, page in enumerate(outcomes, 1):
-            report.add(page)
-            if self.visit:
-                self.visit(page)
-            if self.progress:
-                self.progress(number, page.file)
+        with worker.files:
+            for number, page in enumerate(outcomes, 1):
+                report.add(page)
+                if self.visit:
+                    self.visit(page)
+                if self.progress:
+                    self.progress(number, page.file)
         if not report.failures:  # a page that failed may name an old file still
             self._drop_old_assets(report)
         return report
@@ -320,4 +322,5 @@ def _end_with_parent() -> None:
 
 def _batch(paths: list[str]) -> list[PageOutcome]:
     assert _worker is not None  # noqa: S101
-    return [_worker.do(path) for path in paths]
+    with _worker.files:
+        return [_worker.do(path) for path in paths]

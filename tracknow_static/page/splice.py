@@ -84,14 +84,13 @@ def _decide(view: bytes, start: int, tag: bytes, base: str) -> tuple[int | None,
     offset = place.offset
     if offset is None or marked:
         return offset, place.skipped, place.late
-    before = encoding.declared(view)
     if b"charset" in view[offset : encoding.PRESCAN].lower():
         after = encoding.declared(view[:offset] + tag + view[offset : encoding.PRESCAN])
-        if after != before:
+        if after != encoding.declared(view):
             return None, "encoding declared too late", False
     # A parser heeds a declaration beyond the prescan too; without any, a browser guesses from the
     # bytes, and an added ASCII tag can change its guess.
-    if not before and not place.declared and not encoding.is_utf8(view):
+    if not (place.declared or encoding.is_utf8(view) or encoding.declared(view)):
         return None, "undeclared encoding", False
     return offset, None, place.late
 

@@ -14,7 +14,7 @@ import ada_url
 from tracknow_static.page import encoding, links
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 SurfaceKind = Literal["link", "form", "buy-button", "pricing-table", "handler", "script", "refresh"]
 
@@ -26,6 +26,8 @@ _REFERENCE = re.compile(
     rb"|(period|shy|tab|newline);)"
 )
 _ESCAPE = re.compile(rb"%(2[de]|[46][1-9a-f]|[57][0-9a])")
+_MANY = 100
+_WINDOW = 400  # how far from a hidden letter the rest of its host is looked for
 # "stripe" as a part of a host or of an element, not of "striped": what follows may be a dot in one
 # of its spellings, or something that a URL parser leaves out.
 _STRIPE = re.compile(rb"stripe(?:\.com|-buy-button|-pricing-table|[%&\\\t\n\r\x80-\xff])")
@@ -66,9 +68,24 @@ def worth_reading(page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS) -> b
     needles = [needle for host in hosts for needle in _spellings(host)]
     if b"tn_click_id" in low or _mentions(low, needles):
         return True
-    if not (_REFERENCE.search(low) or _ESCAPE.search(low)):
-        return False
-    return _mentions(_plain(low), needles)
+    for start, end in hidden(low):
+        if _mentions(_plain(low[max(0, start - _WINDOW) : end + _WINDOW]), needles):
+            return True
+    return False
+
+
+def hidden(low: bytes) -> Iterator[tuple[int, int]]:
+    """Give the places in a lower-case page where a letter of a host may be hidden."""
+    for pattern, sign in ((_REFERENCE, b"&"), (_ESCAPE, b"%")):
+        # Few signs are found faster one by one than by the pattern, and most pages have few.
+        if low.count(sign) > _MANY:
+            yield from (match.span() for match in pattern.finditer(low))
+            continue
+        spot = low.find(sign)
+        while spot >= 0:
+            if match := pattern.match(low, spot):
+                yield match.span()
+            spot = low.find(sign, spot + 1)
 
 
 def _mentions(low: bytes, needles: list[bytes]) -> bool:

@@ -1,12 +1,14 @@
 """Files replaced whole: whenever the process is killed, a page is the old one or the new one.
 
-The new bytes go to a temporary file beside the page, which then takes the page's place. A hard or
-symbolic link is thereby cut loose: what else it leads to (an author's source) is never written.
+The new bytes go to a temporary file, which then takes the page's place. A hard or symbolic link is
+thereby cut loose: what else it leads to (an author's source) is never written.
 
-On Linux the two are exchanged (renameat2, RENAME_EXCHANGE) and the old one removed. Both kinds of
-rename are atomic, but ext4 flushes a file to the disk when ``os.replace`` puts it over another,
-which costs several times as much as everything else together. A crash of the whole machine can
-therefore lose what was written last, as with any file that is not flushed; a build is made again.
+On Linux the two are exchanged (renameat2, RENAME_EXCHANGE). Both kinds of rename are atomic, but
+ext4 flushes a file to the disk when ``os.replace`` puts it over another, which costs several times
+as much as everything else together; and making a file costs several times as much as writing one.
+So what was a page a moment ago is the temporary file for the next one, unless another name leads
+to it or somebody has it open. A crash of the whole machine can lose what was written last, as with any file that is
+not flushed; a build is made again.
 """
 
 from __future__ import annotations
@@ -17,14 +19,23 @@ import errno
 import itertools
 import os
 import re
+import signal
 import stat
 import sys
 import time
 from typing import TYPE_CHECKING
 
+if sys.platform.startswith("linux"):
+    import fcntl
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    if sys.version_info >= (3, 11):
+        from typing import Self
+    else:
+        from typing_extensions import Self
 
 # Name of a temporary file: the process that makes it, and a number.
 _TEMPORARY = re.compile(r"\.tracknow-([0-9]{1,10})-[0-9]{1,10}\.tmp")
@@ -33,8 +44,8 @@ _NUMBERS = itertools.count()
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# What a kernel or a file system that cannot exchange answers.
-_UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM))
+# What a kernel or a file system that cannot exchange answers; EXDEV: another file system.
+_UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV))
 
 
 def _renameat2() -> Callable[[bytes, bytes], int] | None:
@@ -58,57 +69,130 @@ def _renameat2() -> Callable[[bytes, bytes], int] | None:
 _exchange = _renameat2()
 
 
+class Replacer:
+    """Replaces files one after the other, with one temporary file; use it in a ``with``.
+
+    Not for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._spare: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        if self._spare is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._spare)  # noqa: PTH108
+            self._spare = None
+
+    def replace(self, path: str, content: bytes, old: os.stat_result) -> None:
+        """Put ``content`` in the place of the file ``path``, atomically.
+
+        ``old`` is the status of what is there, whose mode and owner the new file takes. Raises
+        ``OSError`` and leaves the old file as it was.
+        """
+        if _exchange is None:
+            replace_file(path, content, old)
+            return
+        try:
+            handle = self._open_spare(path)
+            try:
+                _fill(handle, content, old)
+            finally:
+                os.close(handle)
+            assert self._spare is not None  # noqa: S101
+            failed = _exchange(os.fsencode(self._spare), os.fsencode(path))
+        except BaseException:
+            self.close()
+            raise
+        if failed:
+            self.close()
+            if failed not in _UNSUPPORTED:
+                raise OSError(failed, os.strerror(failed), path)
+            replace_file(path, content, old)
+
+    def _open_spare(self, path: str) -> int:
+        """Open the temporary file for writing: the page before this one, or a new file."""
+        if self._spare is not None:
+            with contextlib.suppress(OSError):
+                # NOFOLLOW: what has just been a page may be a symbolic link.
+                handle = os.open(self._spare, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if _only_ours(handle):
+                        return handle
+                except OSError:
+                    os.close(handle)
+                    raise
+                os.close(handle)
+            self.close()
+        self._spare, handle = _new_file(path)
+        return handle
+
+
+def _only_ours(handle: int) -> bool:
+    """Say whether a file has one name, no other user, and nothing that another page would inherit."""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        return False
+    # Access control lists and the like; the label of SELinux is that of the folder.
+    if any(name != "security.selinux" for name in os.listxattr(handle)):
+        return False
+    # The kernel grants the lease only if nobody else has the file open: a web server may keep
+    # pages open, and would go on to serve another page's bytes.
+    fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # the usual signal would end the process
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True
+
+
 def replace_file(path: str | Path, content: bytes, old: os.stat_result | None = None) -> None:
     """Put ``content`` in the place of the file ``path``, or make it; atomically.
 
-    ``old`` is the status of what is there, whose mode and owner the new file takes; without it the
-    file gets the mode that the process gives to new ones. Raises ``OSError`` and leaves the old
-    file as it was.
+    Without ``old`` the file gets the mode that the process gives to new ones; see
+    :meth:`Replacer.replace`.
     """
     target = os.fspath(path)
-    temporary = os.path.join(  # noqa: PTH118 - one string operation for each page of a site
-        os.path.dirname(target),  # noqa: PTH120
-        f".tracknow-{os.getpid()}-{next(_NUMBERS)}.tmp",
-    )
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    temporary, handle = _new_file(target)
     try:
         try:
-            _write(handle, content)
-            if old is not None:
-                _like(handle, old)
+            _fill(handle, content, old)
         finally:
             os.close(handle)
-        _take_place(temporary, target, existing=old is not None)
+        os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
 
 
-def _write(handle: int, content: bytes) -> None:
+def _new_file(beside: str) -> tuple[str, int]:
+    folder = os.path.dirname(beside)  # noqa: PTH120 - one string operation for each page of a site
+    name = f".tracknow-{os.getpid()}-{next(_NUMBERS)}.tmp"
+    temporary = os.path.join(folder, name)  # noqa: PTH118
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return temporary, os.open(temporary, flags, 0o666)
+
+
+def _fill(handle: int, content: bytes, old: os.stat_result | None) -> None:
+    """Write a file, having given it mode and owner of an older one."""
+    made = os.fstat(handle)
+    if old is not None:
+        if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
+            with contextlib.suppress(OSError):  # only root gives files away
+                os.fchown(handle, old.st_uid, old.st_gid)
+        if stat.S_IMODE(made.st_mode) != stat.S_IMODE(old.st_mode):
+            os.fchmod(handle, stat.S_IMODE(old.st_mode))
     written = os.write(handle, content)
     while written < len(content):
         written += os.write(handle, memoryview(content)[written:])
-
-
-def _like(handle: int, old: os.stat_result) -> None:
-    made = os.fstat(handle)
-    if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
-        with contextlib.suppress(OSError):  # only root gives files away
-            os.fchown(handle, old.st_uid, old.st_gid)
-    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(old.st_mode):
-        os.fchmod(handle, stat.S_IMODE(old.st_mode))
-
-
-def _take_place(temporary: str, target: str, *, existing: bool) -> None:
-    if existing and _exchange is not None:
-        failed = _exchange(os.fsencode(temporary), os.fsencode(target))
-        if not failed:
-            os.unlink(temporary)  # noqa: PTH108 - the old file, by now
-            return
-        if failed not in _UNSUPPORTED and failed != errno.ENOENT:
-            raise OSError(failed, os.strerror(failed), target)
-    os.replace(temporary, target)  # noqa: PTH105
+    if made.st_size > written:  # only now: ext4 flushes what is cut first and written then
+        os.ftruncate(handle, written)
 
 
 def is_temporary(name: str) -> bool:
