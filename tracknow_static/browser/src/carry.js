@@ -131,7 +131,7 @@
     log("5 decorated", edited);
     return edited;
   };
-  const safely = (text) => attempt(() => edit(text), text);
+  const safely = (text) => attempt(() => edit(text + ""), text);
 
   // --- surfaces --------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@
   };
   api.decorate = (url) => {
     attempt(refresh);
-    return safely(url + "");
+    return safely(url);
   };
   api.consent = (given) =>
     attempt(() => {

@@ -1,0 +1,95 @@
+"""One long-lived node process that runs the script in pages without elements."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from tools.minify import node
+from tracknow_static.browser.compose import compose
+from tracknow_static.settings import Settings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SHOP = "https://shop.example/"
+
+
+def text(settings: Settings) -> str:
+    """Give the whole script as one text, in the order in which a browser runs its parts."""
+    script = compose(settings)
+    return f"{script.inline or ''};\n{(script.asset or b'').decode('ascii')}"
+
+
+class NodePage:
+    """A browser's store and its page; see node_page.js."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [node(), str(Path(__file__).with_name("node_page.js"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(timeout=20)
+        self._process.stdout.close()
+
+    def ask(self, do: str, **order: Any) -> Any:
+        """Have a command done and give its result; raises AssertionError when it threw."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps({"do": do, **order}), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def reset(self, **state: Any) -> None:
+        """Forget everything; ``state`` gives clock, jar, storage and what is refused."""
+        self.ask("reset", **state)
+
+    def load(self, query: str = "", settings: Settings | None = None, **page: Any) -> None:
+        """Load a page of the shop."""
+        url = page.pop("url", SHOP) + query
+        self.ask("page", script=text(settings or Settings()), url=url, **page)
+
+    def click_id(self) -> str | None:
+        """Give what ``tracknow.clickId()`` gives."""
+        return self.ask("run", code="tracknow.clickId()")  # type: ignore[no-any-return]
+
+    def decorate(self, *urls: str) -> list[str]:
+        """Give what ``tracknow.decorate()`` gives for each URL."""
+        return self.ask("call", name="decorate", given=urls)  # type: ignore[no-any-return]
+
+    def cookies(self) -> list[tuple[str, str, int]]:
+        """Give value, domain and days left of each of our cookies."""
+        return [
+            (one["value"], one["domain"], one["days"])
+            for one in self.ask("state")["cookies"]
+            if one["name"] == "tn_click_id"
+        ]
+
+    def storage(self) -> dict[str, str]:
+        """Give the localStorage."""
+        return self.ask("state")["storage"]  # type: ignore[no-any-return]
+
+    def log(self) -> list[list[Any]]:
+        """Give what was written since the page was loaded."""
+        return self.ask("state")["log"]  # type: ignore[no-any-return]
