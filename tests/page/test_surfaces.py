@@ -1,0 +1,324 @@
+"""What leads to a payment page, where it stands, and what is said about it."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
+
+from tracknow_static.page import reading
+from tracknow_static.page.findings import CODES, grouped, judge
+from tracknow_static.page.links import all_hosts, is_payment_url
+from tracknow_static.page.surfaces import find_surfaces, inspect, worth_reading
+
+PAY = "https://buy.stripe.com/abc"
+
+
+def found(page: str | bytes, hosts: frozenset[str] = all_hosts()) -> list[tuple[str, int, str]]:
+    """Give kind, line and URL of every surface on a page."""
+    data = page.encode() if isinstance(page, str) else page
+    return [(one.kind, one.line, one.url) for one in find_surfaces(data, hosts)]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        (f"<a href={PAY}>", "link"),
+        (f"<map><area href='{PAY}'></map>", "link"),
+        (f"<svg><a xlink:href='{PAY}'/></svg>", "link"),
+        (f"<svg><a href='{PAY}'/></svg>", "link"),
+        (f"<form action={PAY}>", "form"),
+        (f"<form method=post action={PAY}>", "form"),
+        (f"<form><button formaction={PAY}>", "form"),
+        (f"<form><input type=submit formaction={PAY}>", "form"),
+        (f"<button onclick=\"location.href='{PAY}'\">", "handler"),
+        (f"<button onclick='location=&quot;{PAY}&quot;'>", "handler"),
+        (f"<script>location = '{PAY}'</script>", "script"),
+        (f"<script type=module>go(`{PAY}`)</script>", "script"),
+        ('<script>go("https:\\/\\/buy.stripe.com\\/abc")</script>', "script"),
+        (f"<meta http-equiv=Refresh content='0; url={PAY}'>", "refresh"),
+        (f"<meta http-equiv=refresh content='3;URL=\"{PAY}\"'>", "refresh"),
+        (f"<template><a href={PAY}></template>", "link"),
+        (f"<table><a href={PAY}>", "link"),
+        (f"<a href={PAY} href=https://other.example/>", "link"),
+        (f"<!--><a href={PAY}>", "link"),
+    ],
+)
+def test_each_kind_is_found(page: str, kind: str) -> None:
+    """Every way to Stripe that a page can hold is a surface of its kind."""
+    assert found("<!doctype html><body>\n" + page) == [(kind, 2, PAY)]
+
+
+@pytest.mark.parametrize("name", ["buy-button", "pricing-table"])
+@pytest.mark.parametrize("mode", ["test", "live"])
+def test_stripe_elements(name: str, mode: str) -> None:
+    """Stripe's own elements are found without an address, in their mode, with their reference."""
+    page = f"<stripe-{name} publishable-key=pk_{mode}_1 client-reference-id='r 1'></stripe-{name}>"
+    (surface,) = find_surfaces(page.encode())
+    assert (surface.kind, surface.url, surface.line) == (name, "", 1)
+    assert (surface.test_mode, surface.reference) == (mode == "test", "r 1")
+
+
+SAME = [
+    "//buy.stripe.com/abc",
+    "HTTPS://BUY.Stripe.COM/abc",
+    "https://buy.stripe.com:443/abc",
+    "https://user:word@buy.stripe.com/abc",
+    "https:\\\\buy.stripe.com\\abc",
+    "https://buy.stripe.com/../abc#x",
+    " \nhttps://buy.stripe.com/abc\t",
+    "https://buy.stripe.com/a\nbc",
+    "https://b\tuy.stripe.com/abc",
+    "https://buy.stripe%2ecom/abc",
+    "https://buy%2Estripe.com/abc",
+    "https://%62uy.stripe.com/abc",
+    "https://buy。stripe。com/abc",
+    "https://ｂｕｙ.stripe.com/abc",
+    "https://buy.stripe\u00ad.com/abc",
+    "http://book.stripe.com/abc?a=1&copy=2",
+    "https://donate.stripe.com/",
+]
+
+
+@pytest.mark.parametrize("url", SAME)
+def test_spellings_of_a_payment_link(url: str) -> None:
+    """However a browser would read it, and however it is escaped, a payment link is one."""
+    quoted = html.escape(url)
+    everything = "".join(f"&#{ord(letter)};" for letter in url)
+    for value in (f'"{quoted}"', f"'{quoted}'", f'"{everything}"'):
+        assert [kind for kind, _, _ in found(f"<a href={value}>x</a>")] == ["link"], value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://buy.stripe.com.evil.example/abc",
+        "https://evil.example/buy.stripe.com",
+        "https://evil.example/?u=https://buy.stripe.com/abc",
+        "https://evil.example\\@buy.stripe.com/",
+        "https://buy.stripe.com@evil.example/",
+        "https://buy.stripe.com:x@evil.example/",
+        "https://evil.example#@buy.stripe.com/",
+        "https://buy.stripe.com:8443/abc",
+        "https://notbuy.stripe.com/",
+        "https://xbuy.stripe.com/",
+        "https://buy-stripe.com/",
+        "https://stripe.com/buy",
+        "https://docs.stripe.com/",
+        "ftp://buy.stripe.com/abc",
+        "mailto:x@buy.stripe.com",
+        "javascript:'https://buy.stripe.com/'",
+        "https:/buy.stripe.com/abc",
+        "https:buy.stripe.com/abc",
+        "buy.stripe.com/abc",
+        "/buy.stripe.com/abc",
+        "https://buy.stripe.com%2f.evil.example/",
+        "https://buy.stripe.com./abc",
+        "https://[buy.stripe.com]/",
+        "https://",
+        "",
+    ],
+)
+def test_what_only_looks_like_one(url: str) -> None:
+    """Another host is another host, wherever Stripe's name stands in the address."""
+    assert found(f'<a href="{html.escape(url)}">stripe.com</a>') == []
+    assert not is_payment_url(url)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<!-- <a href={PAY}> -->",
+        f"<textarea><a href={PAY}></textarea>",
+        f"<title><a href={PAY}></title>",
+        f"<noscript><a href={PAY}></noscript>",
+        f"<xmp><a href={PAY}></xmp>",
+        f"<p title='<a href={PAY}>'>",
+        f"<p>{PAY}</p>",
+        f"<link href={PAY}>",
+        f"<script type=application/ld+json>{{'url': '{PAY}'}}</script>",
+        f"<script data-tracknow>'{PAY}'</script>",
+        f"<meta name=refresh content='0; url={PAY}'>",
+    ],
+)
+def test_what_leads_nowhere(page: str) -> None:
+    """What a visitor cannot follow is no surface."""
+    assert found(page) == []
+
+
+def test_base_leads_to_stripe() -> None:
+    """Relative addresses are read against the page's base element, also those before it."""
+    page = "<a href=/abc>\n<base href=https://buy.stripe.com/x><base href=/y>\n<a href=d>"
+    assert [url for _, _, url in found(page)] == [PAY, "https://buy.stripe.com/d"]
+    assert [line for _, line, _ in found(page)] == [1, 3]
+
+
+def test_own_host() -> None:
+    """A custom domain is a payment host only when the settings name it, in any spelling."""
+    page = "<a href=https://pay.shop.example/x><a href=https://Bücher.example/y>"
+    hosts = all_hosts(["pay.shop.example", "xn--bcher-kva.example"])
+    assert found(page) == []
+    assert [url for _, _, url in found(page, hosts)] == [
+        "https://pay.shop.example/x",
+        "https://xn--bcher-kva.example/y",
+    ]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-8-sig", "koi8-r", "cp932"])
+def test_encodings(codec: str) -> None:
+    """A page is read in the encoding that a browser takes it for."""
+    labels = {"koi8-r": "koi8-r", "cp932": "x-sjis"}
+    text = f"<meta charset={labels.get(codec, 'utf-8')}>\n<p>ж表</p>\n<a href='{PAY}?q=ж'>"
+    if codec == "koi8-r":
+        text = text.replace("表", "")
+    mark = "\ufeff" if codec.startswith("utf-16") else ""
+    page = (mark + text).encode(codec)
+    assert found(page) == [("link", 3, f"{PAY}?q=%D0%B6")]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_line_is_where_the_tag_begins(newline: str) -> None:
+    """A tag of many lines is found at its first, whatever ends on the same line."""
+    page = newline.join(
+        [
+            "<p>",
+            "<a",
+            " class=x",
+            f" href='{PAY}'",
+            f">x</a> <a href='{PAY}'>y</a>",
+            "<script>",
+            f"  '{PAY}'",
+            f"</script><a href={PAY}>",
+            "<stripe-buy-button",
+            "  buy-button-id=1",
+            "></stripe-buy-button>",
+        ]
+    )
+    assert [line for _, line, _ in found(page)] == [2, 5, 7, 8, 9]
+
+
+def test_lines_beyond_what_libxml2_counts() -> None:
+    """Line 100,000 is told as such."""
+    page = b"\n" * 99_999 + f"<a href={PAY}>".encode()
+    assert found(page) == [("link", 100_000, PAY)]
+
+
+def test_deep_and_broken_markup() -> None:
+    """No depth and no tag soup hides a link."""
+    page = "<div>" * 20_000 + "<p></b><tr></font></p></3><" + f"<a href={PAY}>"
+    assert found(page) == [("link", 1, PAY)]
+
+
+def test_handler_that_names_its_own_link_counts_once() -> None:
+    """A handler that reports a click on its own link is no second surface."""
+    assert [kind for kind, _, _ in found(f"<a href={PAY} onclick='seen(\"{PAY}\")'>")] == ["link"]
+
+
+_VALUES = st.text(
+    st.sampled_from("abuy.stripecom/:?#@\\%2eE \t\n<>='\"&#;xé。-_~[]"), max_size=30
+).map(lambda text: text.replace('"', "&quot;"))
+_SOUP = st.lists(
+    st.one_of(
+        _VALUES.map('<a href="{}">x</a>'.format),
+        st.sampled_from(
+            ["https://buy.stripe.com/", "//buy.stripe.com", "&#104;ttps://buy.stripe.com"]
+        ).flatmap(lambda head: _VALUES.map(lambda tail: f'<area\nhref="{head}{tail}">')),
+        st.sampled_from(
+            "<!-- --> <p> </p> \n text <b> <table> </table> <svg> </svg> <script> </script> <style> "
+            "</style> <title> </title>".split(" ")
+        ),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(_SOUP)
+def test_same_links_as_another_parser(page: str) -> None:
+    """In any tag soup lexbor sees the same payment links in the same order."""
+    tree = LexborHTMLParser("<!doctype html><body>" + page)
+    expected = [
+        value
+        for one in tree.css("a, area")
+        if (value := one.attributes.get("href")) is not None and is_payment_url(value)
+    ]
+    data = ("<!doctype html><body>" + page).encode()
+    read = reading.read(data, all_hosts(), "https://page.invalid/", {b"stripe"}).surfaces
+    links = [one for one in read if one.kind == "link"]
+    assert len(links) == len(expected)
+    assert len(expected) == 0 or worth_reading(data) or not re.search(r"stripe\.com", page)
+    lines = ("<!doctype html><body>" + page).split("\n")
+    for one in links:
+        assert re.search("<a", lines[one.line - 1])
+
+
+VENDOR = (
+    b"<script>\nvar id = q.get('click_id');\nlocalStorage.setItem('tn_click_id', id)\n</script>"
+)
+
+
+def test_findings_have_stable_codes_and_places() -> None:
+    """Each finding is ``file:line: message [code]``, and says what mends it."""
+    page = b"\n".join(
+        [
+            b"<!doctype html>",
+            VENDOR.replace(b"\n", b" "),
+            b"<a href=https://buy.stripe.com/test_1>",
+            b"<a href=http://buy.stripe.com/1>",
+            b"<a href=https://buy.stripe.com/1?client_reference_id=me>",
+            b"<a href='https://buy.stripe.com/1?client_reference_id=a%20b'>",
+            b"<meta http-equiv=refresh content='0;url=https://buy.stripe.com/2'>",
+            b"<p onclick='x(\"https://buy.stripe.com/3\")'>",
+            b"<script>x('https://buy.stripe.com/4')</script>",
+        ]
+    )
+    findings = judge(inspect(page), "sub/page.html")
+    assert [(one.line, one.code) for one in findings] == [
+        *((3, "TN101"), (4, "TN102"), (5, "TN103"), (6, "TN104"), (7, "TN105"), (8, "TN106")),
+        *((9, "TN107"), (2, "TN201")),
+    ]
+    for one in findings:
+        assert re.fullmatch(rf"sub/page\.html:{one.line}: .+\. .+ \[{one.code}\]", str(one))
+        assert one.severity == CODES[one.code].severity
+
+
+def test_test_links_as_the_settings_say() -> None:
+    """A test-mode link is a warning, an error or nothing."""
+    seen = inspect(b"<a href=https://buy.stripe.com/test_1>")
+    assert [one.severity for one in judge(seen, "p", test_links="error")] == ["error"]
+    assert judge(seen, "p", test_links="ignore") == []
+
+
+def test_overwritten_reference_is_no_finding() -> None:
+    """With ``existing_reference: overwrite`` a hard-coded reference does no harm."""
+    seen = inspect(b"<a href=https://buy.stripe.com/1?client_reference_id=me>")
+    assert judge(seen, "p", existing_reference="overwrite") == []
+
+
+def test_page_that_cannot_carry_but_sells() -> None:
+    """A skipped page is worth a warning exactly if it leads to a payment page."""
+    seen = inspect(f"<p>\n<a href={PAY}>".encode())
+    assert [(one.code, one.line) for one in judge(seen, "p", skipped="AMP")] == [("TN301", 2)]
+    assert judge(inspect(b"<p>"), "p", skipped="AMP") == []
+
+
+def test_the_same_on_many_pages_is_told_once() -> None:
+    """What a menu repeats on every page is one line, with the number of other pages."""
+    seen = inspect(b"<a href=https://buy.stripe.com/test_1>")
+    findings = [one for page in ("a", "b", "c") for one in judge(seen, page)]
+    assert [(first.file, others) for first, others in grouped(findings)] == [("a", 2)]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<table class=table-striped><p>Stripe is a company</p><p>a &amp; b, 100%</p>",
+        b"<p>" + b"&#8217;&#39;&#x2014;%20%2F" * 200,
+    ],
+)
+def test_most_pages_are_not_parsed(page: bytes) -> None:
+    """The byte test keeps the parser away from pages that only look a little like it."""
+    assert not worth_reading(page)
