@@ -24,6 +24,7 @@ const find = selector => selector.split(' >>> ').reduce((root, part) => {
   return found;
 }, document);
 """
+FIND = _FIND + "return find(arguments[0])"
 _MIDDLE_OF = (
     _FIND
     + """
@@ -216,11 +217,11 @@ class Browser(ABC):
         return list(self.room.call(self._command, "cookies"))
 
     def enter_frame(self, selector: str) -> None:
-        """Let scripts run in a frame of the page from now on."""
+        """Let scripts and input mean a frame of the page from now on."""
         self.room.call(self._command, "frame", selector)
 
     def leave_frame(self) -> None:
-        """Let scripts run in the page itself again."""
+        """Let scripts and input mean the page itself again."""
         self.room.call(self._command, "top")
 
     def screenshot(self) -> bytes:

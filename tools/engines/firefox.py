@@ -8,11 +8,10 @@ import os
 import tempfile
 from typing import Any, ClassVar
 
-from marionette_driver.by import By  # type: ignore[import-untyped]
 from marionette_driver.errors import MarionetteException  # type: ignore[import-untyped]
 from marionette_driver.marionette import Marionette  # type: ignore[import-untyped]
 
-from tools.engines.browser import Browser
+from tools.engines.browser import FIND, Browser
 
 
 class Firefox(Browser):
@@ -67,7 +66,7 @@ class Firefox(Browser):
             case "cookies":
                 return driver.get_cookies()
             case "frame":
-                return driver.switch_to_frame(driver.find_element(By.CSS_SELECTOR, arguments[0]))
+                return driver.switch_to_frame(self._run(FIND, arguments))
             case "top":
                 return driver.switch_to_default_content()
         raise ValueError(name)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.command import Command
 
-from tools.engines.browser import Browser, BrowserError
+from tools.engines.browser import FIND, Browser, BrowserError
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -80,7 +79,7 @@ class SeleniumBrowser(Browser):
             case "cookies":
                 return driver.get_cookies()
             case "frame":
-                return driver.switch_to.frame(driver.find_element(By.CSS_SELECTOR, arguments[0]))
+                return driver.switch_to.frame(self._run(FIND, arguments))
             case "top":
                 return driver.switch_to.default_content()
         raise ValueError(name)

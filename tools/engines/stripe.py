@@ -29,10 +29,14 @@ customElements.define('%s', class extends HTMLElement {
     this.frame = document.createElement('iframe');
     this.frame.style = 'border:0;width:220px;height:60px';
     this.frame.src = 'https://js.stripe.com/frame?' + params;
+    // What changes while the frame still loads must not be lost.
+    this.frame.onload = () => { this.loaded = true; this.tell() };
     this.attachShadow({mode: 'open'}).append(this.frame);
   }
-  attributeChangedCallback(name, before, now) {
-    if (this.frame) this.frame.contentWindow.postMessage({id: now}, 'https://js.stripe.com');
+  attributeChangedCallback() { this.tell() }
+  tell() {
+    const id = this.getAttribute('client-reference-id');
+    if (this.loaded) this.frame.contentWindow.postMessage({id}, 'https://js.stripe.com');
   }
 });
 """
@@ -43,10 +47,12 @@ background:#0570de;border-radius:6px;width:200px;text-decoration:none}</style>
 <a target="_top">Buy now</a><script>
 const params = new URLSearchParams(location.search);
 const link = document.querySelector('a');
+let shown;
 const show = id => {
   const product = params.get('buy-button-id') || params.get('pricing-table-id');
   link.href = 'https://buy.stripe.com/' + product + (id ? '?client_reference_id=' + id : '');
-  fetch('/posted?' + new URLSearchParams({product, id: id || ''}));
+  if (id !== shown) fetch('/posted?' + new URLSearchParams({product, id: id || ''}));
+  shown = id;
 };
 addEventListener('message', event => show(event.data.id));
 show(params.get('client-reference-id'));

@@ -1,0 +1,199 @@
+"""Roads to Stripe that a script takes: navigations, windows, Stripe's own elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.shops import ID, REFERENCE, stored
+from tools.engines.browser import RIGHT
+from tools.engines.stripe import posted
+
+if TYPE_CHECKING:
+    from tests.browser.shops import Shop
+    from tools.engines.browser import Browser
+
+ELEMENTS = [
+    ("stripe-buy-button", "buy-button-id", "buy-button"),
+    ("stripe-pricing-table", "pricing-table-id", "pricing-table"),
+]
+
+
+def _has_navigation(browser: Browser) -> bool:
+    """Tell whether this engine has the Navigation API; it is WebKitGTK alone that has not."""
+    has = bool(browser.run("return 'navigation' in window"))
+    assert has == (browser.name != "webkit")
+    return has
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "location.href = url",
+        "location = url",
+        "location.assign(url)",
+        "location.replace(url)",
+        "window.open(url, '_self')",
+        "setTimeout(() => { location.href = url })",
+        "x.after(Object.assign(document.createElement('a'), {href: url})); x.nextSibling.click()",
+    ],
+)
+def test_navigation_by_a_handler(shop: Shop, code: str) -> None:
+    """A handler that sends the visitor to Stripe carries the id where the engine tells of it."""
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>
+        x.addEventListener('click', () => {{ const url = '{shop.pay}?locale=pt'; {code} }})</script>"""
+    )
+    carried = _has_navigation(browser) or "nextSibling" in code
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}?locale=pt" + (f"&{REFERENCE}" if carried else "")
+    assert len({one.target for one in shop.asked()}) == 1
+
+
+def test_history_of_a_navigation_by_script(shop: Shop) -> None:
+    """The way back from Stripe leads to the shop, one step away."""
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>
+        x.addEventListener('click', () => {{ location.href = '{shop.pay}' }})</script>"""
+    )
+    browser.run("window.__left = true")
+    browser.click("#x")
+    shop.left()
+    browser.loaded()
+    browser.back()
+    browser.until(f"return location.host === '{shop.host}'")
+    assert browser.url == shop.url(f"/?click_id={ID}")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_window_open(shop: Shop, wrapped: bool) -> None:
+    """window.open() carries the id when the merchant asked for it, and is left alone otherwise."""
+    shop.use(window_open=wrapped)
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>
+        x.addEventListener('click', () => {{ window.opened = window.open('{shop.pay}') }})
+        </script>"""
+    )
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}" + (f"?{REFERENCE}" if wrapped else "")
+    assert browser.run("return window.opened !== null")
+
+
+def test_window_open_keeps_its_other_uses(shop: Shop) -> None:
+    """The wrapped window.open() opens an empty window and other sites as ever."""
+    shop.use(window_open=True)
+    shop.page("<p>Other", "/other", script=False)
+    browser = shop.visit(
+        """<button id=x>Open</button><script>x.addEventListener('click', () => {
+        window.results = [open('/other', 'one').opener === window, open.name, open.length] })</script>"""
+    )
+    browser.click("#x")
+    assert browser.until("return window.results") == [True, "open", 0]
+
+
+@pytest.mark.parametrize(("element", "attribute", "script"), ELEMENTS)
+def test_stripe_element(shop: Shop, element: str, attribute: str, script: str) -> None:
+    """Stripe's element gets the reference, and its own button leads to Stripe with it."""
+    tag = f"<script async src=https://js.stripe.com/v3/{script}.js></script>"
+    browser = shop.visit(f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}>")
+    assert browser.attribute(element, "client-reference-id") == ID
+    shop.stage.wait_for(lambda one: one.target == posted(shop.key, ID))
+    browser.enter_frame(f"{element} >>> iframe")
+    browser.click("a")
+    browser.leave_frame()
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+@pytest.mark.parametrize(("element", "attribute", "script"), ELEMENTS)
+def test_stripe_element_before_the_id(
+    shop: Shop, element: str, attribute: str, script: str
+) -> None:
+    """An element that is mounted already learns of an id that comes or changes later."""
+    tag = f"<script src=https://js.stripe.com/v3/{script}.js></script>"
+    browser = shop.visit(
+        f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}><p id=p>Text",
+        path="/",
+    )
+    shop.stage.wait_for(lambda one: one.target == posted(shop.key, ""))
+    assert browser.attribute(element, "client-reference-id") is None
+    for value in ("from-another-tab", ID):
+        browser.run(
+            "document.cookie = `tn_click_id=${arguments[0]};max-age=9999;path=/;secure`", value
+        )
+        browser.click("#p")
+        shop.stage.wait_for(lambda one, value=value: one.target == posted(shop.key, value))
+    assert browser.attribute(element, "client-reference-id") == ID
+
+
+def test_stripe_element_made_by_a_framework(shop: Shop) -> None:
+    """An element that a script inserts, and one whose own reference the merchant set."""
+    browser = shop.visit("<div id=here></div>")
+    browser.run(
+        """here.innerHTML = '<stripe-buy-button id=a></stripe-buy-button>' +
+        '<stripe-buy-button id=b client-reference-id="order-7"></stripe-buy-button>'"""
+    )
+    browser.until("return a.hasAttribute('client-reference-id')")
+    assert browser.attribute("#a", "client-reference-id") == ID
+    assert browser.attribute("#b", "client-reference-id") == "order-7"
+
+
+def test_copied_link(shop: Shop) -> None:
+    """The link that a visitor copies or opens from the context menu carries the reference."""
+    browser = shop.visit(
+        f"""<a id=x href="/other">Buy</a><script>
+        x.addEventListener('mousedown', () => {{ x.setAttribute('href', '{shop.pay}') }});
+        addEventListener('contextmenu', event => {{ window.seen = x.href }})</script>"""
+    )
+    browser.click("#x", RIGHT)
+    if browser.name == "webkit":
+        # Its driver lets the mouse go on the menu's first entry, which opens the link.
+        assert shop.left().query == REFERENCE
+    else:
+        assert browser.until("return window.seen") == f"{shop.pay}?{REFERENCE}"
+
+
+def test_dragged_link(shop: Shop) -> None:
+    """The link that a visitor drags away carries the reference."""
+    browser = shop.visit(
+        f"""<a id=x href="{shop.pay}" style="display:inline-block;padding:20px">Buy this</a>
+        <script>addEventListener('dragstart', event => {{
+          window.seen = [event.dataTransfer.getData('text/uri-list'), x.href] }})</script>"""
+    )
+    browser.drag("#x", (200, 120))
+    assert browser.until("return window.seen") == [f"{shop.pay}?{REFERENCE}"] * 2
+
+
+def test_form_sent_by_script(shop: Shop) -> None:
+    """form.submit(), which fires no event, sends the reference."""
+    browser = shop.visit(
+        f"""<form id=f action="{shop.pay}"><input name=prefilled_email value="a@b.c"></form>
+        <button id=x onclick="document.getElementById('f').submit()">Buy</button>"""
+    )
+    browser.click("#x")
+    assert shop.left().query == f"prefilled_email=a%40b.c&{REFERENCE}"
+
+
+def test_get_form_with_a_reference_of_its_own(shop: Shop) -> None:
+    """A field that the merchant filled stays, and none is added beside it."""
+    browser = shop.visit(
+        f"""<form action="{shop.pay}?lost=1"><input name=client_reference_id value=order-7>
+        <button id=x>Buy</button></form>"""
+    )
+    browser.click("#x")
+    assert shop.left().query == "client_reference_id=order-7"
+
+
+def test_visitors_without_id(shop: Shop) -> None:
+    """Without any id no surface is touched."""
+    markup = (
+        f'<a id="buy" href="{shop.pay}?a">Buy</a><form action="{shop.pay}"><button>B</button></form>'
+        f"<stripe-buy-button></stripe-buy-button><button onclick=\"location='{shop.pay}'\"></button>"
+    )
+    browser = shop.visit(f"<div id=all>{markup}</div>", path="/")
+    before = browser.run("const box = document.createElement('div'); box.innerHTML = arguments[0];"
+                         "return box.innerHTML", markup)  # fmt: skip
+    assert browser.run("return document.getElementById('all').innerHTML") == before
+    assert stored(browser) == (None, None)
+    browser.click("#buy")
+    assert shop.left().target == f"/{shop.key}?a"
