@@ -124,7 +124,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             kind, text, places = _exception(record.exc_info[1])
             shown["exception"] = {"type": kind, "message": text, "at": places}
-        return hide(json.dumps(shown, default=str, ensure_ascii=False))
+        # JSON leaves DEL as it is, the one control character among ASCII that it does.
+        return hide(json.dumps(shown, default=str).replace("\x7f", "\\u007f"))
 
 
 def hide(text: str) -> str:
@@ -137,7 +138,7 @@ def _fit_to_print(record: logging.LogRecord) -> bool:
     if record.name.startswith(_OURS):
         return True
     if record.name.startswith(_SERVER):
-        return not str(record.msg).startswith(_ADVICE)
+        return record.levelno >= logging.INFO and not str(record.msg).startswith(_ADVICE)
     return record.levelno >= logging.WARNING
 
 

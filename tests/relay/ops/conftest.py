@@ -1,0 +1,29 @@
+"""Leaves logging as it was: commands set it up for their process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """Put handlers, levels and the environment back."""
+    names = ("", "tracknow_static", "_granian")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    hook, environ = threading.excepthook, dict(os.environ)
+    yield
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers[:], one.propagate = handlers, propagate
+        one.setLevel(level)
+    threading.excepthook = hook
+    os.environ.clear()
+    os.environ.update(environ)

@@ -1,0 +1,307 @@
+"""Replaying, resuming, purging, migrating, draining and checking."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.delivery.stand_in import StandIn, answer
+from tests.relay.ops.parts import accept, environment, event, run, run_json
+from tests.relay.ops.test_look import outbox_of
+from tracknow_static.relay.records import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ONE, TWO = "https://one.example/hook", "https://two.example/hook"
+
+
+def settle(environ: Mapping[str, str], *, dead: str = "") -> None:
+    """Deliver everything, except that ``dead`` refuses what it gets."""
+    outbox = outbox_of(environ)
+    for one in outbox.claim(limit=1000, lease_seconds=60):
+        if one.destination == dead:
+            outbox.dead(one, status=400, error="http_400")
+        else:
+            outbox.delivered(one, status=200)
+    outbox.close()
+
+
+def pending(environ: Mapping[str, str]) -> dict[str, int]:
+    """Count what waits for each destination."""
+    found = run_json(environ, "status")["destinations"]
+    return {one["destination"]: one["pending"] for one in found}
+
+
+@pytest.fixture
+def environ(sqlite_url: str) -> dict[str, str]:
+    """Give five events: the second destination has them, for the first one they are dead."""
+    return filled(sqlite_url)
+
+
+@pytest.fixture
+def either(database_url: str) -> dict[str, str]:
+    """Give the same on SQLite and on PostgreSQL."""
+    return filled(database_url)
+
+
+def filled(database_url: str) -> dict[str, str]:
+    """Take five events in, and settle them."""
+    environ = environment(database_url, ONE, TWO)
+    accept(environ, *(event(number) for number in range(5)))
+    settle(environ, dead=ONE)
+    return environ
+
+
+def test_replay_by_state_leaves_other_deliveries_alone(either: dict[str, str]) -> None:
+    """What another destination accepted is not sent there again."""
+    found = run_json(either, "replay", "--state", "dead", "--rate", "0")
+    assert (found["events"], found["deliveries"]) == (5, 5)
+    assert pending(either) == {ONE: 5, TWO: 0}
+
+
+def test_replay_by_id_reaches_delivered_events(environ: dict[str, str]) -> None:
+    """An event that was delivered goes out again as long as its payload is there."""
+    found = run_json(environ, "replay", "evt_3", "--destination", TWO)
+    assert (found["events"], found["deliveries"]) == (1, 1)
+    assert pending(environ) == {ONE: 0, TWO: 1}
+
+
+def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
+    """It says what would be done."""
+    found = run_json(environ, "replay", "--state", "dead", "--dry-run")
+    assert found == {
+        "dry_run": True,
+        "events": 5,
+        "deliveries": 5,
+        "not_replayed": {"purged": 0, "thin": 0, "in_flight": 0},
+    }
+    assert pending(environ) == {ONE: 0, TWO: 0}
+
+
+def test_replay_is_oldest_first_at_the_rate(either: dict[str, str]) -> None:
+    """Due times follow the times of receipt, so many a second."""
+    run(either, "replay", "--state", "dead", "--rate", "0.01")
+    outbox = outbox_of(either)
+    events = outbox.find(Filter(), limit=10).events
+    outbox.close()
+    due = [next(d.due_at for d in it.deliveries if d.destination == ONE) for it in events]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
+    assert all(99 < gap < 101 for gap in gaps)
+
+
+def test_replay_says_what_was_purged(environ: dict[str, str]) -> None:
+    """An event without its payload cannot be replayed, and that is said."""
+    run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
+    result = run(environ, "replay", "--state", "dead", code=1)
+    assert "5 events cannot be replayed" in result.stdout
+    assert pending(environ) == {ONE: 0, TWO: 0}
+
+
+def test_replay_restricts_by_type_and_time(environ: dict[str, str]) -> None:
+    """Filters count together."""
+    run(environ, "replay", "--type", "charge.succeeded", code=1)
+    run(environ, "replay", "--state", "dead", "--until", "1h", code=1)
+    assert run_json(environ, "replay", "--state", "dead", "--since", "1h")["events"] == 5
+
+
+def test_purge_keeps_what_recognises_a_duplicate(either: dict[str, str]) -> None:
+    """After a purge the event is known still, and is not delivered a second time."""
+    dry = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0", "--dry-run")
+    assert (dry["payloads"], dry["bytes"]) == (5, sum(len(event(number)) for number in range(5)))
+    assert run_json(either, "show", "evt_1")["payload_bytes"] is not None
+    done = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0")
+    assert done["payloads"] == 5
+    accept(either, event(1))
+    assert run_json(either, "status")["duplicate"] == 1
+    assert pending(either) == {ONE: 0, TWO: 0}
+    run(either, "show", "evt_1", "--payload", code=1)
+
+
+def test_purge_spares_what_waits(environ: dict[str, str]) -> None:
+    """A payload that is still to be delivered stays, however old."""
+    run(environ, "replay", "evt_2", "--destination", ONE, "--rate", "0")
+    run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
+    assert run(environ, "show", "evt_2", "--payload").stdout_bytes == event(2)
+
+
+def test_the_retention_is_configured(environ: dict[str, str]) -> None:
+    """Without options the variables count."""
+    assert run_json(environ, "purge")["payloads"] == 0
+    environ["TRACKNOW_RELAY_RETENTION_DEAD_DAYS"] = "0"
+    environ["TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS"] = "0"
+    assert run_json(environ, "purge")["payloads"] == 5
+
+
+def test_resume_lets_deliveries_go_on(environ: dict[str, str]) -> None:
+    """A paused destination is shown, resumed by its URL, and then no longer paused."""
+    outbox = outbox_of(environ)
+    outbox.pause(ONE, "it answered 401", open_for=60)
+    outbox.close()
+    assert "it answered 401" in run(environ, "status", "--strict", code=1).stdout
+    assert run_json(environ, "resume", ONE) == {"resumed": [ONE]}
+    assert run_json(environ, "status")["destinations"][0]["state"] == "active"
+    run(environ, "resume", "--all", code=1)
+
+
+def test_migrate_makes_the_schema_once(database_url: str) -> None:
+    """The second time there is nothing to do."""
+    environ = environment(database_url)
+    first = run_json(environ, "migrate")
+    assert first["before"] == 0
+    assert run_json(environ, "migrate") == {"before": first["after"], "after": first["after"]}
+
+
+def test_a_newer_schema_is_refused(sqlite_url: str) -> None:
+    """An old program leaves a newer database alone and says so, with an exit code of its own."""
+    environ = environment(sqlite_url)
+    run(environ, "migrate")
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("UPDATE schema_version SET version = 999")
+        connection.commit()
+    assert "999" in run(environ, "status", code=3).stderr
+
+
+def test_a_database_out_of_reach(tmp_path: Path) -> None:
+    """The text says what, without a traceback and without a password."""
+    url = f"postgresql://relay:planted@/none?host={tmp_path}"
+    result = run(environment(url), "status", code=3)
+    assert "Error:" in result.stderr
+    assert "planted" not in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def destination() -> Iterator[StandIn]:
+    """Give a destination that accepts."""
+    with StandIn().running() as stand_in:
+        yield stand_in
+
+
+def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> None:
+    """One call delivers the stored bytes, and says how many."""
+    environ = environment(database_url, destination.url)
+    accept(environ, event(1), event(2))
+    found = run_json(environ, "drain")
+    assert found == {"delivered": 2, "retried": 0, "dead": 0, "lost": 0, "left": 0}
+    assert sorted(one.body for one in destination.requests) == [event(1), event(2)]
+
+
+def test_drain_is_silent_when_nothing_is_due(sqlite_url: str, destination: StandIn) -> None:
+    """Cron sends a mail for every line."""
+    result = run(environment(sqlite_url, destination.url), "drain")
+    assert result.output == ""
+
+
+def test_drain_fails_for_a_dead_letter(sqlite_url: str, destination: StandIn) -> None:
+    """A refused event needs a person."""
+    destination.decide = lambda _request: answer(422)
+    environ = environment(sqlite_url, destination.url)
+    accept(environ, event(1))
+    assert run_json(environ, "drain", code=1)["dead"] == 1
+
+
+def test_drain_needs_no_signing_secret(sqlite_url: str, destination: StandIn) -> None:
+    """A host that only delivers need not hold the secret that verifies."""
+    environ = environment(sqlite_url, destination.url)
+    accept(environ, event(1))
+    del environ["STRIPE_WEBHOOK_SECRET"]
+    assert run_json(environ, "drain")["delivered"] == 1
+
+
+def check(environ: Mapping[str, str], code: int = 0) -> dict[str, tuple[str, str]]:
+    """Give what `check` finds, by what was looked at."""
+    found = run_json(environ, "check", code=code)
+    assert found["ok"] is (code == 0)
+    return {one["what"]: (one["result"], one["text"]) for one in found["checks"]}
+
+
+def test_check_reaches_a_destination_without_an_event(
+    sqlite_url: str, destination: StandIn
+) -> None:
+    """A connection is made, and no request."""
+    found = check(environment(sqlite_url, destination.url))
+    assert {result for result, _ in found.values()} == {"ok"}
+    assert destination.wait_for(lambda: destination.connections == 1)
+    assert destination.requests == []
+
+
+def test_check_finds_an_unreachable_destination(sqlite_url: str) -> None:
+    """The failure names the destination and what was wrong."""
+    result, text = check(environment(sqlite_url, "http://127.0.0.1:1/hook"), 1)["destination"]
+    assert result == "failed"
+    assert "http://127.0.0.1:1/hook" in text
+    assert "connect" in text
+
+
+def test_check_finds_a_full_disk(sqlite_url: str, destination: StandIn) -> None:
+    """Less room than the floor is a failure before it is one for Stripe."""
+    environ = environment(sqlite_url, destination.url, min_free_mb="900000")
+    assert check(environ, 1)["disk"][0] == "failed"
+
+
+def test_check_warns_of_a_secret_that_others_may_read(
+    sqlite_url: str, destination: StandIn, tmp_path: Path
+) -> None:
+    """The mode of the secret's file is looked at; its content is not shown."""
+    file = tmp_path / "secret"
+    file.write_text("whsec_planted_secret\n")
+    environ = environment(sqlite_url, destination.url)
+    del environ["STRIPE_WEBHOOK_SECRET"]
+    environ["STRIPE_WEBHOOK_SECRET_FILE"] = str(file)
+    file.chmod(0o644)
+    assert check(environ)["secret file"][0] == "warning"
+    file.chmod(0o600)
+    found = check(environ)
+    assert found["secret file"][0] == "ok"
+    assert "planted" not in str(found)
+
+
+def test_check_finds_a_database_that_cannot_be_made(tmp_path: Path, destination: StandIn) -> None:
+    """A folder that is a file holds no database."""
+    (tmp_path / "state").write_text("")
+    environ = environment(f"sqlite:///{tmp_path}/state/relay.sqlite3", destination.url)
+    assert check(environ, 1)["database"][0] == "failed"
+
+
+def test_the_database_is_for_its_user_alone(sqlite_url: str) -> None:
+    """The folder is made with mode 0700, the file with 0600: they hold personal data."""
+    run(environment(sqlite_url), "migrate")
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("command", ["status", "drain", "worker", "serve", "check", "migrate"])
+def test_a_wrong_configuration_is_said_at_once(sqlite_url: str, command: str) -> None:
+    """Every mistake is named in one go, without a traceback, and nothing is done."""
+    environ = environment(sqlite_url, livemode="maybe", concurency="3")
+    result = run(environ, command, code=2)
+    assert "TRACKNOW_RELAY_LIVEMODE: 'maybe'" in result.stderr
+    assert "Did you mean TRACKNOW_RELAY_CONCURRENCY?" in result.stderr
+    assert "Traceback" not in result.output
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+def test_an_env_file_configures_a_command(sqlite_url: str, tmp_path: Path) -> None:
+    """A service's file serves its operator too; the environment counts first."""
+    file = tmp_path / "env"
+    lines = [f"{k}={v}" for k, v in environment("sqlite:////nowhere/x").items()]
+    file.write_text("# comment\n" + "\n".join(lines) + "\n")
+    found = run_json({"TRACKNOW_RELAY_DATABASE": sqlite_url}, "--env-file", str(file), "status")
+    assert found["accepted"] == 0
+
+
+def test_an_env_file_with_a_broken_line_is_named(tmp_path: Path) -> None:
+    """The line's name is shown, not its neighbours' values."""
+    file = tmp_path / "env"
+    file.write_text("STRIPE_WEBHOOK_SECRET=whsec_planted1\nTRACKNOW_NAMESPACE\n")
+    result = run({}, "--env-file", str(file), "status", code=2)
+    assert "TRACKNOW_NAMESPACE" in result.stderr
+    assert "planted" not in result.output
