@@ -1,0 +1,125 @@
+"""What a link says already stays, byte for byte, in what the browser asks Stripe for."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.shops import ID, REFERENCE
+
+if TYPE_CHECKING:
+    from tests.browser.shops import Shop
+
+# What follows the path in a link, and what follows it in a link with the reference.
+KEPT = [
+    ("", f"?{REFERENCE}"),
+    ("?", f"?{REFERENCE}"),
+    ("#frag", f"?{REFERENCE}#frag"),
+    ("?a=1#frag?x", f"?a=1&{REFERENCE}#frag?x"),
+    ("?prefilled_promo_code=SPRING%20TEN", f"?prefilled_promo_code=SPRING%20TEN&{REFERENCE}"),
+    ("?a=b+c&d=%27%2f", f"?a=b+c&d=%27%2f&{REFERENCE}"),
+    ("?x&y=&=z", f"?x&y=&=z&{REFERENCE}"),
+    ("?a=1&", f"?a=1&{REFERENCE}"),
+    ("?prefilled_email=a%40b.c&utm_source=é", f"?prefilled_email=a%40b.c&utm_source=é&{REFERENCE}"),
+    ("?a=(b)*'~!", f"?a=(b)*'~!&{REFERENCE}"),
+    ("?a=%zz", f"?a=%zz&{REFERENCE}"),
+]
+
+
+def test_other_bytes_of_a_link(shop: Shop) -> None:
+    """The reference is added at the end of the query; nothing else of the attribute changes."""
+    links = "".join(f'<a href="{html.escape(shop.pay + rest)}">.</a>' for rest, _ in KEPT)
+    browser = shop.visit(links)
+    hrefs = browser.run("return [...document.links].map(link => link.getAttribute('href'))")
+    assert hrefs == [shop.pay + after for _, after in KEPT]
+
+
+@pytest.mark.parametrize(
+    ("rest", "asked"),
+    [
+        ("?prefilled_promo_code=A%20B&locale=pt#frag", f"?prefilled_promo_code=A%20B&locale=pt&{REFERENCE}"),
+        ("?a=b+c&d=%27%2F&=z", f"?a=b+c&d=%27%2F&=z&{REFERENCE}"),
+    ],
+)  # fmt: skip
+def test_other_bytes_of_a_request(shop: Shop, rest: str, asked: str) -> None:
+    """What Stripe is asked for differs from the link by the reference alone."""
+    shop.visit(shop.link(html.escape(rest))).click("#buy")
+    assert shop.left().target == f"/{shop.key}{asked}"
+
+
+NOT_STRIPE = [
+    "https://buy.stripe.com.evil.example/x",
+    "https://buy.stripe.com@evil.example/x",
+    "https://evil.example/?u=https://buy.stripe.com/x",
+    "https://evil.example\\@buy.stripe.com/x",
+    "https://buy.stripe.com:8443/x",
+    "https://notbuy.stripe.com/x",
+    "https://dashboard.stripe.com/x",
+    "mailto:buy@buy.stripe.com",
+    "javascript:void'https://buy.stripe.com/x'",
+    "/buy.stripe.com/x",
+    "https://",
+]
+
+
+def test_what_only_looks_like_stripe(shop: Shop) -> None:
+    """Links to other hosts stay as they are, at load and after a click."""
+    browser = shop.visit(
+        "".join(f'<a href="{html.escape(url)}">.</a>' for url in NOT_STRIPE)
+        + "<script>addEventListener('click', event => event.preventDefault())</script>"
+    )
+    hrefs = browser.run(
+        """const links = [...document.querySelectorAll('a')];
+        links.forEach(link => link.click());
+        return links.map(link => link.getAttribute('href'))"""
+    )
+    assert hrefs == NOT_STRIPE
+
+
+EXISTING = [
+    ("?client_reference_id=order-7", f"?{REFERENCE}"),
+    ("?a=1&client_reference_id=order-7&b=%20#f", f"?a=1&b=%20&{REFERENCE}#f"),
+    ("?client%5Freference_id=order-7", f"?{REFERENCE}"),
+]
+
+
+@pytest.mark.parametrize("existing", ["keep", "overwrite"])
+def test_existing_reference(shop: Shop, existing: str) -> None:
+    """A reference in the link stays by default, and gives way when the merchant says so."""
+    shop.use(existing_reference=existing)
+    links = "".join(f'<a id=x{n} href="{shop.pay}{was}">.</a>' for n, (was, _) in enumerate(EXISTING))
+    browser = shop.visit(links)
+    column = 0 if existing == "keep" else 1
+    assert browser.run("return [...document.links].map(link => link.getAttribute('href'))") == [
+        shop.pay + both[column] for both in EXISTING
+    ]
+    browser.click("#x0")
+    assert shop.left().target == f"/{shop.key}{EXISTING[0][column]}"
+
+
+def test_reference_that_stripe_would_drop(shop: Shop) -> None:
+    """An empty or invalid reference in the link is replaced: Stripe would drop it unseen."""
+    browser = shop.visit(
+        f'<a id=buy href="{shop.pay}?client_reference_id=&a=1">.</a>'
+        f'<a href="{shop.pay}?client_reference_id=order%207">.</a>'
+    )
+    hrefs = browser.run("return [...document.links].map(link => link.getAttribute('href'))")
+    assert hrefs == [f"{shop.pay}?a=1&{REFERENCE}", f"{shop.pay}?{REFERENCE}"]
+    browser.click("#buy")
+    assert shop.left().target == f"/{shop.key}?a=1&{REFERENCE}"
+
+
+def test_never_twice(shop: Shop) -> None:
+    """However often a link is seen, clicked, copied and landed on again, it has one reference."""
+    browser = shop.visit(
+        f"""<a id=buy href="{shop.pay}?{REFERENCE}">.</a><a id=copy href="/no">.</a>
+        <script>addEventListener('click', event => event.preventDefault())</script>"""
+    )
+    for _ in range(3):
+        browser.click("#buy")
+    browser.run("copy.href = buy.href; buy.replaceWith(buy.cloneNode(true))")
+    browser.open(shop.url("/?click_id=newer"))
+    browser.open(shop.url(f"/?click_id={ID}"))
+    assert browser.attribute("#buy", "href") == f"{shop.pay}?{REFERENCE}"
