@@ -228,8 +228,25 @@ _SOUP = st.lists(
             ["https://buy.stripe.com/", "//buy.stripe.com", "&#104;ttps://buy.stripe.com"]
         ).flatmap(lambda head: _VALUES.map(lambda tail: f'<area\nhref="{head}{tail}">')),
         st.sampled_from(
-            "<!-- --> <p> </p> \n text <b> <table> </table> <svg> </svg> <script> </script> <style> "
-            "</style> <title> </title>".split(" ")
+            [
+                "<!--",
+                "-->",
+                "<p>",
+                "</p>",
+                "\n",
+                "text",
+                "<b>",
+                "<table>",
+                "</table>",
+                "<svg>",
+                "</svg>",
+                "<script>",
+                "</script>",
+                "<style>",
+                "</style>",
+                "<title>",
+                "</title>",
+            ]
         ),
     ),
     max_size=12,

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 
@@ -97,7 +98,8 @@ def inject(
         report = process_site(
             site_dir,
             project.settings,
-            root_url=project.site_url,
+            # Its path only: a preview on another host works as the site does.
+            root_url=urlsplit(project.site_url or "").path,
             check=check,
             jobs=jobs,
             progress=progress,

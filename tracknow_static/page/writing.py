@@ -208,10 +208,18 @@ def left_over(entry: os.DirEntry[str]) -> bool:
     owner = int(match.group(1))
     if owner == os.getpid():
         return False
+    if _gone(owner):
+        return True
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+
+
+def _gone(process: int) -> bool:
     try:
-        os.kill(owner, 0)
+        os.kill(process, 0)
+        # Dead, but nobody has asked for its exit code yet: field 3 of proc(5)'s stat.
+        with open(f"/proc/{process}/stat", "rb") as status:  # noqa: PTH123
+            return status.read().rpartition(b")")[2].split()[:1] == [b"Z"]
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        pass
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+        return False
