@@ -112,7 +112,7 @@ class SiteAudit:
             number, first, _ = self._variants.get(mark, (0, page.file, name))
             self._variants[mark] = (number + 1, first, name)
         carries = page.state not in ("excluded", "skipped")
-        self._carrying = self._carrying or carries
+        self._carrying = self._carrying or (carries and page.variant is not None)
         self.elements = self.elements or page.elements
         self.forms.update(dict.fromkeys(page.forms))
         for number, policy in enumerate(self.headers):

@@ -1,0 +1,119 @@
+"""Real builds audited: settings from the generator's own file, pages as its plugin leaves them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.audit.conftest import LINK, page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.audit.conftest import Site
+
+
+def build(folder: Path, *words: str) -> None:
+    """Run a generator as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_site_of_mkdocs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build with the plugin's options in mkdocs.yml, one of them from the environment, is fine."""
+    site.beside(
+        "mkdocs.yml",
+        "site_name: Shop\nsite_url: https://shop.example/docs/\nsite_dir: site\n"
+        "markdown_extensions:\n  - toc:\n      slugify: !!python/name:markdown.extensions.toc.slugify\n"
+        "plugins:\n  - tracknow:\n      param: !ENV [SHOP_PARAM, aff]\n"
+        "      payment_hosts: [pay.shop.example]\n",
+    )
+    (site.root.parent / "docs").mkdir()
+    text = f"[buy]({LINK}) [own](https://pay.shop.example/b/1)\n"
+    (site.root.parent / "docs" / "index.md").write_text(text)
+    monkeypatch.setenv("SHOP_PARAM", "partner")
+    build(site.root.parent, "mkdocs", "build", "--quiet")
+    found = site.json()
+    assert found["settings"] == "mkdocs.yml"
+    assert found["summary"]["pages"] == {"current": 2}
+    assert found["summary"]["surfaces"] == {"link": 2}
+    monkeypatch.delenv("SHOP_PARAM")
+    assert set(site.states(code=1).values()) == {"stale"}
+
+
+@pytest.mark.slow
+def test_a_site_of_pelican(site: Site) -> None:
+    """A build with TRACKNOW in pelicanconf.py is fine."""
+    site.beside(
+        "pelicanconf.py",
+        "SITEURL = ''\nPATH = 'content'\nOUTPUT_PATH = 'site'\nTIMEZONE = 'UTC'\n"
+        "FEED_ALL_ATOM = CATEGORY_FEED_ATOM = None\nPLUGINS = ['tracknow']\n"
+        "TRACKNOW = {'delivery': 'inline'}\n",
+    )
+    (site.root.parent / "content").mkdir()
+    article = f"Title: Shop\nDate: 2026-01-01\n\n[buy]({LINK})\n"
+    (site.root.parent / "content" / "shop.md").write_text(article)
+    build(site.root.parent, "pelican", "-s", "pelicanconf.py", "-q")
+    found = site.json()
+    assert found["settings"] == "pelicanconf.py"
+    assert set(found["summary"]["pages"]) == {"current"}
+    assert found["summary"]["surfaces"]["link"] >= 1
+
+
+def test_settings_of_sphinx(site: Site) -> None:
+    """Tracknow in conf.py is read without running the file."""
+    site.beside("conf.py", "import nowhere\ntracknow: dict = {'param': 'aff'}\n")
+    site.write("a.html", page()).inject(param="aff")
+    assert site.states() == {"a.html": "current"}
+
+
+def test_options_of_the_command_come_first(site: Site) -> None:
+    """An option on the command line overrules the generator's file."""
+    site.beside("conf.py", "tracknow = {'param': 'aff', 'window_days': 30}\n")
+    site.write("a.html", page()).inject(param="partner", window_days=30)
+    assert site.states("--param partner") == {"a.html": "current"}
+
+
+def test_tracknow_toml_comes_first(site: Site) -> None:
+    """A file of this project's own is all that counts where there is one."""
+    site.beside("conf.py", "tracknow = {'param': 'aff'}\n").beside("tracknow.toml", "param = 'x'\n")
+    site.write("a.html", page()).inject(param="x")
+    assert site.json()["settings"] == "tracknow.toml"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("conf.py", "tracknow = dict(param='aff')\n", "is computed"),
+        ("conf.py", "tracknow = {\n", "cannot be read"),
+        ("conf.py", "tracknow = {'parm': 'x'}\n", "Did you mean param?"),
+        ("mkdocs.yml", "plugins:\n  - tracknow:\n      window_days: many\n", "window_days: 'many'"),
+        ("mkdocs.yml", "plugins: [\n", "cannot be read"),
+    ],
+)
+def test_settings_that_cannot_be_read(site: Site, file: str, text: str, said: str) -> None:
+    """Wrong usage, with the file's name."""
+    output = site.beside(file, text).check(code=2).output
+    assert said in output
+    assert file in output
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("conf.py", "project = 'x'\n"),
+        ("mkdocs.yml", "site_name: x\n"),
+        ("mkdocs.yml", "site_name: x\nplugins: [search]\n"),
+        ("mkdocs.yml", "- just\n- a list\n"),
+    ],
+)
+def test_generators_without_the_plugin(site: Site, file: str, text: str) -> None:
+    """Then the defaults count, as for any injected site."""
+    site.beside(file, text).write("a.html", page()).inject()
+    assert site.json()["settings"] == "defaults"
