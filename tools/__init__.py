@@ -1,0 +1,1 @@
+"""What `make` calls: installing, testing, benchmarks, the demo, documents made from code."""
