@@ -23,7 +23,9 @@ def test_click_id_and_decorate(shop: Shop) -> None:
 def test_without_an_id(shop: Shop) -> None:
     """Without an id ``clickId`` is null and ``decorate`` gives back what it got."""
     browser = shop.visit("<p>Hello", path="/")
-    assert browser.run("return [tracknow.clickId(), tracknow.decorate(arguments[0])]", shop.pay) == [
+    assert browser.run(
+        "return [tracknow.clickId(), tracknow.decorate(arguments[0])]", shop.pay
+    ) == [
         None,
         shop.pay,
     ]

@@ -96,7 +96,9 @@ def test_window_open_keeps_its_other_uses(shop: Shop) -> None:
 def test_stripe_element(shop: Shop, element: str, attribute: str, script: str) -> None:
     """Stripe's element gets the reference, and its own button leads to Stripe with it."""
     tag = f"<script async src=https://js.stripe.com/v3/{script}.js></script>"
-    browser = shop.visit(f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}>")
+    browser = shop.visit(
+        f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}>"
+    )
     assert browser.attribute(element, "client-reference-id") == ID
     shop.stage.wait_for(lambda one: one.target == posted(shop.key, ID))
     browser.enter_frame(f"{element} >>> iframe")

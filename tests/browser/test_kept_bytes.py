@@ -89,7 +89,9 @@ EXISTING = [
 def test_existing_reference(shop: Shop, existing: str) -> None:
     """A reference in the link stays by default, and gives way when the merchant says so."""
     shop.use(existing_reference=existing)
-    links = "".join(f'<a id=x{n} href="{shop.pay}{was}">.</a>' for n, (was, _) in enumerate(EXISTING))
+    links = "".join(
+        f'<a id=x{n} href="{shop.pay}{was}">.</a>' for n, (was, _) in enumerate(EXISTING)
+    )
     browser = shop.visit(links)
     column = 0 if existing == "keep" else 1
     assert browser.run("return [...document.links].map(link => link.getAttribute('href'))") == [

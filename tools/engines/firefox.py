@@ -36,7 +36,7 @@ class Firefox(Browser):
         self.marionette.navigate(url)
 
     def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
-        # sandbox=None: the page's own world, so that what a script sets is what the page sees.
+        # sandbox=None: the page's own objects. Names it must see are set on window all the same.
         return self.marionette.execute_script(
             script, script_args=list(arguments), sandbox=None, new_sandbox=False
         )
