@@ -87,6 +87,14 @@ def test_tracknow_toml_comes_first(site: Site) -> None:
     assert site.json()["settings"] == "tracknow.toml"
 
 
+def test_severities_leave_the_generators_settings_alone(site: Site) -> None:
+    """A tracknow.toml that says what findings are worth gives no options."""
+    site.beside("conf.py", "tracknow = {'param': 'aff'}\n")
+    site.beside("tracknow.toml", "[severity]\nTN401 = 'warning'\n")
+    site.write("a.html", page()).inject(param="aff").write("b.html", page())
+    assert site.codes() == ["b.html:1 TN401"]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [

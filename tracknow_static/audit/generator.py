@@ -1,6 +1,6 @@
 """The settings of a site whose generator's plugin put the script in, from the generator's own file.
 
-Read when nothing else gives settings: the plugin's options in ``mkdocs.yml``, ``TRACKNOW`` in
+Read when nothing else gives options (a tracknow.toml with severities gives none): the plugin's options in ``mkdocs.yml``, ``TRACKNOW`` in
 ``pelicanconf.py``, ``tracknow`` in Sphinx's ``conf.py``. Python files are read, never run.
 """
 
@@ -29,7 +29,7 @@ def with_generators_settings(project: Project, site_dir: str) -> Project:
     Looks in the current folder, then beside ``site_dir``. Raises :class:`SettingsError` when the
     file holds options that are not accepted, or cannot be read.
     """
-    if project.source != "defaults":
+    if project.source != "defaults" and project.settings != Settings():
         return project
     beside = Path(os.path.realpath(site_dir)).parent
     for folder in dict.fromkeys((Path.cwd(), beside)):

@@ -33,10 +33,11 @@ _STRICT = (
 
 
 class Lack(NamedTuple):
-    """What a policy lacks: the directive that refuses, and what is to be done about it."""
+    """What a policy lacks: the directive that refuses, what to do about it, and what it misses."""
 
     directive: str
     advice: str
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,10 +152,10 @@ class Policy:
         if name == "default-src":  # a directive of its own leaves the rest of the policy as it is
             kept = [one for one in sources if one.lower() != "'none'"]
             whole = " ".join(dict.fromkeys((*kept, *add)))
-            yield Lack(name, f"Add a directive: {wanted} {whole}")
+            yield Lack(name, f"Add a directive: {wanted} {whole}", tuple(add))
             return
         void = " in place of 'none'" if [one.lower() for one in sources] == ["'none'"] else ""
-        yield Lack(name, f"Add to {name}{void}: {' '.join(add)}")
+        yield Lack(name, f"Add to {name}{void}: {' '.join(add)}", tuple(add))
 
 
 def _inline_allowed(sources: list[str], low: set[str], hash_: str) -> bool:

@@ -1,0 +1,118 @@
+"""What the audit says of a policy is what Chromium does under it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.audit.conftest import page
+from tools.engines.browser import Browser, BrowserError
+from tools.engines.launch import launch
+from tools.engines.room import Room, RoomError
+from tools.engines.stage import Answer, Stage
+from tracknow_static.audit.markup import read_markup
+from tracknow_static.audit.policy import Needs, Policy
+from tracknow_static.browser.compose import compose
+from tracknow_static.page.splice import transform
+from tracknow_static.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("chromium")]
+
+SCRIPT = compose(Settings.from_mapping({"integrity": True}))
+NEEDS = Needs(SCRIPT.csp_hash, True, None, "policy.example", integrity=None)
+HASH = SCRIPT.csp_hash
+POLICIES = [
+    "script-src 'self'",
+    f"script-src '{HASH}'",
+    f"script-src 'self' '{HASH}'",
+    "default-src 'self'",
+    "default-src 'self' 'unsafe-inline'",
+    "default-src 'none'",
+    f"default-src 'none'; script-src 'self' '{HASH}'",
+    "script-src 'self' 'unsafe-inline' 'nonce-abc'",
+    "script-src 'self' 'unsafe-inline' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
+    f"script-src https: '{HASH}'",
+    f"script-src *.example '{HASH}'",
+    f"script-src https://policy.example '{HASH}'",
+    f"script-src https://other.example '{HASH}'",
+    f"script-src-elem 'self' '{HASH}'; script-src 'none'",
+    "script-src-elem 'none'; script-src 'self' 'unsafe-inline'",
+    f"SCRIPT-SRC 'SELF' '{HASH}'",
+    f"script-src 'self'; script-src 'self' '{HASH}'",
+    "sandbox allow-same-origin",
+    "img-src 'none'",
+]
+LANDED = "try { return document.cookie.includes('tn_click_id') } catch { return false }"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[tuple[Stage, Browser]]:
+    """A browser, and a stage that serves it."""
+    try:
+        room = Room()
+        stage = Stage(room)
+        browser = launch("chromium", room)
+    except (RoomError, BrowserError) as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    room.name("policy.example")
+    assert SCRIPT.asset_path
+    assert SCRIPT.asset
+    stage.put("policy.example", f"/{SCRIPT.asset_path}", Answer(SCRIPT.asset, "text/javascript"))
+    yield stage, browser
+    browser.quit()
+    stage.close()
+    room.close()
+
+
+def ran(
+    chromium: tuple[Stage, Browser], number: int, text: bytes, policy: str
+) -> tuple[bool, bool]:
+    """Land on a page under a policy; say whether the inline part and the file ran."""
+    stage, browser = chromium
+    headers = {"Content-Security-Policy": policy} if policy else {}
+    stage.put("policy.example", f"/{number}", Answer(text, headers=headers))
+    browser.open("https://policy.example/")
+    browser.run("localStorage.clear(); document.cookie = 'tn_click_id=; max-age=0; path=/; secure'")
+    browser.open(f"https://policy.example/{number}?click_id=abc")
+    inline = bool(browser.run(LANDED))
+    return inline, bool(browser.run("return !!(window.tracknow && tracknow.decorate)"))
+
+
+def expected(policy: str) -> tuple[bool, bool]:
+    """Say what the audit claims of the inline part and of the file."""
+    lacks = list(Policy(policy).script_lacks(NEEDS))
+    if any(lack.directive == "sandbox" for lack in lacks):
+        return False, False
+    missing = {source for lack in lacks for source in lack.sources}
+    return f"'{HASH}'" not in missing, "'self'" not in missing
+
+
+def test_headers(chromium: tuple[Stage, Browser]) -> None:
+    """For each policy: both parts run exactly where the audit says so."""
+    text = transform(page().encode(), SCRIPT, "/").page
+    wrong = {}
+    for number, policy in enumerate(POLICIES):
+        found = ran(chromium, number, text, policy)
+        if found != expected(policy):
+            wrong[policy] = found
+    assert wrong == {}
+
+
+def test_a_meta_policy_counts_for_what_stands_after_it(chromium: tuple[Stage, Browser]) -> None:
+    """Our tag goes before a policy in the page, and runs; a tag behind it does not."""
+    policy = "<meta http-equiv=content-security-policy content=\"script-src 'none'\">"
+    text = transform(page(head=policy).encode(), SCRIPT, "/").page
+    found = read_markup(text)
+    assert found.first_of_ours is not None
+    assert found.policies[0].offset > found.first_of_ours
+    assert ran(chromium, 100, text, "") == (True, True)
+    tags = SCRIPT.tags("/")
+    behind = text.replace(tags, b"").replace(b"</head>", tags + b"</head>")
+    assert ran(chromium, 101, behind, "") == (False, False)
