@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay import points
+from tracknow_static.relay import points, verdict
+from tracknow_static.relay.breaker import THRESHOLD
 from tracknow_static.relay.sender import Answer, Sender
+from tracknow_static.relay.verdict import Meaning
 
 if TYPE_CHECKING:
     from tracknow_static.relay.records import Claimed
@@ -59,6 +61,8 @@ class Hands:
         self._number = number
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._failed = 0
 
     def give(self, job: Job, *, under_way: int) -> None:
         """Hand a job to the next free thread; ``under_way`` counts it and those before it."""
@@ -101,4 +105,18 @@ class Hands:
             sender.close()
             return Answer(error="internal")
         points.reach(SENT)
+        self._note(verdict.meaning(answer))
         return answer
+
+    def _note(self, meant: Meaning) -> None:
+        """Shut at once when the breaker is about to open: it does so a transaction later."""
+        with self._lock:
+            self._failed = 0 if meant.alive else self._failed + 1
+            if self._failed >= THRESHOLD or meant in (Meaning.REFUSED, Meaning.BUSY):
+                self.shut.set()
+
+    def reopen(self) -> None:
+        """Let jobs through again: the breaker is closed."""
+        with self._lock:
+            self._failed = 0
+            self.shut.clear()

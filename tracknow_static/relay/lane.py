@@ -182,13 +182,13 @@ class Lane(threading.Thread):
         seen = self._outbox.breaker(self.destination)
         self._untouched = breaker.untouched(seen)
         state, wait = breaker.gate(seen)
-        if state is Gate.CLOSED:
-            self._hands.shut.clear()
+        if state is Gate.CLOSED and not (self._hands.shut.is_set() and self._under_way):
+            self._hands.reopen()
             self._claim_many()
         elif state is Gate.PROBE and not self._under_way:
             self._claim_probe(seen)
         else:
-            # When what is still under way comes back, the lane looks again anyway.
+            # What is under way comes back and is learnt from; then the lane looks again.
             self._look_in(wait or _LOOK_EVERY)
 
     def _claim_many(self) -> None:

@@ -9,13 +9,12 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,12 @@ class Request:
         return self.headers["tracknow-event-id"]
 
 
-Action = Callable[[asyncio.StreamWriter], Awaitable[None]]
+@dataclass(frozen=True)
+class Action:
+    """What a destination does with a request; ``status`` if it answers at once."""
+
+    run: Callable[[asyncio.StreamWriter], Awaitable[None]]
+    status: int = 0
 
 
 def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Action:
@@ -47,7 +51,7 @@ def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Action:
         writer.write(whole)
         await writer.drain()
 
-    return act
+    return Action(act, status)
 
 
 def raw(whole: bytes) -> Action:
@@ -58,7 +62,7 @@ def raw(whole: bytes) -> Action:
         await writer.drain()
         writer.close()
 
-    return act
+    return Action(act)
 
 
 def hang(seconds: float = 60.0) -> Action:
@@ -68,7 +72,7 @@ def hang(seconds: float = 60.0) -> Action:
         await asyncio.sleep(seconds)
         writer.close()
 
-    return act
+    return Action(act)
 
 
 def dribble(whole: bytes, every: float = 0.05) -> Action:
@@ -81,7 +85,28 @@ def dribble(whole: bytes, every: float = 0.05) -> Action:
             await asyncio.sleep(every)
         writer.close()
 
-    return act
+    return Action(act)
+
+
+def slowly(seconds: float, then: Action | None = None) -> Action:
+    """Answer after a while."""
+    then = then or answer()
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        await then.run(writer)
+
+    return Action(act, then.status)
+
+
+def later(decide: Callable[[Request], Action], request: Request) -> Action:
+    """Decide in another thread, so that the destination goes on serving meanwhile."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        action = await asyncio.get_running_loop().run_in_executor(None, decide, request)
+        await action.run(writer)
+
+    return Action(act)
 
 
 def reset() -> Action:
@@ -92,7 +117,7 @@ def reset() -> Action:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
-    return act
+    return Action(act)
 
 
 def flood(size: int, status: int = 200) -> Action:
@@ -104,7 +129,7 @@ def flood(size: int, status: int = 200) -> Action:
             writer.write(b"x" * 65536)
             await writer.drain()
 
-    return act
+    return Action(act)
 
 
 @dataclass
@@ -114,8 +139,10 @@ class StandIn:
     decide: Callable[[Request], Action] = field(default=lambda _request: answer())
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    accepted: list[Request] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
     connections: int = 0
+    answered: int = 0
     port: int = 0
 
     @property
@@ -195,8 +222,11 @@ class StandIn:
                 action = self.decide(request)
                 with self.arrived:
                     self.requests.append(request)
+                    if 200 <= action.status < 300:
+                        self.accepted.append(request)
                     self.arrived.notify_all()
-                await action(writer)
+                await action.run(writer)
+                self.answered += 1
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:

@@ -16,6 +16,7 @@ NOW = 1_800_000_000.0
 
 
 def http_date(moment: float) -> str:
+    """Write a moment as HTTP does."""
     return format_datetime(datetime.fromtimestamp(moment, timezone.utc), usegmt=True)
 
 

@@ -13,64 +13,25 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.relay.delivery.stand_in import StandIn, answer, dribble, flood, hang, raw, reset
+from tests.relay.delivery.parts import BODY, claimed, network, to
+from tests.relay.delivery.stand_in import Action, StandIn, answer, dribble, flood, hang, raw, reset
 from tracknow_static import __version__
 from tracknow_static.relay.network import NetworkFaultError, Resolver
-from tracknow_static.relay.records import Claimed
 from tracknow_static.relay.sender import LONGEST_BODY, Answer, Network, Sender, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BODY = b'{"id": "evt_1",\r\n "object": "event", "name": "\xc3\xa9\\u00e9"}\n'
-
-
-def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
-    values: dict[str, Any] = {
-        "delivery_id": 1,
-        "token": 1,
-        "event_id": "evt_1",
-        "destination": "",
-        "payload": payload,
-        "content_type": "application/json; charset=utf-8",
-        "signature": "t=1700000000,v1=ab,v0=cd",
-        "attempts": 0,
-        "tries": 0,
-        "type": "charge.succeeded",
-        "received_at": 0.0,
-    }
-    return Claimed(**{**values, **changes})
-
-
-def network(
-    *,
-    private: bool = True,
-    timeout: float = 5.0,
-    connect_timeout: float = 2.0,
-    lookup: Callable[..., list[Any]] = socket.getaddrinfo,
-    tls: ssl.SSLContext | None = None,
-) -> Network:
-    return Network(
-        private=private,
-        timeout=timeout,
-        connect_timeout=connect_timeout,
-        resolver=Resolver(lookup),
-        tls=tls or ssl.create_default_context(),
-    )
-
-
-def to(*found: str) -> Callable[..., list[Any]]:
-    """A name server that knows one answer."""
-    return lambda _host, port, **_rest: [(0, 0, 0, "", (one, port)) for one in found]
-
 
 @pytest.fixture
 def destination() -> Iterator[StandIn]:
+    """Give a destination that accepts."""
     with StandIn().running() as stand_in:
         yield stand_in
 
 
 def attempt(url: str, net: Network | None = None) -> Answer:
+    """Make one attempt."""
     sender = Sender(url, net or network())
     try:
         return sender.send(claimed())
@@ -243,9 +204,9 @@ def test_a_body_that_trickles_does_not_unmake_an_acceptance(destination: StandIn
 
     async def act(writer: Any) -> None:
         writer.write(head)
-        await dribble(b"x" * 5000)(writer)
+        await dribble(b"x" * 5000).run(writer)
 
-    destination.decide = lambda _: act
+    destination.decide = lambda _: Action(act)
     started = time.monotonic()
     assert attempt(destination.url, network(timeout=20)).status == 200
     assert time.monotonic() - started < 10
@@ -259,7 +220,9 @@ def test_a_body_that_breaks_off_does_not_unmake_an_acceptance(destination: Stand
 
 def test_a_status_byte_by_byte_runs_out_of_time(destination: StandIn) -> None:
     """The time-out is for the whole attempt: a byte now and then does not lengthen it."""
-    destination.decide = lambda _: dribble(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 900, every=0.02)
+    destination.decide = lambda _: dribble(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X: y\r\n" * 25 + b"\r\n", 0.015
+    )
     started = time.monotonic()
     assert attempt(destination.url, network(timeout=0.5)).error == "timeout"
     assert time.monotonic() - started < 5
@@ -436,11 +399,13 @@ def test_an_unknown_name_is_a_fault() -> None:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
+    """Give a certificate authority of the test's own."""
     return trustme.CA()
 
 
 @pytest.fixture
 def trusted(authority: trustme.CA) -> ssl.SSLContext:
+    """Trust that authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -448,6 +413,7 @@ def trusted(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def secure(authority: trustme.CA) -> Iterator[StandIn]:
+    """Give a destination with a certificate for a Tracknow namespace."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("shop-tracking.tracknow.info").configure_cert(context)
     names: list[str] = []

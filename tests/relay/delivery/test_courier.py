@@ -1,0 +1,553 @@
+"""What becomes of events, whatever their destinations answer. Time is the shop's clock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from tests.relay.delivery.parts import BODY, NOON, Shop, network, to
+from tests.relay.delivery.stand_in import (
+    Action,
+    Request,
+    StandIn,
+    answer,
+    hang,
+    later,
+    reset,
+    slowly,
+)
+from tracknow_static.relay import schedule
+from tracknow_static.relay.breaker import LONGEST_OPEN, THRESHOLD
+from tracknow_static.relay.records import PAUSED, Filter
+from tracknow_static.relay.schema import deliveries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+
+
+def destination_state(shop: Shop) -> str:
+    """Tell whether the first destination is active or paused."""
+    return shop.outbox.status().destinations[0].state
+
+
+# -- the ordinary case
+
+
+def test_every_event_arrives_once_and_unchanged(shop: Shop, destination: StandIn) -> None:
+    """A backlog goes out, each event once, and is settled."""
+    ids = shop.sell(60)
+    assert shop.drain().delivered == 60
+    assert destination.counts == dict.fromkeys(ids, 1)
+    assert {request.body for request in destination.requests} == {BODY}
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 60, "dead": 0}
+    assert shop.drain().delivered == 0
+
+
+def test_the_oldest_goes_first(small_shop: Shop, destination: StandIn) -> None:
+    """With one attempt at a time events arrive in the order in which they came."""
+    small_shop.concurrency = 1
+    ids = []
+    for _ in range(12):
+        ids += small_shop.sell()
+        small_shop.now += 1
+    small_shop.drain()
+    assert [request.event for request in destination.requests] == ids
+
+
+def test_an_attempt_is_recorded(shop: Shop, destination: StandIn) -> None:
+    """What each attempt met can be looked up afterwards."""
+    (one,) = shop.sell()
+    destination.decide = lambda _: answer(502)
+    shop.drain()
+    destination.decide = lambda _: answer(202)
+    shop.now += 2
+    shop.drain()
+    delivery = shop.delivery(one)
+    assert [attempt.status for attempt in delivery.history] == [502, 202]
+    assert (delivery.state, delivery.last_status) == ("delivered", 202)
+
+
+# -- outages
+
+
+def test_an_hour_of_500s_loses_nothing_and_is_no_bombardment(
+    shop: Shop, destination: StandIn
+) -> None:
+    """Everything arrives after the outage, which cost no event its schedule."""
+    destination.decide = lambda _: answer(500)
+    ids = shop.sell(40)
+    shop.drain()
+    for _ in range(20):
+        ids += shop.sell(3)
+        shop.live(3 * MINUTE, step=3 * MINUTE)
+    tried = len(destination.requests)
+    # The five that opened the breaker, what was under way beside them, and the probes.
+    assert THRESHOLD <= tried <= THRESHOLD + shop.concurrency + HOUR / LONGEST_OPEN + 10
+    assert max(shop.delivery(one).attempts for one in ids) <= 1
+    destination.decide = lambda _: answer()
+    shop.live(LONGEST_OPEN * 1.2 + 1, step=LONGEST_OPEN * 1.2 + 1)
+    shop.drain()
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 100, "dead": 0}
+    assert set(destination.counts) == set(ids)
+
+
+@pytest.mark.parametrize("fault", ["status", "reset", "refused"])
+def test_five_days_of_outage_lose_nothing(
+    small_shop: Shop, destination: StandIn, fault: str
+) -> None:
+    """However a destination is out, and however few events there are, none of them dies of it."""
+    shop = small_shop
+    if fault == "refused":
+        shop.network = network(lookup=to("127.0.0.9"))
+    destination.decide = lambda _: reset() if fault == "reset" else answer(503)
+    url = destination.url.replace("127.0.0.1", "shop.example") if fault == "refused" else None
+    if url:
+        shop = Shop(small_shop.url + "2", [url], network=shop.network)
+    (one,) = shop.sell()
+    shop.live(MINUTE, step=5)
+    shop.live(5 * DAY, step=4 * HOUR)
+    delivery = shop.delivery(one)
+    assert delivery.state == "pending"
+    # More probes than the schedule has steps, and none of them counted.
+    assert len(delivery.history) > len(schedule.STEPS) + 1
+    assert delivery.attempts <= THRESHOLD
+    destination.decide = lambda _: answer()
+    shop.network = network(lookup=to("127.0.0.1"))
+    shop.live(HOUR, step=LONGEST_OPEN)
+    assert shop.delivery(one).state == "delivered"
+    shop.close()
+
+
+def test_an_event_that_fails_alone_ends_among_the_dead_letters(
+    small_shop: Shop, destination: StandIn
+) -> None:
+    """While others are accepted its attempts count: it dies when the schedule ends, after 3 days."""
+    (bad,) = small_shop.sell()
+    destination.decide = lambda request: answer(500 if request.event == bad else 200)
+    started = small_shop.now
+    while small_shop.delivery(bad).state == "pending":
+        assert small_shop.now < started + 5 * DAY
+        wait = small_shop.delivery(bad).due_at - small_shop.now
+        small_shop.now += max(wait, 1)
+        small_shop.sell()
+        small_shop.drain()
+    assert small_shop.now - started >= 3 * DAY
+    assert destination.counts[bad] == len(schedule.STEPS) + 1
+    assert small_shop.delivery(bad).last_error == "gave_up"
+    assert small_shop.states()["pending"] == 0
+
+
+def test_a_failing_event_does_not_bar_the_way(small_shop: Shop, destination: StandIn) -> None:
+    """While the breaker is open the next probe is another event, which finds the destination up."""
+    (bad,) = small_shop.sell()
+    destination.decide = lambda request: answer(500 if request.event == bad else 200)
+    small_shop.live(2 * MINUTE, step=1)
+    assert small_shop.outbox.breaker(destination.url).failures >= THRESHOLD
+    (good,) = small_shop.sell()
+    small_shop.live(2 * LONGEST_OPEN, step=LONGEST_OPEN / 2)
+    assert small_shop.delivery(good).state == "delivered"
+
+
+def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn) -> None:
+    """When a breaker's wait is over, one of many couriers sends one event."""
+    destination.decide = lambda _: answer(500)
+    shop.sell(50)
+    shop.drain()
+    opened = len(destination.requests)
+    destination.decide = lambda _: hang(0.3)
+    shop.now += LONGEST_OPEN
+    others = [shop.another_outbox() for _ in range(4)]
+    threads = [
+        threading.Thread(target=shop.courier(outbox).drain, args=(10,))
+        for outbox in (*others, shop.outbox)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for outbox in others:
+        outbox.close()
+    assert len(destination.requests) == opened + 1
+
+
+def test_what_was_claimed_when_the_breaker_opened_is_given_back(
+    shop: Shop, destination: StandIn
+) -> None:
+    """Events that wait in the process for their turn are not burnt in an outage, nor held."""
+    destination.decide = lambda _: answer(500)
+    shop.sell(200)
+    shop.drain()
+    assert len(destination.requests) <= THRESHOLD + shop.concurrency
+    assert shop.states()["in_flight"] == 0
+
+
+# -- verdicts
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_rejected_event_is_dead_at_once_and_can_be_replayed(
+    small_shop: Shop, destination: StandIn, status: int
+) -> None:
+    """Another attempt would meet the same; a replay is a fresh start."""
+    destination.decide = lambda _: answer(status)
+    (one,) = small_shop.sell()
+    assert small_shop.drain().dead == 1
+    assert small_shop.delivery(one).last_status == status
+    destination.decide = lambda _: answer()
+    assert small_shop.outbox.replay(Filter(state="dead")).deliveries == 1
+    assert small_shop.drain().delivered == 1
+    assert destination.requests[-1].event == one
+
+
+@pytest.mark.parametrize("status", [401, 404, 302])
+def test_a_refusal_pauses_loudly_and_loses_nothing(
+    small_shop: Shop, destination: StandIn, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One error in the log, no more events sent, none counted, and it resumes when mended."""
+    destination.decide = lambda _: answer(status)
+    ids = small_shop.sell(50)
+    with caplog.at_level(logging.INFO):
+        small_shop.drain()
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(errors) == 1
+    assert f"it answered {status}" in errors[0].getMessage()
+    assert "tracknow-relay resume" in errors[0].getMessage()
+    assert destination_state(small_shop) == PAUSED
+    assert len(destination.requests) <= small_shop.concurrency
+    small_shop.drain()
+    tried = len(destination.requests)
+    assert tried <= small_shop.concurrency
+    small_shop.live(DAY, step=HOUR)
+    probes = len(destination.requests) - tried
+    assert 10 <= probes <= 26, "about one an hour, with jitter"
+    assert {small_shop.delivery(one).attempts for one in ids} == {0}
+    destination.decide = lambda _: answer()
+    small_shop.live(2 * HOUR, step=HOUR)
+    assert small_shop.states() == {"pending": 0, "in_flight": 0, "delivered": 50, "dead": 0}
+
+
+def test_a_mended_destination_resumes_within_minutes(
+    small_shop: Shop, destination: StandIn
+) -> None:
+    """The first probe comes after a minute."""
+    destination.decide = lambda _: answer(404)
+    small_shop.sell(3)
+    small_shop.drain()
+    destination.decide = lambda _: answer()
+    small_shop.live(90, step=10)
+    assert small_shop.states()["delivered"] == 3
+
+
+def test_an_operator_resumes_at_once(small_shop: Shop, destination: StandIn) -> None:
+    """Nothing waits for a probe after `resume`, the refused event neither."""
+    destination.decide = lambda _: answer(401)
+    small_shop.sell(5)
+    small_shop.drain()
+    destination.decide = lambda _: answer()
+    assert small_shop.outbox.resume(destination.url)
+    assert small_shop.drain().delivered == 5
+
+
+def test_one_refused_event_does_not_stop_the_others(small_shop: Shop, destination: StandIn) -> None:
+    """A firewall that dislikes one payload delays the others for minutes of a day."""
+    (bad,) = small_shop.sell()
+    destination.decide = lambda request: answer(403 if request.event == bad else 200)
+    waited = 0
+    for _ in range(48):
+        (good,) = small_shop.sell()
+        small_shop.live(30 * MINUTE, step=30 * MINUTE)
+        waited += small_shop.delivery(good).state == "pending"
+    assert small_shop.delivery(bad).state == "pending"
+    assert waited <= 24
+    assert destination.counts[bad] <= 30
+    assert small_shop.states()["delivered"] >= 47
+
+
+def test_rebinding_to_a_private_address_pauses(small_shop: Shop, destination: StandIn) -> None:
+    """A destination whose name suddenly leads inside gets nothing and is paused; nothing is lost."""
+    url = destination.url.replace("127.0.0.1", "shop.example")
+    inside = network(private=False, lookup=to("127.0.0.1"))
+    shop = Shop(small_shop.url + "2", [url], network=inside)
+    shop.sell(3)
+    shop.drain()
+    assert destination.connections == 0
+    paused = shop.outbox.status().destinations[0]
+    assert paused.state == PAUSED
+    assert "127.0.0.1" in str(paused.paused_because)
+    assert shop.states()["pending"] == 3
+    shop.close()
+
+
+@pytest.mark.parametrize(("status", "wish"), [(429, "120"), (503, "120"), (429, "9" * 40)])
+def test_a_busy_destination_is_left_alone(
+    small_shop: Shop, destination: StandIn, status: int, wish: str
+) -> None:
+    """Retry-After holds for all events, up to six hours."""
+    until = min(int(wish), schedule.LONGEST_RETRY_AFTER)
+    destination.decide = lambda _: answer(status, Retry_After=wish)
+    ids = small_shop.sell(30)
+    small_shop.drain()
+    tried = len(destination.requests)
+    assert tried <= small_shop.concurrency
+    destination.decide = lambda _: answer()
+    small_shop.live(until - 1, step=until / 7)
+    assert len(destination.requests) == tried
+    small_shop.live(5, step=1)
+    assert small_shop.states()["delivered"] == 30
+    assert {small_shop.delivery(one).attempts for one in ids} == {1}, "only what was accepted"
+
+
+# -- several destinations
+
+
+@pytest.fixture
+def two(database_url: str, destination: StandIn) -> Iterator[tuple[Shop, StandIn, StandIn]]:
+    """Give a shop with two destinations."""
+    with StandIn().running() as other:
+        shop = Shop(database_url, [destination.url, other.url])
+        yield shop, destination, other
+        shop.close()
+
+
+def test_a_destination_that_hangs_slows_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
+    """While one holds all its connections open, everything reaches the other."""
+    shop, hanging, other = two
+    waiting: list[str] = []
+
+    def decide(request: Request) -> Action:
+        waiting.append(request.event)
+        return hang(20)
+
+    hanging.decide = decide
+    shop.network = network(timeout=4)
+    ids = shop.sell(60)
+    courier = shop.courier()
+    courier.start()
+    assert other.wait_for(lambda: len(other.requests) == 60)
+    assert set(other.counts) == set(ids)
+    assert 0 < len(waiting) <= shop.concurrency
+    assert not hanging.answered
+    assert courier.stop()
+
+
+def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
+    """Each destination has its own breaker and its own dead letters."""
+    shop, refusing, other = two
+    refusing.decide = lambda _: answer(404)
+    shop.sell(20)
+    drained = shop.drain()
+    assert (drained.delivered, drained.left) == (20, 20)
+    assert len(other.counts) == 20
+    states = {one.destination: one.state for one in shop.outbox.status().destinations}
+    assert states == {refusing.url: PAUSED, other.url: "active"}
+
+
+# -- leases
+
+
+def test_a_lease_that_could_end_before_the_attempt_is_refused(small_shop: Shop) -> None:
+    """Such a courier would send events twice: it is not made."""
+    small_shop.lease_seconds = small_shop.network.timeout + 1
+    with pytest.raises(ValueError, match="too short"):
+        small_shop.drain()
+
+
+def test_an_outcome_after_the_lease_changes_nothing(shop: Shop, destination: StandIn) -> None:
+    """When somebody else has taken the delivery over, the first one's outcome does not count."""
+    shop.sell()
+    taken = threading.Event()
+    other = shop.another_outbox()
+
+    def decide(_request: Request) -> Action:
+        if not taken.is_set():
+            taken.set()
+            # As if this process had been frozen for longer than its lease.
+            shop.now += shop.lease_seconds + 1
+            assert shop.courier(other).drain(10).delivered == 1
+            return answer(500)
+        return answer(200)
+
+    destination.decide = lambda request: later(decide, request)
+    drained = shop.drain()
+    other.close()
+    assert (drained.delivered, drained.retried, drained.lost) == (0, 0, 1)
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 1, "dead": 0}
+
+
+def test_an_event_is_not_begun_when_its_lease_might_end_first(
+    small_shop: Shop, destination: StandIn
+) -> None:
+    """What waited too long inside the process goes back untried instead of being sent late."""
+    small_shop.concurrency = 1
+    small_shop.network = network(timeout=3)
+    small_shop.lease_seconds = 8.2
+    destination.decide = lambda request: answer() if len(destination.requests) else slowly(0.5)
+    ids = small_shop.sell(4)
+    drained = small_shop.drain()
+    assert drained.delivered == 4
+    assert destination.counts == dict.fromkeys(ids, 1)
+    # Each claim changes the token: those behind the slow one were given back and claimed again.
+    with small_shop.outbox.database.read() as connection:
+        tokens = connection.execute(select(deliveries.c.token).order_by(deliveries.c.id)).scalars()
+        assert max(tokens) > 1
+
+
+# -- starting and stopping
+
+
+def test_stopping_finishes_what_is_in_flight_and_gives_back_the_rest(
+    shop: Shop, destination: StandIn
+) -> None:
+    """After a stop nothing is leased, and what arrived is settled."""
+    destination.decide = lambda _: slowly(0.3)
+    shop.sell(100)
+    courier = shop.courier()
+    courier.start()
+    assert destination.wait_for(lambda: len(destination.requests) >= 2)
+    assert courier.stop()
+    states = shop.states()
+    assert states["in_flight"] == 0
+    assert states["delivered"] == len(destination.requests) <= 3 * shop.concurrency
+    assert states["pending"] == 100 - states["delivered"]
+    assert not courier.running
+
+
+def test_stopping_ends_within_its_bound(small_shop: Shop, destination: StandIn) -> None:
+    """A destination that hangs holds up no stop for longer than asked."""
+    destination.decide = lambda _: hang(30)
+    small_shop.network = network(timeout=2)
+    small_shop.sell()
+    courier = small_shop.courier()
+    courier.start()
+    assert destination.wait_for(lambda: bool(destination.requests))
+    started = time.monotonic()
+    assert not courier.stop(0.2)
+    assert time.monotonic() - started < 2
+    small_shop.now += small_shop.lease_seconds
+    destination.decide = lambda _: answer()
+    time.sleep(2.2)
+    small_shop.now += small_shop.lease_seconds
+    assert small_shop.drain().delivered == 1
+
+
+def test_starting_twice_starts_once(small_shop: Shop) -> None:
+    """Every request of a web process may call `start`."""
+    courier = small_shop.courier()
+    courier.start()
+    before = threading.active_count()
+    courier.start()
+    assert threading.active_count() == before
+    assert courier.running
+    assert courier.stop()
+    assert courier.stop()
+
+
+def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
+    """An event stored by any process goes out without waiting for the next look."""
+    courier = shop.courier()
+    other = shop.another_outbox()
+    courier.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    for number, outbox in enumerate((shop.outbox, other), 1):
+        shop.outbox, kept = outbox, shop.outbox
+        shop.sell()
+        shop.outbox = kept
+        assert destination.wait_for(lambda wanted=number: len(destination.requests) == wanted, 20)  # type: ignore[misc]
+    assert time.monotonic() - started < 20, "the next look would come after 30 s"
+    assert courier.stop()
+    other.close()
+
+
+def test_a_retry_comes_when_it_is_due(small_shop: Shop, destination: StandIn) -> None:
+    """A courier that sleeps wakes up for the next step of the schedule by itself."""
+    small_shop.outbox.close()
+    shop = Shop(small_shop.url, [destination.url])
+    shop.outbox.database._clock = None
+    destination.decide = lambda _: answer(200 if len(destination.requests) else 500)
+    courier = shop.courier()
+    courier.start()
+    shop.sell()
+    assert destination.wait_for(lambda: len(destination.requests) == 2, 20)
+    assert courier.stop()
+    shop.close()
+
+
+def test_a_drain_ends_when_its_time_is_over(small_shop: Shop, destination: StandIn) -> None:
+    """A drain from cron does not outlive its bound, and what is left stays due."""
+    destination.decide = lambda _: slowly(0.2)
+    small_shop.sell(200)
+    drained = small_shop.drain(0.5)
+    assert 0 < drained.delivered < 200
+    assert drained.delivered + drained.left == 200
+    assert small_shop.states()["in_flight"] == 0
+
+
+def test_a_drain_can_be_stopped(small_shop: Shop, destination: StandIn) -> None:
+    """SIGTERM ends a drain as it ends a worker."""
+    destination.decide = lambda _: slowly(0.2)
+    small_shop.sell(200)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    drained = small_shop.courier().drain(60, stop=stop)
+    assert drained.left > 0
+
+
+# -- clocks
+
+
+def test_a_clock_that_jumps_loses_nothing(shop: Shop, destination: StandIn) -> None:
+    """Whatever was scheduled under a wrong clock goes out when the clock is right again."""
+    destination.decide = lambda _: answer(500)
+    shop.now = NOON + 3650 * DAY
+    shop.sell(20)
+    shop.live(MINUTE, step=5)
+    shop.now = NOON
+    destination.decide = lambda _: answer()
+    shop.outbox._mend_at = 0.0
+    shop.live(HOUR, step=10 * MINUTE)
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 20, "dead": 0}
+
+
+# -- what is logged
+
+
+def test_no_payload_and_no_signature_is_logged(
+    small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted markers stay out of every record, whatever happens to the event."""
+    marker = "PLANTED-MARKER"
+    answers = iter([200, 500, 404, 429, 422])
+    destination.decide = lambda _: answer(next(answers, 500), body=marker.encode())
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(5):
+            small_shop.sell(payload=marker.encode(), signature=f"t=1,v1={marker}")
+            small_shop.live(2 * HOUR, step=HOUR)
+        small_shop.network = network(lookup=to("127.0.0.9"))
+        small_shop.live(HOUR, step=HOUR)
+    assert caplog.records
+    # The stand-in's own event loop says in debug mode what it was handed.
+    for record in (each for each in caplog.records if each.name != "asyncio"):
+        assert marker not in repr(vars(record))
+
+
+def test_each_outcome_has_its_line(
+    small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line names event, destination, status and what comes next."""
+    destination.decide = lambda _: answer(500)
+    (one,) = small_shop.sell()
+    with caplog.at_level(logging.INFO):
+        small_shop.drain()
+    (record,) = [each for each in caplog.records if "not delivered" in each.getMessage()]
+    about = vars(record)
+    assert (about["event"], about["status"], about["attempt"]) == (one, 500, 1)
+    assert about["destination"] == destination.url
+    assert about["next_in"] == 1
