@@ -59,6 +59,19 @@ def test_a_link_in_test_mode_fails_a_strict_build_that_is_complete(tmp_path: Pat
     assert carrying(tmp_path) == {"index.html", "404.html"}
 
 
+def test_a_strict_build_of_properdocs_counts_the_warning_too(tmp_path: Path) -> None:
+    """ProperDocs has loggers of its own: the plugin's words are among them."""
+    write(tmp_path, {"docs/index.md": f"[Buy]({TEST})"})
+    theme = {"name": "material", "font": False}
+    config = {"site_name": "Shop", "theme": theme, "plugins": ["tracknow"]}
+    write_yaml(tmp_path / "properdocs.yml", config)
+    ran = run("properdocs", "build", "--strict", cwd=tmp_path)
+    assert ran.code == 1
+    assert "WARNING -  tracknow: index.html:" in ran.text
+    assert "Aborted with 1 warnings in strict mode!" in ran.text
+    assert carrying(tmp_path) == {"index.html", "404.html"}
+
+
 def test_what_many_pages_share_is_said_once(tmp_path: Path) -> None:
     """A test link in every page's footer gives one warning with the number of pages."""
     ran = build(tmp_path, {}, index=f"[Buy]({TEST})", two=f"[Buy]({TEST})", three=f"[B]({TEST})")

@@ -245,6 +245,14 @@ def test_all_bad_options_are_told_at_once(tmp_path: Path) -> None:
     assert not (folder / "built-ours").exists()
 
 
+def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
+    """``TRACKNOW = False`` could mean several things: the error says what is accepted."""
+    ran = build(site(tmp_path, {"content/one.md": ARTICLE}, TRACKNOW=False))
+    assert ran.code == 1
+    assert "SettingsError: TRACKNOW: False is not accepted. Accepted: " in ran.text
+    assert "Traceback" not in ran.text
+
+
 def test_switched_off_it_leaves_no_trace(tmp_path: Path) -> None:
     """``enabled`` with false gives, byte for byte, the build without the plugin."""
     folder = site(tmp_path, TRACKNOW={"enabled": "no"})

@@ -69,6 +69,21 @@ def test_other_builders_are_left_alone(tmp_path: Path) -> None:
     assert not any("assets/" in path for path in files(folder / "built-ours"))
 
 
+def test_it_works_after_extensions_that_write_pages_late(tmp_path: Path) -> None:
+    """A page that something else writes in ``build-finished``, connected later, is reached."""
+    folder = site(tmp_path)
+    late = (
+        "\ndef write(app, exception):\n"
+        "    (app.outdir / 'late.html').write_text('<!doctype html><title>x</title>')\n"
+        "def setup(app):\n"
+        "    app.connect('build-finished', write)\n"
+    )
+    conf = folder / "ours/conf.py"
+    conf.write_text(conf.read_text(encoding="utf-8") + late, encoding="utf-8")
+    build(folder).ok()
+    assert tag("late.html", Settings()) in (folder / "built-ours/late.html").read_bytes()
+
+
 def test_an_incremental_build_keeps_one_snippet(tmp_path: Path) -> None:
     """Pages that Sphinx does not write again keep the bytes that they have."""
     folder = site(tmp_path)

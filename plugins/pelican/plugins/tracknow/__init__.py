@@ -44,7 +44,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 def _settings(settings: dict[str, Any]) -> Settings:
     from tracknow_static.settings import Settings
 
-    return Settings.from_mapping(settings.get("TRACKNOW") or {}, where="TRACKNOW")
+    return Settings.from_mapping(settings.get("TRACKNOW", {}), where="TRACKNOW")
 
 
 def _check(pelican: Pelican) -> None:
