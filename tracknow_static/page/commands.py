@@ -146,7 +146,7 @@ def _bar(voice: _Voice) -> Iterator[Progress | None]:
         label="tracknow",
         file=sys.stderr,
         show_pos=True,
-        update_min_steps=total // 200,
+        update_min_steps=max(1, total // 100),
     ) as bar:
         yield lambda _number, _file: bar.update(1)
 
@@ -173,7 +173,10 @@ def _say(report: SiteReport, voice: _Voice) -> None:
         click.echo(f"{os.path.join(site, str(failure))}", err=True)  # noqa: PTH118
     if report.csp_hash and (voice.csp or voice.verbose):
         click.echo(f"Content-Security-Policy, script-src: '{report.csp_hash}'")
-    if not voice.quiet:
+    if not (report.changed or report.unchanged or report.failures):
+        hint = "holds no HTML page; is it the folder that the build writes?"
+        click.echo(f"tracknow: {site} {hint}", err=True)
+    elif not voice.quiet:
         click.echo(report.summary())
 
 
