@@ -6,7 +6,14 @@ install ``tracknow-static[relay]`` into its virtual environment.
 Passenger ends processes that have nothing to do, and the thread that delivers ends with them. So
 let cron deliver what is left, every five minutes:
 
-    */5 * * * *  cd ~/relay && ~/virtualenv/relay/bin/tracknow-relay --env-file relay.env drain
+    */5 * * * *  ~/relay/drain.sh >/dev/null
+
+where drain.sh, which you make executable, says
+
+    #!/bin/sh
+    cd ~/relay
+    export TRACKNOW_RELAY_LOG_LEVEL=warning
+    exec ~/virtualenv/relay/bin/tracknow-relay --env-file relay.env drain
 """
 
 from pathlib import Path

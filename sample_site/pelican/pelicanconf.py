@@ -33,7 +33,7 @@ AUTHOR_SAVE_AS = ""
 AUTHORS_SAVE_AS = ""
 CATEGORIES_SAVE_AS = ""
 TAGS_SAVE_AS = ""
-DEFAULT_PAGINATION = 6
+DEFAULT_PAGINATION = 4
 PAGINATION_PATTERNS = (
     (1, "{base_name}/", "{base_name}/index.html"),
     (2, "{base_name}/{number}/", "{base_name}/{number}/index.html"),
