@@ -67,15 +67,17 @@ NOTHING = Markup()
 def worth_marking(bare: bytes) -> bool:
     """Say by a cheap test whether a page without our script has a redirect, a policy or a base."""
     low = (encoding.to_utf8(bare) if encoding.wide(bare) else bare).lower()
-    if b"http-equiv" in low or b"<base" in low:
+    if b"<base" in low:
+        return True
+    if b"http-equiv" in low and (b"refresh" in low or b"content-security-policy" in low):
         return True
     return len(low) <= _STUB and b"location" in low
 
 
-def read_markup(page: bytes) -> Markup:
-    """Read a whole page as it is on the disk."""
+def read_markup(page: bytes, *, ours_only: bool = False) -> Markup:
+    """Read a page as it is on the disk; with ``ours_only`` no further than our elements."""
     data, start, _ = encoding.scannable(page)
-    return _Reading(data).markup(start)
+    return _Reading(data).markup(start, data.rfind(MARK) if ours_only else len(data))
 
 
 class _Reading:
@@ -88,8 +90,10 @@ class _Reading:
         self._first: int | None = None
         self._opened: int | None = None
 
-    def markup(self, start: int) -> Markup:
+    def markup(self, start: int, last: int) -> Markup:
         for token in tokens(self._data, start):
+            if token.start > last and self._opened is None:
+                break
             if token.kind == "start" and not token.foreign:
                 self._start(token)
             elif token.kind == "raw" and token.name == b"script" and self._opened is None:

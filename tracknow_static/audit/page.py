@@ -140,8 +140,10 @@ class PageAuditor:
         return spliced
 
     def _markup(self, path: str, page: bytes, spliced: Spliced) -> Markup:
-        if worth_marking(spliced.bare) or (spliced.changed and spliced.replaced):
+        if worth_marking(spliced.bare):
             return read_markup(page)
+        if spliced.changed and spliced.replaced:
+            return read_markup(page, ours_only=True)
         if spliced.changed or spliced.skipped or self.page_pass.excludes(path):
             return NO_MARKUP
         return Markup(ours=self._elements(self.page_pass.base(path)))
