@@ -24,7 +24,8 @@ Exit codes:
   3  the database is out of reach or does not fit this version"""
 
 # name: module. The order is that of a relay's life.
-_COMMANDS = {
+COMMANDS = {
+    "variables": "commands_variables",
     "check": "commands_check",
     "migrate": "commands_mend",
     "serve": "commands_run",
@@ -41,12 +42,12 @@ _COMMANDS = {
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"tracknow_static.relay.{_COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"tracknow_static.relay.{COMMANDS[cmd_name]}")
         command = getattr(module, f"{cmd_name}_" if cmd_name == "list" else cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command

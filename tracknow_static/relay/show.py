@@ -92,9 +92,9 @@ def status_text(status: Status) -> None:
     """Print the summary for people."""
     data = status_json(status)
     out = console()
-    table = _table("destination", "state", "pending", "retrying", "dead", "delivered", "oldest")
+    rows = table("destination", "state", "pending", "retrying", "dead", "delivered", "oldest")
     for one in status.destinations:
-        table.add_row(
+        rows.add_row(
             clean(shown(one.destination)),
             _state(one),
             str(one.pending),
@@ -103,7 +103,7 @@ def status_text(status: Status) -> None:
             str(one.delivered),
             age(one.oldest_pending_age),
         )
-    out.print(table)
+    out.print(rows)
     for one in status.destinations:
         if one.state == PAUSED:
             because = f": {one.paused_because}" if one.paused_because else ""
@@ -163,27 +163,27 @@ def _delivery_json(one: Delivery, *, history: bool) -> dict[str, Any]:
 
 def events_text(events: Sequence[StoredEvent]) -> None:
     """Print events for people, one line each."""
-    table = _table("received", "event", "type", "reference", "state")
+    rows = table("received", "event", "type", "reference", "state")
     for event in events:
-        table.add_row(
+        rows.add_row(
             _moment(event.received_at),
             clean(event.id),
             clean(event.type),
             clean(event.reference_found or "-"),
             _states(event),
         )
-    console().print(table)
+    console().print(rows)
 
 
 def event_text(event: StoredEvent) -> None:
     """Print one event with every attempt."""
     out = console()
-    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = Table(show_header=False, box=None, pad_edge=False)
     for name, value in event_json(event).items():
         if name != "deliveries" and value is not None:
-            table.add_row(name.replace("_", " "), clean(str(value)))
-    table.add_row("payload", "purged" if event.payload is None else f"{len(event.payload)} bytes")
-    out.print(table)
+            rows.add_row(name.replace("_", " "), clean(str(value)))
+    rows.add_row("payload", "purged" if event.payload is None else f"{len(event.payload)} bytes")
+    out.print(rows)
     if event.kept_because:
         out.print(f"Not forwarded: {KEPT[event.kept_because]}", style="yellow")
     for one in event.deliveries:
@@ -210,12 +210,13 @@ def clean(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def table(*columns: str) -> Table:
+    """Give an empty table with these columns."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column in ("pending", "retrying", "dead", "delivered")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    return table
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    return made
 
 
 def _state(one: DestinationStatus) -> Text:

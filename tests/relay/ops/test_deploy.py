@@ -148,14 +148,20 @@ def test_caddy_passes_the_bytes_on(relay: Running, tmp_path: Path, destination: 
     config = tmp_path / "Caddyfile"
     config.write_text("{\n\tadmin off\n}\n" + text)
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    command = [caddy, "run", "--config", config, "--adapter", "caddyfile"]
+    command: list[str | Path] = [caddy, "run", "--config", config, "--adapter", "caddyfile"]
     with running(command, port, tmp_path / "caddy.log", **home):
         through(port, destination, host=f"shop.localhost:{port}")
 
 
 def test_caddy_accepts_the_file_as_it_is() -> None:
     """Caddy reads it without a warning."""
-    command = [program("caddy"), "adapt", "--config", DEPLOY / "Caddyfile", "--validate"]
+    command: list[str | Path] = [
+        program("caddy"),
+        "adapt",
+        "--config",
+        DEPLOY / "Caddyfile",
+        "--validate",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert '"level":"warn"' not in result.stderr

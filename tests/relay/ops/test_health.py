@@ -14,6 +14,7 @@ from tests.relay.ops.parts import WEBHOOK, environment, event, request, signatur
 from tests.relay.ops.test_look import outbox_of
 from tracknow_static.relay import create_application, health, housekeeping
 from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.database import Database
 from tracknow_static.relay.metrics import labels
 from tracknow_static.relay.outbox import Outbox
 
@@ -122,7 +123,7 @@ class HangingOutbox(Outbox):
 def test_a_hung_disk_is_told_in_time_and_asked_once(sqlite_url: str) -> None:
     """While one look hangs, others are answered after the time-out and begin no further one."""
     config = RelayConfig.from_environ(environment(sqlite_url))
-    outbox = HangingOutbox.from_config(config)
+    outbox = HangingOutbox(Database(config.database), config.destinations)
     outbox.let_go, outbox.opened = threading.Event(), 0
     probe = health.Probe(outbox, timeout=0.05)
     try:

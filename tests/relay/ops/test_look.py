@@ -163,7 +163,7 @@ def test_pages_meet_without_gap_and_repetition(either: dict[str, str]) -> None:
         whole = run_json(either, "list", *order)
         found, cursor = [], None
         while True:
-            args = ["--after", cursor] if cursor else []
+            args: list[str] = ["--after", cursor] if cursor else []
             page = run_json(either, "list", "--limit", "3", *order, *args)
             found += page["events"]
             cursor = page["next"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import sqlite3
 import stat
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from tests.relay.delivery.stand_in import StandIn, answer
 from tests.relay.ops.parts import accept, environment, event, run, run_json
 from tests.relay.ops.test_look import outbox_of
+from tracknow_static.relay.cli import COMMANDS
+from tracknow_static.relay.commands_variables import markdown_table
+from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.records import Filter
 
 if TYPE_CHECKING:
@@ -305,3 +309,30 @@ def test_an_env_file_with_a_broken_line_is_named(tmp_path: Path) -> None:
     result = run({}, "--env-file", str(file), "status", code=2)
     assert "TRACKNOW_NAMESPACE" in result.stderr
     assert "planted" not in result.output
+
+
+def test_variables_shows_what_is_set_and_no_secret(sqlite_url: str) -> None:
+    """Every variable is listed with its default; a secret's value is not shown."""
+    environ = environment(sqlite_url, livemode="both")
+    found = {one["name"]: one for one in run_json(environ, "variables")}
+    assert set(found) == {one.name for one in VARIABLES}
+    assert found["TRACKNOW_RELAY_LIVEMODE"]["value"] == "both"
+    assert found["TRACKNOW_RELAY_LIVEMODE"]["default"] == "live"
+    assert found["STRIPE_WEBHOOK_SECRET"]["value"] == "set"
+    assert "whsec_test" not in run(environ, "variables").output
+
+
+def test_the_readme_table_has_every_variable() -> None:
+    """It is made from the declaration."""
+    table = markdown_table()
+    assert all(f"| `{one.name}` |" in table for one in VARIABLES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    """The short help is whole, and every option has a text."""
+    (line,) = re.findall(rf"^  {name} .*", run({}, "--help").stdout, re.MULTILINE)
+    assert "..." not in line
+    for line in run({}, name, "--help").stdout.splitlines():
+        # An option without a text would end after its name.
+        assert not re.fullmatch(r"  (-\w, )?--[a-z-]+", line)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.delivery.stand_in import Action, StandIn, answer
+from tests.relay.delivery.stand_in import Action, Request, StandIn, answer, later
 from tests.relay.ops.parts import (
     CONTENT_TYPE,
     WEBHOOK,
@@ -34,7 +34,6 @@ from tests.relay.ops.parts import (
 from tests.relay.ops.test_health import samples
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -47,17 +46,16 @@ def destination() -> Iterator[StandIn]:
         yield stand_in
 
 
-def held(gate: threading.Event) -> Action:
-    """Answer when the gate opens."""
+def hold(destination: StandIn) -> threading.Event:
+    """Have a destination answer only when the gate opens."""
+    gate = threading.Event()
 
-    async def act(writer: asyncio.StreamWriter) -> None:
-        import asyncio
+    def decide(_request: Request) -> Action:
+        gate.wait(60)
+        return answer()
 
-        while not gate.is_set():  # noqa: ASYNC110 - it is set by a thread
-            await asyncio.sleep(0.02)
-        await answer()(writer)
-
-    return act
+    destination.decide = lambda request: later(decide, request)
+    return gate
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> bool:
@@ -91,8 +89,7 @@ def test_sigterm_ends_a_delivery_in_flight(
     sqlite_url: str, tmp_path: Path, destination: StandIn
 ) -> None:
     """The answer that comes after the signal is recorded, and the event is not sent twice."""
-    gate = threading.Event()
-    destination.decide = lambda _request: held(gate)
+    gate = hold(destination)
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path) as relay:
         assert relay.take(event(1)) == 200
@@ -110,8 +107,7 @@ def test_sigterm_ends_within_the_bound(
     sqlite_url: str, tmp_path: Path, destination: StandIn
 ) -> None:
     """A destination that says nothing does not keep the relay from ending; nothing is lost."""
-    gate = threading.Event()
-    destination.decide = lambda _request: held(gate)
+    gate = hold(destination)
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path, "--grace", "0.5") as relay:
         assert relay.take(event(1)) == 200
