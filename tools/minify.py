@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, set[str]]] = {
         "capture.consent.first.event.js": {"consent-first", "remember", "event"},
     },
     "carry.js": {
-        ".".join(["carry", *names, "js"]): set(names)
+        ".".join(["carry", *names, "js"]): set(names if "first" in names else (*names, "last"))
         for count in range(4)
         for names in combinations(("first", "overwrite", "domain"), count)
     },

@@ -24,8 +24,8 @@ Which id counts
 What carries it
     ``href`` of ``a``, ``area`` and SVG ``a``, ``action``, ``formaction``, quoted payment URLs in
     ``onclick``, a hidden input in GET forms, ``client-reference-id`` of ``stripe-buy-button`` and
-    ``stripe-pricing-table``; at load, on insertion, on change, in open shadow roots, and again at
-    ``pointerdown``, ``click``, ``auxclick``, ``contextmenu``, ``keydown``, ``dragstart``,
+    ``stripe-pricing-table``; at load, on insertion, on change, soon after in open shadow roots, and
+    once more at ``pointerdown``, ``click``, ``auxclick``, ``contextmenu``, ``keydown``, ``dragstart``,
     ``submit``, ``pageshow`` and ``visibilitychange``. Navigations by script where the browser has
     the Navigation API. ``window_open``: calls of ``window.open`` too.
     A reference that the merchant wrote stays (``existing_reference: keep``) unless Stripe would
@@ -43,8 +43,9 @@ Interface (``window.tracknow``, once carry has run; before that the object may l
     ``window.tracknow`` itself, kept when the store was read. None of them throws.
 
 Debugging: a page with ``tn_debug=1`` in its query, or reached from one, writes to the console:
-    ``TNB1`` stored, ``TNB2`` kept in memory only, ``TNB3`` no id, ``TNB4`` landing value refused,
-    ``TNB5`` decorated, ``TNB6`` own reference kept, ``TNB7`` consent given, ``TNB8`` refused.
+    ``TNB1 stored`` and the id that counts, ``TNB2 memory`` no store keeps it, ``TNB3 none`` no id,
+    ``TNB4 ignored`` the landing value is none that Stripe takes, ``TNB5 decorated`` and the URL or
+    form, ``TNB6 kept`` the merchant's own reference, ``TNB7 consent`` true or false.
 
 Importing this module is cheap: it needs the standard library only.
 """
@@ -199,6 +200,10 @@ def _values(settings: Settings) -> dict[str, str]:
         "TN_NAME": settings.storage_name,
         "TN_SECONDS": str(settings.window_days * 86400),
         "TN_HOSTS": hosts,
+        "TN_LINKS": ",".join(
+            f"a[*|href*={word} i],area[href*={word} i]"
+            for word in ("stripe", *(f"'{host}'" for host in settings.payment_hosts))
+        ),
         "TN_DOMAIN": f";domain={settings.cookie_domain}" if settings.cookie_domain else "",
         "TN_NOW": _at_once(settings),
         "TN_CATEGORY": _escape(settings.consent_category or CATEGORIES.get(manager, "")),

@@ -22,12 +22,10 @@
   let memory = api.i; // what this page landed with
   let bursts = 0;
 
-  const attempt = (action, fallback) => {
+  const attempt = (action) => {
     try {
       return action();
-    } catch (error) {
-      return fallback;
-    }
+    } catch {}
   };
   const log = (words, what) => {
     // The page that a debugged one leads to is debugged too, without storing anything.
@@ -48,8 +46,7 @@
           .slice(1)
           .map((rest) => rest.split(";")[0])
           .filter(valid),
-      [],
-    );
+    ) || [];
   // WebKit refuses Secure cookies of http://localhost; the others refuse to replace theirs there
   // by one that is not Secure: there both forms are written.
   const bake = (value, seconds, domain) =>
@@ -72,10 +69,11 @@
     const jar = cookies();
     const raw = get("TN_NAME");
     const [at, known] = (get("TN_NAME_at") + " ").split(" ");
-    const fresh = valid(known) ? WINDOW > Date.now() - at : false;
-    let stored = jar.includes(raw) ? raw : jar[0];
-    // A value that is not ours came later; one that Stripe would drop counts as none.
-    if (!stored) stored = (raw == known ? 0 : valid(raw)) ? raw : fresh ? known : "";
+    const fresh = valid(known) ? WINDOW > Date.now() - at : 0;
+    // A raw value that is not ours came later; one that Stripe would drop counts as none.
+    let stored = jar.includes(raw)
+      ? raw
+      : jar[0] || ((raw == known ? 0 : valid(raw)) ? raw : fresh ? known : "");
     //#if first
     if (fresh) stored = known;
     //#end
@@ -99,7 +97,7 @@
     //#if overwrite
     if (id) return false;
     //#end
-    return valid(value) ? !mine.has(value) : false;
+    return valid(value) > mine.has(value); // valid and not mine, without an "and"
   };
   const wanted = (value) => (stays(value) ? value : id || (mine.has(value) ? "" : value));
 
@@ -107,16 +105,17 @@
     const url = new URL(text, document.baseURI);
     return /^https?:TN_HOSTS$/.test(url.protocol + url.host) ? url : 0;
   };
+  // Gives the edited text, or nothing where the text may stay.
   const edit = (text) => {
     const url = payment(text);
-    if (!url) return text;
+    if (!url) return;
     const found = url.searchParams.getAll(REF);
     if (found.some(stays)) {
       log("6 kept", text);
-      return text;
+      return;
     }
-    if (found == id) return text;
-    if (!id) if (!found.some((value) => mine.has(value))) return text;
+    if (found == id) return;
+    if (!id) if (!found.some((value) => mine.has(value))) return;
     const end = text.search(/#|[\0- ]*$/); // a parser drops white space at the end
     const head = text.slice(0, end);
     const path = head.split("?")[0];
@@ -131,7 +130,7 @@
     log("5 decorated", edited);
     return edited;
   };
-  const safely = (text) => attempt(() => edit(text + ""), text);
+  const safely = (text) => attempt(() => edit(text + "")) || text;
 
   // --- surfaces --------------------------------------------------------------------------------
 
@@ -159,7 +158,6 @@
   };
   const visit = (element) =>
     attempt(() => {
-      if (!mine.size) return; // most visitors bring no id: nothing is read
       URLS.forEach((name) => {
         const text = element.getAttribute(name);
         if (text) set(element, name, safely(text));
@@ -178,13 +176,19 @@
           ),
         );
     });
-  const scan = (root) => {
-    visit(root);
-    root.querySelectorAll("a,area,form,[formaction],[onclick]," + STRIPE).forEach(visit);
-    [root, ...root.querySelectorAll("*")].forEach((element) => {
-      if (element.shadowRoot) enter(element.shadowRoot);
+  // The browser picks the links that may lead to a payment page. One with an odd spelling of the
+  // host is met in the last moment.
+  const scan = (root) =>
+    attempt(() => {
+      visit(root);
+      root.querySelectorAll("TN_LINKS,form,[formaction],[onclick]," + STRIPE).forEach(visit);
     });
-  };
+  const dig = (root) =>
+    attempt(() =>
+      [root, ...root.querySelectorAll("*")].forEach((element) => {
+        if (element.shadowRoot) enter(element.shadowRoot);
+      }),
+    );
   const enter = (root) => {
     if (!entered.has(root)) {
       entered.add(root);
@@ -195,6 +199,7 @@
       });
     }
     scan(root);
+    setTimeout(dig, 0, root); // no selector finds shadow roots: every element is looked at
   };
   const observer = new MutationObserver((records) => {
     // Another observer that undoes ours must not become an endless loop.
@@ -204,7 +209,7 @@
         record.attributeName
           ? visit(record.target)
           : record.addedNodes.forEach((node) => {
-              if (node.nodeType == 1) scan(node);
+              if (node.nodeType == 1) scan(node), dig(node);
             });
       });
   });
@@ -212,8 +217,14 @@
   // --- moments ---------------------------------------------------------------------------------
 
   // Another tab may have brought a newer click: the storage is asked each time.
-  const refresh = () => {
-    const now = allowed ? read() || api.i || "" : "";
+  const current = () => {
+    if (!allowed) return "";
+    const stored = read();
+    if (stored) api.i = "";
+    else if (api.i) log("2 memory", api.i);
+    return stored || api.i || "";
+  };
+  const refresh = (now = current()) => {
     if (now != id) {
       id = now;
       mine.add(id);
@@ -223,21 +234,23 @@
   const moment = (event) =>
     attempt(() => {
       refresh();
+      if (!id) return;
       event.composedPath().forEach((node) => {
         visit(node);
         if (node.mode) entered.has(node) || enter(node); // a shadow root
       });
-      if (event.submitter) fill(event.target, event.submitter);
+      // pageshow and visibilitychange: shadow roots may have come meanwhile
+      event.target == document ? dig(document) : fill(event.target, event.submitter);
     });
   const navigate = (event) =>
     attempt(() => {
       refresh();
       const url = event.destination.url;
       const to = safely(url);
-      const how = { push: "assign", replace: "replace" }[event.navigationType];
-      if (to != url) if (event.cancelable) if (how) if (!event.formData) if (event.downloadRequest == null) {
+      // Only a new address can be a payment page's: never a reload or a step in the history.
+      if (to != url) if (event.cancelable) if (!event.formData) if (event.downloadRequest == null) {
         event.preventDefault();
-        location[how](to);
+        location[event.navigationType == "replace" ? "replace" : "assign"](to);
       }
     });
 
@@ -251,37 +264,40 @@
     attempt(refresh);
     return safely(url);
   };
-  api.consent = (given) =>
+  const decide = (given) =>
     attempt(() => {
-      given = !!given;
       if (given === allowed) return;
       allowed = given;
       let stored = "";
       if (given) {
-        log("7 consent");
-        stored = read();
         //#if first
-        if (!stored)
-        //#end
-        if (memory) {
-          stored = memory;
+        stored = read();
+        if (!stored) {
+          stored = memory || "";
           since = Date.now();
         }
-      } else log("8 refused");
+        //#end
+        //#if last
+        since = Date.now();
+        stored = memory || read();
+        //#end
+      }
       if (stored || !given || get("TN_NAME")) save(stored);
-      api.i = stored == read() ? "" : stored;
-      if (stored) {
-        log(api.i ? "2 memory" : "1 stored", stored);
-        if (api.s) api.s();
-      } else log("3 none");
-      refresh();
+      api.i = stored; // until the store has shown that it keeps it
+      log(stored ? "1 stored" : "3 none", stored);
+      if (stored) attempt(api.s);
+      refresh(stored);
+    });
+  api.consent = (given) =>
+    attempt(() => {
+      log("7 consent", given);
+      decide(!!given);
     });
   api.ready = new Promise((resolve) => {
     const start = () => {
       attempt(() => {
         if (!memory) if (location.search.includes("TN_PARAM=")) log("4 ignored", location.search);
-        if (TN_NOW) api.consent(true);
-        entered.has(document) || enter(document);
+        if (TN_NOW) decide(true);
         "pointerdown click auxclick contextmenu keydown dragstart submit pageshow visibilitychange"
           .split(" ")
           .forEach((type) => addEventListener(type, moment, 1));

@@ -8,7 +8,7 @@
     // With an id stored already, an old page of this tab says nothing about the newest click.
     if (!document.cookie.includes("TN_NAME="))
       navigation.entries().forEach((entry) => urls.splice(1, 0, entry.url));
-  } catch (error) {}
+  } catch {}
   urls.forEach((url) => {
     if (url.startsWith(location.origin + "/"))
       url.split("#")[0].split(/[?&]/).forEach((pair) => {

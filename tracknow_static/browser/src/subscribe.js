@@ -8,7 +8,7 @@ subscribe = (events, read) => {
       if (document.prerendering) return; // a page that may never be seen
       const given = read(event, check);
       if (given != null) tracknow.consent(given);
-    } catch (error) {}
+    } catch {}
   };
   (events + " DOMContentLoaded load prerenderingchange").split(" ").forEach((type) => addEventListener(type, check, true));
   check();
