@@ -105,6 +105,16 @@ def test_capture_alone_stores(page: NodePage) -> None:
     assert page.storage() == {NAME: "abc"}
 
 
+def test_carry_alone_stores(page: NodePage) -> None:
+    """Where a policy forbids the inline part the file reads the landing URL itself."""
+    from tests.browser.node_page import SHOP
+    from tracknow_static.browser.compose import compose
+
+    page.ask("page", script=(compose(Settings()).asset or b"").decode(), url=SHOP + "?click_id=abc")
+    assert page.cookies() == [("abc", "", 365)]
+    assert page.click_id() == "abc"
+
+
 def test_a_bad_value_never_replaces_a_good_one(page: NodePage) -> None:
     """A landing URL with an unexpanded macro leaves the stored id alone."""
     page.load("?click_id=good")

@@ -25,7 +25,7 @@ What carries it
     ``href`` of ``a``, ``area`` and SVG ``a``, ``action``, ``formaction``, quoted payment URLs in
     ``onclick``, a hidden input in GET forms, ``client-reference-id`` of ``stripe-buy-button`` and
     ``stripe-pricing-table``; at load, on insertion, on change, soon after in open shadow roots, and
-    once more at ``pointerdown``, ``click``, ``auxclick``, ``contextmenu``, ``keydown``, ``dragstart``,
+    once more at ``pointerdown``, ``click``, ``auxclick``, ``contextmenu``, ``dragstart``,
     ``submit``, ``pageshow`` and ``visibilitychange``. Navigations by script where the browser has
     the Navigation API. ``window_open``: calls of ``window.open`` too.
     A reference that the merchant wrote stays (``existing_reference: keep``) unless Stripe would

@@ -9,7 +9,8 @@
 //
 // window.tracknow.i: the id in memory, which carry.js reads and clears once it is stored.
 
-((shared, listen, page, landed) => {
+// Parameters without an argument are variables: their declaration costs nothing.
+((shared, listen, page, landed, click, store) => {
   // unescape() never throws, unlike decodeURIComponent, and what passes is ASCII. Landing URLs in
   // the wild carry two question marks: "?" separates as "&" does.
   location.search
@@ -18,7 +19,7 @@
 
   const read = () => (/(^|; )TN_NAME=([\w-]{1,200})(;|$)/.exec(page.cookie) || [])[2];
 
-  const click = (event) => {
+  click = (event) => {
     try {
       //#if plain
       const id = shared.i || read();
@@ -50,7 +51,7 @@
   if (landed) shared.i = landed;
   //#end
   //#if store
-  const store = () => {
+  store = () => {
     shared.i = landed;
     try {
       //#if first

@@ -33,6 +33,12 @@
   };
   const valid = (text) => /^[\w-]{1,200}$/.test(text);
 
+  // A policy that forbids inline scripts has kept capture from reading the address.
+  if (!memory)
+    location.search
+      .split(/[?&]/)
+      .some((pair) => (memory = (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1]));
+
   // --- store -----------------------------------------------------------------------------------
 
   const get = (key) => attempt(() => localStorage.getItem(key)) || "";
@@ -298,7 +304,8 @@
       attempt(() => {
         if (!memory) if (location.search.includes("TN_PARAM=")) log("4 ignored", location.search);
         if (TN_NOW) decide(true);
-        "pointerdown click auxclick contextmenu keydown dragstart submit pageshow visibilitychange"
+        // The keyboard follows a link by a click and sends a form by a submit.
+        "pointerdown click auxclick contextmenu dragstart submit pageshow visibilitychange"
           .split(" ")
           .forEach((type) => addEventListener(type, moment, 1));
         navigation.addEventListener("navigate", navigate); // last: not every engine has it
