@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ POSTBACK = "https://{namespace}-tracking.tracknow.info/stripe/postback"
 WANTED_TYPES = ("charge.succeeded", "checkout.session.completed")
 
 _PREFIX = "TRACKNOW_RELAY_"
+# User name and password in a URL.
+_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def _variable(
@@ -281,7 +284,7 @@ class Variable:
         try:
             return self.rule.parse(raw)
         except rules.RefusedError as refused:
-            value = "its value" if self.secret else repr(str(raw))
+            value = "its value" if self.secret else repr(_PASSWORD.sub("…@", str(raw)))
             hint = f" {refused}" if str(refused) else ""
             raise ValueError(
                 f"{self.name}: {value} is not accepted.{hint} Accepted: {self.accepts}."

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.forks import close_before_fork, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +58,10 @@ class StorageError(RelayError):
 class Database:
     """One database, usable from threads and, in each process after a fork, anew.
 
+    Only a connection that is at work in the very moment of the fork is in the way: SQLite's state
+    cannot be shared by two processes (sqlite.org/howtocorrupt.html, 2.6), and the child refuses to
+    work with it.
+
     ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``clock`` replaces the database's clock
     (tests); times are Unix seconds.
     """
@@ -79,6 +83,9 @@ class Database:
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
         self.identity = uuid.uuid4().hex
+        self._at_work = 0
+        self._unusable = False
+        close_before_fork(self)
         renew_after_fork(self)
 
     # -- time ---------------------------------------------------------------------------------
@@ -169,7 +176,11 @@ class Database:
             return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            # An existing file must not be opened here: closing it would drop the locks that
+            # SQLite holds on it for the whole process (sqlite.org/howtocorrupt.html, 2.2), and
+            # another process could then delete the log that acknowledged events are in.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
             raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
         self._remember_inode()
@@ -177,6 +188,8 @@ class Database:
     def close(self) -> None:
         """Close every connection; the object stays usable."""
         self.engine.dispose()
+        with self._turn:
+            self._close_lock_file()
 
     # -- inner --------------------------------------------------------------------------------
 
@@ -215,6 +228,8 @@ class Database:
         SQLite would write on into a file that no longer has a name, and every acknowledged event
         would be lost with the last open handle.
         """
+        if self._unusable:
+            raise StorageError("forked", "the process forked while its database was at work")
         if self.path is None or self._inode is None:
             return
         try:
@@ -234,6 +249,11 @@ class Database:
     def _forget_file(self) -> None:
         self._inode = None
         self.engine.dispose()
+
+    def _close_lock_file(self) -> None:
+        handle, self._lock_file = self._lock_file, None
+        if handle is not None:
+            os.close(handle)
 
     @property
     def opened(self) -> bool:
@@ -267,13 +287,18 @@ class Database:
                 raise StorageError("database_gone", f"{name}: {error.strerror}") from None
         return self._lock_file
 
+    def before_fork(self) -> None:
+        """Close the connections that are not at work, and count those that are."""
+        pool: Any = self.engine.pool
+        self._at_work = pool.checkedout()
+        self.engine.dispose()
+
     def after_fork(self) -> None:
         """Drop the parent's connections and locks: shared by two processes they protect neither."""
         self.identity = uuid.uuid4().hex
         self._turn = threading.Lock()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        self._close_lock_file()
+        self._unusable = self.path is not None and self._at_work > 0
         self.engine.dispose(close=False)
 
 

@@ -61,6 +61,14 @@ class Secrets:
     def __bool__(self) -> bool:
         return bool(self._current)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secrets):
+            return NotImplemented
+        return (self._current, self._file) == (other._current, other._file)
+
+    def __hash__(self) -> int:
+        return hash(self._file)
+
     def __repr__(self) -> str:
         return f"<{len(self._current)} secrets>"
 

@@ -13,6 +13,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from tracknow_static.errors import RelayError
 from tracknow_static.relay import points
 from tracknow_static.relay.database import StorageError
 from tracknow_static.relay.forks import renew_after_fork
@@ -131,25 +132,24 @@ class Writer:
             ticket.done.release()
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
-        known = isinstance(error, StorageError)
-        log.error("%d events not stored: %s", len(batch), error, exc_info=not known)
+        if isinstance(error, RelayError):
+            log.error("%d events not stored: %s", len(batch), error)
+        else:
+            # Its text may hold anything; type and traceback have to do.
+            name = type(error).__name__
+            log.error("%d events not stored: %s", len(batch), name, exc_info=error)
+            error = StorageError("internal", name)
         for ticket in batch:
             ticket.error = error
             ticket.done.release()
 
 
 def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], bool]:
-    """Take what waits, at least one; tells whether it was the last."""
-    batch: list[_Ticket] = []
-    first = waiting.get()
-    if first is None:
-        return batch, True
-    batch.append(first)
+    """Wait for an event and take what waits with it; tells whether it was the last."""
+    taken = [waiting.get()]
     with contextlib.suppress(queue.Empty):
-        while len(batch) < _BATCH:
-            ticket = waiting.get_nowait()
-            if ticket is None:
-                return batch, True
-            batch.append(ticket)
-    # Its request was answered with 503 already; Stripe sends the event again.
-    return [ticket for ticket in batch if not ticket.abandoned], False
+        while taken[-1] is not None and len(taken) < _BATCH:
+            taken.append(waiting.get_nowait())
+    # An abandoned one was answered with 503 already; Stripe sends the event again.
+    batch = [one for one in taken if one is not None and not one.abandoned]
+    return batch, taken[-1] is None

@@ -1,0 +1,200 @@
+"""The environment: what it sets, and what its mistakes are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tracknow_static.errors import SettingsError
+from tracknow_static.relay.config import VARIABLES, RelayConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEAST = {"TRACKNOW_NAMESPACE": "acme", "STRIPE_WEBHOOK_SECRET": "whsec_1234567890"}
+
+
+def read(**environ: str) -> RelayConfig:
+    return RelayConfig.from_environ({**LEAST, **environ})
+
+
+def problem(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(**environ)
+    return str(caught.value)
+
+
+def test_least_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Namespace and secret are enough; the rest has defaults."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    made = read()
+    assert made.destinations == ("https://acme-tracking.tracknow.info/stripe/postback",)
+    assert made.database == f"sqlite:///{tmp_path}/tracknow-relay/relay.sqlite3"
+    assert made.secrets.current() == ("whsec_1234567890",)
+    assert (made.livemode, made.bind) == ("live", "127.0.0.1:8787")
+    assert made.events == ("charge.succeeded", "checkout.session.completed")
+
+
+def test_empty_variables_are_not_set() -> None:
+    """An empty variable means its default, as in a compose file that passes it on."""
+    environ = {one.name: "" for one in VARIABLES if one.name not in LEAST}
+    assert read(**environ) == read()
+
+
+def test_every_variable_is_described() -> None:
+    """Each variable says what it means and what it accepts, for the README and for `check`."""
+    for one in VARIABLES:
+        assert one.doc.endswith(".")
+        assert one.accepts
+        assert one.name.startswith(("TRACKNOW_", "STRIPE_WEBHOOK_SECRET"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TRACKNOW_NAMESPACE", "Acme-2", "acme-2"),
+        ("TRACKNOW_RELAY_BIND", "[::1]:80", "[::1]:80"),
+        ("TRACKNOW_RELAY_DATABASE", "postgres://u:p@h/d", "postgresql://u:p@h/d"),
+        ("TRACKNOW_RELAY_DELIVER", "no", False),
+        ("TRACKNOW_RELAY_TIMEOUT", "2.5", 2.5),
+        ("TRACKNOW_RELAY_EVENTS", " a.b , c.d.e ,", ("a.b", "c.d.e")),
+        (
+            "TRACKNOW_RELAY_DESTINATIONS",
+            "https://a.example, HTTPS://B.example/x?y=1,https://a.example/",
+            ("https://a.example/", "https://b.example/x?y=1"),
+        ),
+    ],
+)
+def test_accepted_values(name: str, value: str, expected: object) -> None:
+    """Values are normalised."""
+    field = next(one.field for one in VARIABLES if one.name == name)
+    assert getattr(read(**{name: value}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRACKNOW_NAMESPACE", "acme-tracking.tracknow.info"),
+        ("TRACKNOW_NAMESPACE", "a" * 55),
+        ("TRACKNOW_NAMESPACE", "-acme"),
+        ("TRACKNOW_NAMESPACE", "acme/evil.example"),
+        ("TRACKNOW_RELAY_LIVEMODE", "Live"),
+        ("TRACKNOW_RELAY_BIND", "8787"),
+        ("TRACKNOW_RELAY_BIND", "::1:8787"),
+        ("TRACKNOW_RELAY_BIND", "localhost:70000"),
+        ("TRACKNOW_RELAY_MAX_BODY", "1 MiB"),
+        ("TRACKNOW_RELAY_MIN_FREE_MB", "-1"),
+        ("TRACKNOW_RELAY_TIMEOUT", "nan"),
+        ("TRACKNOW_RELAY_TIMEOUT", "0"),
+        ("TRACKNOW_RELAY_EVENTS", "charge succeeded"),
+        ("TRACKNOW_RELAY_EVENTS", ","),
+        ("TRACKNOW_RELAY_ACCOUNTS", "mine"),
+        ("TRACKNOW_RELAY_DELIVER", "perhaps"),
+        ("TRACKNOW_RELAY_LOG_FORMAT", "xml"),
+        ("TRACKNOW_RELAY_DESTINATIONS", "http://a.example/"),
+        ("TRACKNOW_RELAY_DESTINATIONS", "ftp://a.example/"),
+        ("TRACKNOW_RELAY_DESTINATIONS", "a.example"),
+        ("TRACKNOW_RELAY_DESTINATIONS", "https://a.example/#x"),
+    ],
+)
+def test_refused_values(name: str, value: str) -> None:
+    """A value that is not accepted is shown with its variable and what is accepted."""
+    text = problem(**{name: value})
+    assert text.startswith(f"{name}: ")
+    assert repr(value) in text or "," in value
+    assert "Accepted: " in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STRIPE_WEBHOOK_SECRET", "sk_live_" + "abcd1234"),
+        ("STRIPE_WEBHOOK_SECRET", "abcd12"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_ünicode1"),
+        ("TRACKNOW_RELAY_DATABASE", "mysql://user:pa55word@host/x"),
+        ("TRACKNOW_RELAY_DATABASE", "sqlite:///:memory:"),
+        ("TRACKNOW_RELAY_DATABASE", "pa55word"),
+        ("TRACKNOW_RELAY_DESTINATIONS", "https://user:pa55word@a.example/"),
+    ],
+)
+def test_secrets_are_not_shown(name: str, value: str) -> None:
+    """A secret that is not accepted is not repeated, wherever it stands."""
+    text = problem(**{name: value})
+    assert text.startswith(f"{name}: ")
+    for part in (value, "pa55word", "abcd12"):
+        assert part not in text
+
+
+def test_nothing_shows_secrets() -> None:
+    """Neither the configuration's own text nor its secrets' tells a value."""
+    made = read(TRACKNOW_RELAY_DATABASE="postgresql://u:pa55word@h/d")
+    assert "1234567890" not in repr(made) + repr(made.secrets)
+    assert "pa55word" not in repr(made)
+
+
+def test_all_problems_at_once() -> None:
+    """Every variable at fault is named, so that all can be mended at once."""
+    text = problem(TRACKNOW_NAMESPACE="a b", TRACKNOW_RELAY_BIND="x", TRACKNOW_RELAY_DELIVERS="no")
+    assert len(text.splitlines()) == 3
+    assert "Did you mean TRACKNOW_RELAY_DELIVER?" in text
+
+
+def test_database_in_memory_is_no_database() -> None:
+    """A database that forgets what Stripe was told is safe is refused, with the reason."""
+    assert "in memory" in problem(TRACKNOW_RELAY_DATABASE="sqlite://")
+
+
+@pytest.mark.parametrize("name", sorted(LEAST))
+def test_what_must_be_set(name: str) -> None:
+    """A missing namespace or secret is named, and where to find it."""
+    assert problem(**{name: ""}).startswith(f"{name}: nothing is set. Accepted: ")
+
+
+def test_destinations_replace_the_namespace() -> None:
+    """With destinations of its own a relay needs no namespace."""
+    made = read(TRACKNOW_NAMESPACE="", TRACKNOW_RELAY_DESTINATIONS="https://a.example/x")
+    assert made.destinations == ("https://a.example/x",)
+
+
+def test_insecure_destinations_on_request() -> None:
+    """http is taken when it is asked for, for tests and private networks."""
+    made = read(
+        TRACKNOW_RELAY_DESTINATIONS="http://127.0.0.1:9/x",
+        TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS="true",
+    )
+    assert made.destinations == ("http://127.0.0.1:9/x",)
+
+
+def test_secrets_from_files(tmp_path: Path) -> None:
+    """Secret and database URL can come from files, as container platforms mount them."""
+    secret, url = tmp_path / "secret", tmp_path / "url"
+    secret.write_text("whsec_aaaaaaaa\nwhsec_bbbbbbbb\n")
+    url.write_text("postgresql://u:p@h/d\n")
+    made = read(
+        STRIPE_WEBHOOK_SECRET="",
+        STRIPE_WEBHOOK_SECRET_FILE=str(secret),
+        TRACKNOW_RELAY_DATABASE_FILE=str(url),
+    )
+    assert made.secrets.current() == ("whsec_aaaaaaaa", "whsec_bbbbbbbb")
+    assert made.database == "postgresql://u:p@h/d"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(None, "No such file"), (b"", "empty"), (b"\xff\xfe", "UTF-8"), (b"sk_live_abc", "API key")],
+)
+def test_unusable_secret_files(tmp_path: Path, content: bytes | None, word: str) -> None:
+    """A secret file that cannot be used is named with the reason, never with its content."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    changes: dict[str, Any] = {"STRIPE_WEBHOOK_SECRET": ""}
+    text = problem(**changes, STRIPE_WEBHOOK_SECRET_FILE=str(file))
+    assert word in text
+    assert "sk_live" not in text
+
+
+def test_secret_given_twice(tmp_path: Path) -> None:
+    """A secret and its file at once are a contradiction, not a guess."""
+    assert "both set" in problem(STRIPE_WEBHOOK_SECRET_FILE=str(tmp_path))
