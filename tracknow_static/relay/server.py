@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A request waits for its commit, which many share: threads, not processors, are what it needs.
-THREADS = 32
+# A request waits for its commit, which many share: threads, not processors, are what it needs. And
+# a caller that sends its body slowly holds one all the time. They are made as they are needed.
+THREADS = 128
 # Over what deliveries in flight get, for requests, the last commit and the exit itself.
 MARGIN = 10.0
 

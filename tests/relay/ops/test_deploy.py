@@ -146,7 +146,7 @@ def test_caddy_passes_the_bytes_on(relay: Running, tmp_path: Path, destination: 
     text = text.replace("shop.example.com", f"http://shop.localhost:{port}")
     text = text.replace("127.0.0.1:8787", f"127.0.0.1:{relay.port}")
     config = tmp_path / "Caddyfile"
-    config.write_text("{\n\tadmin off\n}\n" + text)
+    config.write_text(text.replace("{", "{\n\tadmin off", 1))
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     command: list[str | Path] = [caddy, "run", "--config", config, "--adapter", "caddyfile"]
     with running(command, port, tmp_path / "caddy.log", **home):
