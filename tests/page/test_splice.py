@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from tests.page.parts import SCRIPT, TAGS, HandMade
-from tracknow_static.page import encoding
+from tracknow_static.page import encoding, splice
 from tracknow_static.page.splice import count, remove, transform
 from tracknow_static.page.tokens import tokens
 
@@ -149,6 +149,20 @@ def test_shifted_japanese_is_not_markup() -> None:
     page = D + b"<head><!-- \x1b$B->\x1b(B --><meta charset=iso-2022-jp><title>"
     done = transform(page, SCRIPT)
     assert done.page == page.replace(b"jp>", b"jp>" + TAGS)
+
+
+@pytest.mark.parametrize("rest", [b"<title>x</title>", b"", b"<!--", b"<html amp>", b"\0"])
+@pytest.mark.parametrize("head", [b"<meta charset=utf-8>", b"<base href=x><meta charset=utf-8>"])
+def test_page_that_begins_like_another(head: bytes, rest: bytes) -> None:
+    """What was learned from pages with the same beginning changes no answer."""
+    page = D + b"<html><head>" + head + rest
+    splice._beginnings.clear()
+    alone = transform(page, SCRIPT)
+    transform(D + b"<html><head>" + head + b"<p>", SCRIPT, "https://cdn.example/")
+    assert transform(page, SCRIPT) == alone
+    again = transform(alone.page, SCRIPT)
+    splice._beginnings.clear()
+    assert transform(alone.page, SCRIPT) == again
 
 
 OLD = [

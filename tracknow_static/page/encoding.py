@@ -21,7 +21,7 @@ _CONTENT_CHARSET = re.compile(
     re.IGNORECASE,
 )
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding[ \t\n\r]*=[ \t\n\r]*["']([^"'>]+)["'][^>]*>""")
-_ESCAPE = b"\x1b"
+ESCAPE = b"\x1b"
 # Two bytes a letter, or the katakana of one byte, until ASCII or JIS X 0201 Roman comes back.
 _SHIFTED = re.compile(rb"\x1b(?:\$|\(I).*?(?=\x1b\([BJ]|\Z)", re.DOTALL)
 _NOT_LATIN = b"\0" + b"\xff" * 255
@@ -59,7 +59,7 @@ def scannable(page: bytes) -> tuple[bytes, int, int]:
         return narrow(page, form), 1, 2
     if page.startswith(codecs.BOM_UTF8):
         return page, len(codecs.BOM_UTF8), 1
-    if _ESCAPE in page and declared(page) == "iso-2022-jp":
+    if ESCAPE in page and declared(page) == "iso-2022-jp":
         # What it shifts out of ASCII: the byte of "<" is half a letter there.
         page = _SHIFTED.sub(lambda match: b"x" * len(match.group()), page)
     return page, 0, 1

@@ -31,13 +31,15 @@ class Place:
     """Where the tag goes: ``offset``, or None and the reason in ``skipped``.
 
     ``late``: something runs before the tag, because the page declares its encoding only after it.
-    ``declared``: the head declares an encoding, at whatever distance.
+    ``declared``: the head declares an encoding, at whatever distance. ``settled``: nothing behind
+    ``offset`` has a say, nor has the tag's length.
     """
 
     offset: int | None
     skipped: str | None = None
     late: bool = False
     declared: bool = False
+    settled: bool = False
 
 
 @dataclass
@@ -67,7 +69,7 @@ def find_place(data: bytes, start: int, length: int, *, relative: bool, marked: 
     if charset_end is None:
         return Place(opened)
     if blocker is None:
-        return Place(charset_end, declared=True)
+        return Place(charset_end, declared=True, settled=True)
     limit = encoding.PRESCAN
     if marked or charset_end > limit or charset_end + length <= limit:
         return Place(blocker, declared=True)

@@ -46,9 +46,12 @@ def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
     What an earlier run left in the page is replaced, wherever it stands. A page that cannot take
     the script comes back without any, and ``skipped`` says why.
     """
+    tag = script.tags(base)
+    done = _as_before(page, tag)
+    if done:
+        return done
     spans = _spans(page)
     bare = _without(page, spans)
-    tag = script.tags(base)
     view, start, width = encoding.scannable(bare)
     offset, reason, late = _decide(view, start, tag, base)
     if offset is None:
@@ -59,6 +62,38 @@ def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
         inserted = tag.decode("ascii").encode(form) if form else tag
         made = b"".join((bare[:offset], inserted, bare[offset:]))
     return Spliced(made, bare, made != page, reason, late, len(spans))
+
+
+# Beginnings of pages that end in the declaration of the encoding, nothing that blocks before it: the
+# tag goes right behind. The pages of a site have few; what follows cannot change the place.
+_beginnings: list[bytes] = []
+_REMEMBERED = 8
+
+
+def _as_before(page: bytes, tag: bytes) -> Spliced | None:
+    """Give a page that begins as one before it did, and has our tag in place or none at all."""
+    for beginning in _beginnings:
+        if page.startswith(beginning):
+            break
+    else:
+        return None
+    offset = len(beginning)
+    there = page.startswith(tag, offset)
+    if page.find(MARK, offset + len(tag) if there else 0) >= 0:
+        return None
+    bare = beginning + page[offset + len(tag) :] if there else page
+    if b"\0" in bare or b"charset" in bare[offset : encoding.PRESCAN].lower():
+        return None
+    made = page if there else b"".join((beginning, tag, page[offset:]))
+    return Spliced(made, bare, not there, replaced=tag.count(MARK) if there else 0)
+
+
+def _remember(beginning: bytes) -> None:
+    if beginning in _beginnings or encoding.ESCAPE in beginning:
+        return
+    if b"<base" not in beginning.lower():  # it blocks some URLs and others not
+        del _beginnings[: max(0, len(_beginnings) + 1 - _REMEMBERED)]
+        _beginnings.append(beginning)
 
 
 def remove(page: bytes) -> bytes:
@@ -84,6 +119,8 @@ def _decide(view: bytes, start: int, tag: bytes, base: str) -> tuple[int | None,
     offset = place.offset
     if offset is None or marked:
         return offset, place.skipped, place.late
+    if place.settled:
+        _remember(view[:offset])
     if b"charset" in view[offset : encoding.PRESCAN].lower():
         after = encoding.declared(view[:offset] + tag + view[offset : encoding.PRESCAN])
         if after != encoding.declared(view):

@@ -26,7 +26,7 @@ _REFERENCE = re.compile(
     rb"|(period|shy|tab|newline);)"
 )
 _ESCAPE = re.compile(rb"%(2[de]|[46][1-9a-f]|[57][0-9a])")
-_MANY = 100
+_MANY = 16
 _WINDOW = 400  # how far from a hidden letter the rest of its host is looked for
 # "stripe" as a part of a host or of an element, not of "striped": what follows may be a dot in one
 # of its spellings, or something that a URL parser leaves out.

@@ -1,0 +1,191 @@
+"""One pass over a site against a plain copy of the same tree, and against parse-and-serialise.
+
+usage: bench_site.py [PAGES] [--folder FOLDER]      default: 10,000 pages
+
+The pages are like those of a documentation theme: 20 KB in the middle, one in twenty with payment
+links. Every figure is the median of paired runs: in each round the same tree is copied by ``cp -r``
+and passed over, so that a slow moment of the machine strikes both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 5
+SAMPLE = 300  # pages that the parsers are given; their time is scaled
+
+HEAD = """<!doctype html>
+<html lang="en" class="no-js">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width,initial-scale=1">
+    <link rel="next" href="../page-{number}/">
+    <title>Page {number} - Shop</title>
+    <link rel="stylesheet" href="../assets/stylesheets/main.min.css">
+  </head>
+  <body>
+"""
+LINK = '<p><a class="button" href="https://buy.stripe.com/3cs00{number}">Buy it</a></p>\n'
+WORDS = ["a", "shop", "sells", "coffee", "&amp;", "tea", "in", "bags", "of", "one", "pound;", "the", "roast", "is", "dark,", "100", "%", "fair"]
+
+
+def make(folder: Path, pages: int, every: int) -> int:
+    """Write a site of so many pages, each ``every``-th with a payment link; give its bytes."""
+    random.seed(7)
+    total = 0
+    for number in range(pages):
+        parts = [HEAD.format(number=number)]
+        size = int(random.lognormvariate(9.8, 0.6))
+        length = len(parts[0])
+        while length < size:
+            text = " ".join(random.choices(WORDS, k=14))
+            part = f'    <li class="item"><a href="../p-{length}/" title="x">{text}</a></li>\n'
+            parts.append(part)
+            length += len(part)
+        if number % every == 0:
+            parts.append(LINK.format(number=number))
+        parts.append("  </body>\n</html>\n")
+        target = folder / f"{number // 100}" / f"page-{number}.html"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        total += target.write_bytes("".join(parts).encode())
+    return total
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Measure one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a tree with the system's own tool."""
+    subprocess.run(["cp", "-r", source, target], check=True)
+
+
+def read(folder: Path) -> None:
+    """Read every file of a tree."""
+    for base, _, names in os.walk(folder):
+        for name in names:
+            Path(base, name).read_bytes()
+
+
+def run(command: str, site: Path, jobs: int = 1) -> int:
+    """Run our command as a user does; give its peak memory in MiB."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracknow_static", command, site, "--quiet", "--jobs", str(jobs)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command}: exit code {process.returncode}")
+    return usage.ru_maxrss // 1024
+
+
+def with_lxml(page: bytes) -> bytes:
+    """Put a script into a page by parsing and writing the tree with lxml."""
+    from lxml import html
+
+    tree = html.document_fromstring(page)
+    tree.head.insert(0, html.fragment_fromstring("<script>1</script>"))
+    return bytes(html.tostring(tree, encoding="utf-8", doctype="<!doctype html>"))
+
+
+def with_beautiful_soup(page: bytes) -> bytes:
+    """Do the same with BeautifulSoup."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.head is not None
+    soup.head.insert(0, soup.new_tag("script"))
+    return soup.encode()
+
+
+def parsers(source: Path, pages: int) -> dict[str, float]:
+    """Give the seconds that a round trip of every page would take, from a sample."""
+    sample = [path.read_bytes() for path in sorted(source.rglob("*.html"))[:: pages // SAMPLE or 1]]
+    found = {}
+    for name, work in (("lxml", with_lxml), ("BeautifulSoup", with_beautiful_soup)):
+        work(sample[0])
+        taken = seconds(lambda work=work: [work(page) for page in sample])  # type: ignore[misc]
+        found[name] = taken * pages / len(sample)
+    return found
+
+
+def measure(folder: Path, pages: int, every: int, rounds: int) -> None:
+    """Measure and print one kind of site."""
+    source, site, other = folder / "source", folder / "site", folder / "copy"
+    size = make(source, pages, every) / 1e6
+    print(f"\n{pages:,} pages, {size:,.0f} MB, payment links on one page in {every}")
+    times: dict[str, list[float]] = {}
+    peak = 0
+
+    def note(name: str, work: Callable[[], object]) -> None:
+        times.setdefault(name, []).append(seconds(work))
+
+    for _ in range(rounds):
+        for gone in (site, other):
+            shutil.rmtree(gone, ignore_errors=True)
+        copy(source, site)
+        note("cp -r", lambda: copy(source, other))
+        started = time.perf_counter()
+        peak = max(peak, run("inject", site))
+        times.setdefault("inject", []).append(time.perf_counter() - started)
+        shutil.rmtree(other)
+        note("cp -r again", lambda: copy(site, other))
+        note("unchanged", lambda: run("inject", site))
+        note("reading", lambda: read(site))
+        note("remove", lambda: run("remove", site))
+        note("inject, 2 jobs", lambda: run("inject", site, 2))
+    pairs = [
+        ("cold, against cp -r", "inject", "cp -r"),
+        ("unchanged, against cp -r", "unchanged", "cp -r again"),
+        ("unchanged, against reading", "unchanged", "reading"),
+        ("one job, against two", "inject", "inject, 2 jobs"),
+    ]
+    for name, values in times.items():
+        middle = statistics.median(values)
+        print(
+            f"  {name:16} {middle:7.2f} s {pages / middle:9,.0f} pages/s {size / middle:7,.0f} MB/s"
+        )
+    for label, one, two in pairs:
+        ratio = statistics.median(a / b for a, b in zip(times[one], times[two], strict=True))
+        print(f"  {label:28} {ratio:5.2f} times")
+    ours = statistics.median(times["inject"])
+    for name, taken in parsers(source, pages).items():
+        print(
+            f"  {name + ' round trip':28} {taken / ours:5.1f} times our whole pass (in memory only)"
+        )
+    print(f"  peak memory {peak} MiB")
+
+
+def main() -> None:
+    """Measure a site with few payment links, and one with a link on every page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="?", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where to work (default: the temporary folder)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    for every in (20, 1):
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            measure(Path(folder), options.pages, every, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
