@@ -110,34 +110,6 @@ def test_a_key_of_the_other_mode_is_refused(merchant: Merchant) -> None:
     assert merchant.stripe.requests == []
 
 
-def test_a_test_key_does_not_write_into_a_live_file(merchant: Merchant, tmp_path: Path) -> None:
-    """A file that is live by name, or holds secrets unknown to test mode, is refused."""
-    by_name = tmp_path / "webhook-secret.live"
-    result = merchant.run(f"{SETUP} --secret-file {by_name}", code=3)
-    assert "for live-mode secrets by its name" in result.output
-    plain = tmp_path / "webhook-secret"
-    plain.write_text("whsec_live_perhaps\n")
-    result = merchant.run(f"{SETUP} --secret-file {plain}", code=3)
-    assert "may be of live mode" in result.output
-    assert merchant.stripe.changes() == []
-
-
-def test_a_plain_name_serves_either_mode(merchant: Merchant, tmp_path: Path) -> None:
-    """A file of its own for a test relay needs no special name, also for the second run."""
-    plain = tmp_path / "webhook-secret"
-    merchant.run(f"{SETUP} --secret-file {plain}")
-    merchant.run(SETUP, STRIPE_WEBHOOK_SECRET_FILE=str(plain))
-    assert plain.read_text().strip() in merchant.stripe.secrets.values()
-
-
-def test_live_mode_has_a_file_of_its_own(merchant: Merchant) -> None:
-    """The default file carries the mode in its name."""
-    merchant.stripe.mode = "live"
-    merchant.run(SETUP)
-    assert merchant.secret_file.name.endswith(".live")
-    assert len(merchant.secrets) == 1
-
-
 def test_a_key_that_stripe_does_not_know(merchant: Merchant) -> None:
     """401: the key is wrong, expired or cut short; exit code 4."""
     result = merchant.run(SETUP, code=4, STRIPE_API_KEY="sk_test_bad")
@@ -205,51 +177,6 @@ def test_tracknow_needs_no_secret(merchant: Merchant) -> None:
     merchant.stripe.tells_secrets = False
     merchant.run("setup --namespace shop --yes")
     assert len(merchant.stripe.endpoints) == 1
-
-
-def test_a_file_that_cannot_be_written_is_found_out_first(
-    merchant: Merchant, tmp_path: Path
-) -> None:
-    """A folder where the file should be: code 6, and Stripe was asked for nothing."""
-    folder = tmp_path / "secrets-test"
-    folder.mkdir()
-    result = merchant.run(f"{SETUP} --secret-file {folder}", code=6)
-    assert str(folder) in result.output
-    assert merchant.stripe.changes() == []
-
-
-def test_a_secret_that_cannot_be_kept_undoes_the_endpoint(
-    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The disk fails after Stripe told the secret: the endpoint is deleted again."""
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.replace", fail)
-    result = merchant.run(SETUP, code=6)
-    assert "No space left on device" in result.output
-    assert [request[0] for request in merchant.stripe.changes()] == ["POST", "DELETE"]
-    assert merchant.stripe.endpoints == {}
-    assert not merchant.secret_file.exists()
-
-
-def test_a_file_for_a_group_is_closed_and_that_is_said(merchant: Merchant) -> None:
-    """Mode 0600 may shut out a relay of another user: the change is pointed out."""
-    merchant.secret_file.parent.mkdir(parents=True)
-    merchant.secret_file.write_text("whsec_another\n")
-    merchant.secret_file.chmod(0o640)
-    result = merchant.run(SETUP, code=1)
-    assert "now has mode 0600" in result.output
-
-
-def test_a_symlink_stays_one(merchant: Merchant, tmp_path: Path) -> None:
-    """Secrets behind a symlink are written where it leads."""
-    real, link = tmp_path / "real-test", tmp_path / "link-test"
-    link.symlink_to(real)
-    merchant.run(f"{SETUP} --secret-file {link}")
-    assert link.is_symlink()
-    assert real.read_text().startswith("whsec_")
 
 
 def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:

@@ -181,6 +181,14 @@ def test_severity_that_does_not_exist(site: Site, line: str, said: str) -> None:
     assert "tracknow.toml" in output
 
 
+def test_codes_are_listed(site: Site) -> None:
+    """--codes names every code with its usual severity; no site is needed."""
+    site.root.rmdir()
+    lines = site.check("--codes").stdout.splitlines()
+    assert len(lines) == len(CODES)
+    assert "TN101  warning  payment link of Stripe's test mode" in lines
+
+
 def test_codes_are_well_formed() -> None:
     """Every code has a meaning that reads on, and no two of them the same."""
     meanings = [code.meaning for code in CODES.values()]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from tracknow_static.account.targets import RELAY_PATH, Kind, comparable, leads_to_tracknow
+from tracknow_static.account.targets import (
+    Kind,
+    comparable,
+    ends_as_the_relays,
+    leads_to_tracknow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,13 +92,9 @@ class Endpoint:
         """Tracknow, the relay (by our mark, or by the relay's own path), or neither."""
         if leads_to_tracknow(self.url):
             return "direct"
-        if self.metadata.get(MARK) == "relay" or self._path == RELAY_PATH:
+        if self.metadata.get(MARK) == "relay" or ends_as_the_relays(self.url):
             return "relay"
         return None
-
-    @property
-    def _path(self) -> str:
-        return urlsplit(self.url).path.rstrip("/")
 
     @property
     def counts_sales(self) -> bool:

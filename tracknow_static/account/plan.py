@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tracknow_static.account.endpoints import MARK, REPLACES, Endpoint, replaced
 from tracknow_static.account.failures import REFUSED, AccountError
 from tracknow_static.account.rivals import refuse_double, several, unmanaged
+from tracknow_static.account.targets import RELAY_PATH, ends_as_the_relays
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -83,8 +84,10 @@ def plan_setup(
     if current:
         return Plan(_mend(current[0], target, events), attention, current[0])
     text = f"make a webhook endpoint for {target.url}"
-    why = (f"events: {', '.join(events)}", "payload: snapshot")
-    return Plan((Step("create", text, why=why),), attention)
+    why = [f"events: {', '.join(events)}", "payload: snapshot"]
+    if target.kind == "relay" and not ends_as_the_relays(target.url):
+        why.append(f"the relay answers at {RELAY_PATH}: your proxy has to lead this path there")
+    return Plan((Step("create", text, why=tuple(why)),), attention)
 
 
 def thin_text(one: Endpoint) -> str:

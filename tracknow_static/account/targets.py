@@ -67,6 +67,11 @@ def leads_to_tracknow(url: str) -> bool:
     return bool(_DIRECT_HOST.fullmatch((urlsplit(url).hostname or "").lower()))
 
 
+def ends_as_the_relays(url: str) -> bool:
+    """Whether a URL has the path that the relay answers at, perhaps below a prefix."""
+    return urlsplit(url).path.rstrip("/").endswith(RELAY_PATH)
+
+
 def comparable(url: str) -> tuple[str, str, str, str]:
     """Give a URL as what counts when two are compared: no case of scheme and host, "/" for ""."""
     parts = urlsplit(url)

@@ -10,6 +10,7 @@ import click
 
 from tracknow_static.audit import formats
 from tracknow_static.audit.advice import advice
+from tracknow_static.audit.codes import CODES
 from tracknow_static.audit.generator import with_generators_settings
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
@@ -43,6 +44,14 @@ info, warning, error.
 """
 
 
+def _codes(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100
+    if value:
+        for code in CODES.values():
+            severity = "info" if code.severity == "note" else code.severity
+            click.echo(f"{code.name}  {severity:<7}  {code.meaning}")
+        context.exit()
+
+
 @click.command(epilog=_EXIT_CODES)
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
 @click.option(
@@ -68,6 +77,14 @@ info, warning, error.
     "STRIPE_API_KEY_FILE or a prompt; a restricted one with Payment Links: Read is enough.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also tell the state of every page.")
+@click.option(
+    "--codes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_codes,
+    help="List all codes with their usual severity, and exit.",
+)
 @with_settings
 def check(
     project: Project,
