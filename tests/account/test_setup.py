@@ -6,8 +6,6 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.account.conftest import DIRECT, RELAY
 from tests.account.stand_in import Fault
 from tracknow_static.account.endpoints import EVENTS
@@ -16,6 +14,8 @@ from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Target
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.account.conftest import Merchant
 
 BOTH = ["charge.succeeded", "checkout.session.completed"]
