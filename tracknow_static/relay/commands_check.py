@@ -111,11 +111,12 @@ def _modes(config: RelayConfig) -> Iterator[Finding]:
         if file is None or not file.exists():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)
-        if mode & 0o077:
-            text = f"{file} has mode {mode:04o}: others may read it. chmod 600 mends that"
+        # A group may be the relay's own, as in a service that root has set up.
+        if mode & 0o027:
+            text = f"{file} has mode {mode:04o}: too many may use it. chmod 640 mends that"
             yield Finding(what, WARNING, text)
         else:
-            yield Finding(what, OK, f"{file} is for this user alone")
+            yield Finding(what, OK, f"{file} is closed to others")
 
 
 def _database(config: RelayConfig) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.courier import Drained
     from tracknow_static.relay.outbox import Outbox
+
+_log = logging.getLogger(__name__)
 
 _grace_option = click.option(
     "--grace",
@@ -96,9 +99,10 @@ def worker(grace: float) -> None:
     with opened(config) as outbox, _told_to_stop() as stop:
         housekeeper = Housekeeper(config, outbox)
         housekeeper.start()
-        courier = Courier.from_config(config, outbox)
-        ended = courier.run(stop, grace=grace)
+        _log.info("worker delivers to %d destinations", len(config.destinations))
+        ended = Courier.from_config(config, outbox).run(stop, grace=grace)
         housekeeper.stop()
+        _log.info("worker has ended")
     if not ended:
         click.echo("Some deliveries did not end in time; they are repeated.", err=True)
 
