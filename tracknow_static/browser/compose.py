@@ -38,7 +38,8 @@ Consent
     and our references in the page. ``respect_gpc``: Global Privacy Control counts as a refusal.
 
 Interface (``window.tracknow``, once carry has run; before that the object may lack them)
-    ``clickId()``: the id or null. ``decorate(url)``: the URL with the id, or as it was.
+    ``clickId()``: the id or null. ``decorate(url)``: the URL as a text, with the id if it
+    leads to a payment page.
     ``consent(true | false)``: for a consent manager of one's own. ``ready``: a promise of
     ``window.tracknow`` itself, kept when the store was read. None of them throws.
 

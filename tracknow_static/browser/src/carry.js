@@ -136,7 +136,7 @@
     log("5 decorated", edited);
     return edited;
   };
-  const safely = (text) => attempt(() => edit(text + "")) || text;
+  const safely = (text) => attempt(() => edit(text)) || text;
 
   // --- surfaces --------------------------------------------------------------------------------
 
@@ -267,7 +267,10 @@
     return id || null;
   };
   api.decorate = (url) => {
-    attempt(refresh);
+    attempt(() => {
+      url += "";
+      refresh();
+    });
     return safely(url);
   };
   const decide = (given) =>
