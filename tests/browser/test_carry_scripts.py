@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,16 @@ from tools.engines.stripe import posted
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
     from tools.engines.browser import Browser
+    from tools.engines.stage import Request
 
 ELEMENTS = [
     ("stripe-buy-button", "buy-button-id", "buy-button"),
     ("stripe-pricing-table", "pricing-table-id", "pricing-table"),
 ]
+
+
+def _posted(product: str, reference: str, request: Request) -> bool:
+    return request.target == posted(product, reference)
 
 
 def _has_navigation(browser: Browser) -> bool:
@@ -100,10 +106,8 @@ def test_stripe_element(shop: Shop, element: str, attribute: str, script: str) -
         f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}>"
     )
     assert browser.attribute(element, "client-reference-id") == ID
-    shop.stage.wait_for(lambda one: one.target == posted(shop.key, ID))
-    browser.enter_frame(f"{element} >>> iframe")
-    browser.click("a")
-    browser.leave_frame()
+    shop.stage.wait_for(partial(_posted, shop.key, ID))
+    browser.click_in_frame(f"{element} >>> iframe", "a")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"
 
 
@@ -117,14 +121,14 @@ def test_stripe_element_before_the_id(
         f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}><p id=p>Text",
         path="/",
     )
-    shop.stage.wait_for(lambda one: one.target == posted(shop.key, ""))
+    shop.stage.wait_for(partial(_posted, shop.key, ""))
     assert browser.attribute(element, "client-reference-id") is None
     for value in ("from-another-tab", ID):
         browser.run(
             "document.cookie = `tn_click_id=${arguments[0]};max-age=9999;path=/;secure`", value
         )
         browser.click("#p")
-        shop.stage.wait_for(lambda one, value=value: one.target == posted(shop.key, value))
+        shop.stage.wait_for(partial(_posted, shop.key, value))
     assert browser.attribute(element, "client-reference-id") == ID
 
 

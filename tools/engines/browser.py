@@ -34,6 +34,13 @@ const box = element.getBoundingClientRect();
 return [Math.floor(box.left + box.width / 2), Math.floor(box.top + box.height / 2)];
 """
 )
+_CORNER_OF = (
+    _FIND
+    + """
+const box = find(arguments[0]).getBoundingClientRect();
+return [Math.floor(box.left), Math.floor(box.top)];
+"""
+)
 
 
 class BrowserError(RuntimeError):
@@ -46,6 +53,8 @@ class Browser(ABC):
     name: str
     # What must be installed: command and path.
     programs: ClassVar[dict[str, str]]
+    # Whether input can be given to a frame of another site; if not, the page passes it on.
+    clicks_in_frames: ClassVar[bool] = False
 
     def __init__(self, room: Room) -> None:
         self.room = room
@@ -131,6 +140,21 @@ class Browser(ABC):
     ) -> None:
         """Move the mouse onto an element and click; ``at`` is an offset from its middle."""
         x, y = self.run(_MIDDLE_OF, selector)
+        self._click_at(x + at[0], y + at[1], button, keys)
+
+    def click_in_frame(self, frame: str, selector: str) -> None:
+        """Click an element of a frame of the page."""
+        self.enter_frame(frame)
+        if self.clicks_in_frames:
+            self.click(selector)
+            self.leave_frame()
+            return
+        x, y = self.run(_MIDDLE_OF, selector)
+        self.leave_frame()
+        left, top = self.run(_CORNER_OF, frame)
+        self._click_at(left + x, top + y, LEFT, ())
+
+    def _click_at(self, x: int, y: int, button: int, keys: tuple[str, ...]) -> None:
         down: list[dict[str, object]] = [{"type": "keyDown", "value": key} for key in keys]
         up: list[dict[str, object]] = [{"type": "keyUp", "value": key} for key in reversed(keys)]
         rest: list[dict[str, object]] = [{"type": "pause"}] * 3
@@ -138,8 +162,8 @@ class Browser(ABC):
             *[{"type": "pause"} for _ in down],
             {
                 "type": "pointerMove",
-                "x": x + at[0],
-                "y": y + at[1],
+                "x": x,
+                "y": y,
                 "origin": "viewport",
                 "duration": 0,
             },
@@ -218,6 +242,8 @@ class Browser(ABC):
 
     def enter_frame(self, selector: str) -> None:
         """Let scripts and input mean a frame of the page from now on."""
+        # What a script scrolls inside a frame of another site need not move the page around it.
+        self.run(_MIDDLE_OF, selector)
         self.room.call(self._command, "frame", selector)
 
     def leave_frame(self) -> None:

@@ -18,6 +18,7 @@ class Firefox(Browser):
     """Debian's Firefox ESR, headless, with a profile of its own."""
 
     name = "firefox"
+    clicks_in_frames = True
     programs: ClassVar[dict[str, str]] = {"firefox-esr": "/usr/bin/firefox-esr"}
 
     def _start(self) -> None:

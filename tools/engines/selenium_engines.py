@@ -152,6 +152,7 @@ class WebKit(SeleniumBrowser):
         except WebDriverException:
             self._screen.kill()
             raise
+        self.driver.set_window_rect(0, 0, 1280, 900)
 
     def _quit(self) -> None:
         super()._quit()
@@ -164,7 +165,7 @@ def _start_screen() -> tuple[subprocess.Popen[bytes], str]:
     readable, writable = os.pipe()
     program = shutil.which("Xvfb") or "/usr/bin/Xvfb"
     screen = subprocess.Popen(
-        [program, "-displayfd", str(writable), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
+        [program, "-displayfd", str(writable), "-screen", "0", "1400x1000x24", "-nolisten", "tcp"],
         pass_fds=[writable],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

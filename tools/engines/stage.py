@@ -82,6 +82,10 @@ class Stage:
         self.room.name(host)
         self._answers[host, path] = answer
 
+    def take_back(self, host: str, path: str) -> None:
+        """Forget what :meth:`put` said about a path."""
+        self._answers.pop((host, path), None)
+
     def put_folder(self, host: str, folder: Path, prefix: str = "/") -> None:
         """Serve a built site under a prefix of a host, with its 404.html."""
         self.room.name(host)

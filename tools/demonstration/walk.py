@@ -1,0 +1,191 @@
+"""What the visitor does in the two shops, one function a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tools.engines.stage import Answer
+from tools.engines.stripe import PAYMENT_HOSTS, posted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.demonstration.story import Story
+    from tools.engines.browser import Browser
+    from tools.engines.stage import Request, Stage
+
+_KEPT = """const cookie = document.cookie.split('; ').find(one => one.startsWith('tn_click_id='));
+return [cookie || 'no cookie', localStorage.getItem('tn_click_id') || 'nothing']"""
+
+
+class OtherwiseError(Exception):
+    """What was seen is not what had to be seen."""
+
+
+def must(condition: bool, otherwise: str) -> None:
+    """Raise :class:`OtherwiseError` with what was seen unless the condition holds."""
+    if not condition:
+        raise OtherwiseError(otherwise)
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser, in a shop, sent by a partner with a click id."""
+
+    browser: Browser
+    stage: Stage
+    host: str
+    click_id: str
+    hosts: tuple[str, ...] = PAYMENT_HOSTS
+
+    def open(self, path: str) -> str:
+        """Type an address of the shop."""
+        url = f"https://{self.host}{path}"
+        self.browser.open(url)
+        return url
+
+    def keeps(self) -> str:
+        """Tell what the browser holds; it must be the id, in both places."""
+        cookie, local = self.browser.run(_KEPT)
+        must(cookie == f"tn_click_id={self.click_id}", f"cookie: {cookie}")
+        must(local == self.click_id, f"localStorage: {local}")
+        return f"cookie and localStorage {cookie}"
+
+    def keeps_nothing(self) -> str:
+        """Tell that nothing is stored yet."""
+        kept = self.browser.run(_KEPT)
+        must(kept == ["no cookie", "nothing"], f"stored: {kept}")
+        return "nothing is stored before the answer"
+
+    def walks(self, selector: str, path: str) -> str:
+        """Click a link inside the shop and arrive at the page it leads to."""
+        self.browser.click(selector)
+        self.browser.until("return location.pathname === arguments[0]", path)
+        self.browser.until("return document.readyState === 'complete'")
+        return self.browser.url
+
+    def pays(self, selector: str, frame: str = "") -> str:
+        """Click what leads to Stripe; give the URL that Stripe was asked for."""
+        since = len(self.stage.requests)
+        self.browser.until("return document.querySelector(arguments[0])", frame or selector)
+        if frame:
+            self.browser.click_in_frame(frame + " >>> iframe", selector)
+        else:
+            self.browser.click(selector)
+        asked = self.stage.wait_for(self._is_payment, since)
+        self.browser.until("return location.host === arguments[0]", asked.host)
+        reference = f"client_reference_id={self.click_id}"
+        must(reference in asked.query.split("&"), f"{asked.url} lacks {reference}")
+        method = "" if asked.method == "GET" else f"{asked.method} "
+        return f"→ {method}{asked.url}"
+
+    def element_knows(self, element: str, product: str) -> str:
+        """Tell that one of Stripe's elements holds the reference, and told its frame."""
+        self.browser.until(
+            "const one = document.querySelector(arguments[0]);"
+            "return one && one.getAttribute('client-reference-id') === arguments[1]",
+            element,
+            self.click_id,
+        )
+        target = posted(product, self.click_id)
+        self.stage.wait_for(lambda one: one.host == "js.stripe.com" and one.target == target)
+        return f"<{element} client-reference-id={self.click_id}>"
+
+    def _is_payment(self, request: Request) -> bool:
+        return request.host in self.hosts and request.path != "/favicon.ico"
+
+
+def walk_mkdocs(story: Story, visitor: Visitor) -> None:
+    """Morrow Coffee: Material with instant navigation and its consent banner."""
+    agree = ".md-consent__controls button.md-button--primary"
+    story.step("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}"))
+    story.step("is asked for consent", visitor.keeps_nothing)
+    story.step("agrees", lambda: _agree(visitor, agree))
+    story.step("walks on, without a reload", lambda: _walk_instantly(visitor))
+    story.step("buys by a link", lambda: visitor.pays('a[href*="SAMPLEhuila250"].md-button'))
+    story.step("comes back, without id", lambda: visitor.open("/gifts/"))
+    story.step(
+        "sees a buy button",
+        lambda: visitor.element_knows("stripe-buy-button", "buy_btn_SAMPLEgiftbox"),
+    )
+    story.step("buys by its button", lambda: visitor.pays("a", "stripe-buy-button"))
+    story.step("buys by a form (GET)", lambda: _at(visitor, "/gifts/", "#voucher button"))
+    story.step("buys by a form (POST)", lambda: _at(visitor, "/gifts/", "#office button"))
+    story.step(
+        "sees a pricing table",
+        lambda: _see(visitor, "/subscription/", "stripe-pricing-table", "prctbl_SAMPLEmorrow"),
+    )
+    story.step(
+        "buys at the shop's own domain",
+        lambda: _at(visitor, "/coffees/night-ferry/", "a[href*='nightferry250']"),
+    )
+    story.step("buys by a script's redirect", lambda: _at(visitor, "/coffees/", "button[onclick]"))
+    story.step("gives to a cause", lambda: _at(visitor, "/garden/", "a[href*='SAMPLEgarden']"))
+
+
+def walk_pelican(story: Story, visitor: Visitor, folder: Path) -> None:
+    """Tidewater Press: a plain site that cleans its address bar, seen through a blocker."""
+    story.step("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}&page=1#prints"))
+    story.step("the id is kept", visitor.keeps)
+    story.step("the address is clean", lambda: _is_clean(visitor))
+    story.step("walks on", lambda: visitor.open("/gifts/"))
+    story.step(
+        "buys by a form (GET)", lambda: visitor.pays("#mailed button, #mailed input[type=submit]")
+    )
+    story.step("buys by a button's onclick", lambda: _at(visitor, "/gifts/", "button[onclick]"))
+    story.step(
+        "buys with a promotion code",
+        lambda: _at(visitor, "/prints/reeds-at-noon/", "a[href*='SAMPLEreeds']"),
+    )
+    story.step("a blocker stops the file", lambda: _block(visitor, folder))
+    story.step(
+        "… and buys all the same", lambda: _at(visitor, "/welcome/", "a[href*='SAMPLEsampler']")
+    )
+    visitor.stage.take_back(visitor.host, _carry(folder))
+
+
+def _agree(visitor: Visitor, button: str) -> str:
+    browser = visitor.browser
+    browser.until("return document.querySelector(arguments[0])?.offsetParent", button)
+    browser.run("window.__left = true")
+    browser.click(button)
+    browser.loaded()
+    browser.until("return document.cookie.includes('tn_click_id')")
+    return visitor.keeps()
+
+
+def _walk_instantly(visitor: Visitor) -> str:
+    visitor.browser.run("window.samePage = true")
+    visitor.walks('.md-tabs a[href*="coffees"]', "/coffees/")
+    visitor.browser.until("return document.querySelector('article a[href*=huila]')")
+    seen = visitor.walks('article a[href$="huila/"]', "/coffees/huila/")
+    must(visitor.browser.run("return window.samePage"), "the page was loaded anew")
+    visitor.browser.until("return document.querySelector('a.md-button[href*=SAMPLEhuila250]')")
+    return seen
+
+
+def _see(visitor: Visitor, path: str, element: str, product: str) -> str:
+    visitor.open(path)
+    return visitor.element_knows(element, product)
+
+
+def _at(visitor: Visitor, path: str, selector: str) -> str:
+    visitor.open(path)
+    return visitor.pays(selector)
+
+
+def _is_clean(visitor: Visitor) -> str:
+    url = str(visitor.browser.run("return location.href"))
+    must(url.endswith("/?page=1#prints"), url)
+    return url
+
+
+def _block(visitor: Visitor, folder: Path) -> str:
+    visitor.stage.put(visitor.host, _carry(folder), Answer(cut=True))
+    return f"{_carry(folder)} does not load"
+
+
+def _carry(folder: Path) -> str:
+    (file,) = folder.glob("assets/carry.*.js")
+    return f"/assets/{file.name}"
