@@ -27,8 +27,7 @@ function cookieJar(url) {
       if ("secure" in attributes && url.protocol !== "https:") return;
       if (domain && (refuse.includes("domain") || !("." + bare).endsWith("." + domain))) return;
       const name = pair.slice(0, pair.indexOf("="));
-      const until =
-        "max-age" in attributes ? now() + 1000 * attributes["max-age"] : Infinity;
+      const until = "max-age" in attributes ? now() + 1000 * attributes["max-age"] : Infinity;
       const old = jar.find((one) => one.name === name && one.domain === domain);
       const made = { name, value: pair.slice(name.length + 1), domain, until };
       if (old) Object.assign(old, made);
@@ -49,24 +48,38 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
     baseURI: url,
     addEventListener: listen,
     querySelectorAll: () => [],
-    get cookie() { return cookie.get(); },
-    set cookie(text) { cookie.set(text); },
+    get cookie() {
+      return cookie.get();
+    },
+    set cookie(text) {
+      cookie.set(text);
+    },
   };
   const store = {
     getItem: (key) => (key in storage ? storage[key] : null),
-    setItem: (key, value) => { log.push(["set", key]); storage[key] = String(value); },
-    removeItem: (key) => { delete storage[key]; },
+    setItem: (key, value) => {
+      log.push(["set", key]);
+      storage[key] = String(value);
+    },
+    removeItem: (key) => {
+      delete storage[key];
+    },
   };
   log = [];
   const state = {
     document,
     location: address,
     navigator: { globalPrivacyControl: refuse.includes("gpc") },
-    history: { state: { kept: 1 }, replaceState: (held, _, to) => log.push(["replaceState", held, to]) },
+    history: {
+      state: { kept: 1 },
+      replaceState: (held, _, to) => log.push(["replaceState", held, to]),
+    },
     addEventListener: listen,
     URL,
     URLSearchParams,
-    MutationObserver: class { observe() {} },
+    MutationObserver: class {
+      observe() {}
+    },
     setTimeout: () => 0,
     console: { log: (...words) => log.push(["console", ...words.map(String)]) },
     listeners,
@@ -79,7 +92,10 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
     },
   });
   if (history)
-    state.navigation = { addEventListener() {}, entries: () => history.map((one) => ({ url: one })) };
+    state.navigation = {
+      addEventListener() {},
+      entries: () => history.map((one) => ({ url: one })),
+    };
   state.self = state.window = state;
   context = vm.createContext(state);
   vm.runInContext("Date.now = now", Object.assign(context, { now }));
@@ -95,8 +111,12 @@ const commands = {
     refuse = order.refuse || [];
   },
   page,
-  compile: ({ script }) => { new vm.Script(script); },
-  wait: ({ seconds }) => { clock += 1000 * seconds; },
+  compile: ({ script }) => {
+    new vm.Script(script);
+  },
+  wait: ({ seconds }) => {
+    clock += 1000 * seconds;
+  },
   call: ({ name, given }) => given.map((one) => context.tracknow[name](one)),
   run: ({ code }) => vm.runInContext(code, context),
   fire: ({ type, detail }) => {
@@ -106,8 +126,14 @@ const commands = {
     );
   },
   state: () => ({
-    cookies: jar.filter((one) => one.until > now()).map(({ name, value, domain, until }) =>
-      ({ name, value, domain, days: Math.round((until - now()) / 864e5) })),
+    cookies: jar
+      .filter((one) => one.until > now())
+      .map(({ name, value, domain, until }) => ({
+        name,
+        value,
+        domain,
+        days: Math.round((until - now()) / 864e5),
+      })),
     storage,
     log,
   }),
@@ -116,7 +142,11 @@ const commands = {
     texts.map((text) => {
       try {
         const url = new URL(text, base);
-        return { host: url.protocol + url.host, pairs: [...url.searchParams], rest: [url.pathname, url.hash, url.username, url.password] };
+        return {
+          host: url.protocol + url.host,
+          pairs: [...url.searchParams],
+          rest: [url.pathname, url.hash, url.username, url.password],
+        };
       } catch (error) {
         return null;
       }

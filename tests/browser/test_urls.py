@@ -125,8 +125,8 @@ def test_overwriting_leaves_one_reference(overwriting: NodePage, url: str, decor
 
 def test_what_is_no_text_is_no_error(page: NodePage) -> None:
     """decorate() takes whatever a merchant's code passes and never throws."""
-    given = [None, 5, {}]
-    assert page.ask("call", name="decorate", given=given) == ["null", "5", "[object Object]"]
+    odd: list[object] = [None, 5, {}]
+    assert page.ask("call", name="decorate", given=odd) == ["null", "5", "[object Object]"]
     assert page.ask("run", code="tracknow.decorate(Symbol.iterator) === Symbol.iterator")
     assert page.ask("run", code="tracknow.decorate(new URL('https://buy.stripe.com/x'))").endswith(
         ID

@@ -45,7 +45,13 @@
   listen("click", click, 1);
   listen("auxclick", click, 1);
   //#if event
-  listen("TN_EVENT", (event) => { shared.c = event.detail !== false; }, 1);
+  listen(
+    "TN_EVENT",
+    (event) => {
+      shared.c = event.detail !== false;
+    },
+    1,
+  );
   //#end
   //#if remember
   if (landed) shared.i = landed;
@@ -60,8 +66,7 @@
       page.cookie = `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=lax`;
       //#if domain
       // Beside it the cookie of the whole domain; carry.js finds out whether it was accepted.
-      page.cookie =
-        `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=laxTN_DOMAIN`;
+      page.cookie = `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=laxTN_DOMAIN`;
       //#end
     } catch {}
     try {
@@ -76,4 +81,4 @@
   // A prerendered page may never be seen: it waits.
   if (landed) page.prerendering ? listen("prerenderingchange", store, 1) : store();
   //#end
-})(self.tracknow = self.tracknow || {}, addEventListener, document);
+})((self.tracknow = self.tracknow || {}), addEventListener, document);

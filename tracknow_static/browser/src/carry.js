@@ -29,7 +29,8 @@
   };
   const log = (words, what) => {
     // The page that a debugged one leads to is debugged too, without storing anything.
-    if (/[?&]tn_debug=1/.test(location.search + document.referrer)) console.log("TNB" + words, what);
+    if (/[?&]tn_debug=1/.test(location.search + document.referrer))
+      console.log("TNB" + words, what);
   };
   const valid = (text) => /^[\w-]{1,200}$/.test(text);
 
@@ -45,13 +46,12 @@
   const put = (key, value) =>
     attempt(() => localStorage[value ? "setItem" : "removeItem"](key, value));
   const cookies = () =>
-    attempt(
-      () =>
-        ("; " + document.cookie)
-          .split("; TN_NAME=")
-          .slice(1)
-          .map((rest) => rest.split(";")[0])
-          .filter(valid),
+    attempt(() =>
+      ("; " + document.cookie)
+        .split("; TN_NAME=")
+        .slice(1)
+        .map((rest) => rest.split(";")[0])
+        .filter(valid),
     ) || [];
   // WebKit refuses Secure cookies of http://localhost; the others refuse to replace theirs there
   // by one that is not Secure: there both forms are written.
@@ -168,7 +168,8 @@
         const text = element.getAttribute(name);
         if (text) set(element, name, safely(text));
       });
-      if (element.matches(STRIPE)) set(element, ATTRIBUTE, wanted(element.getAttribute(ATTRIBUTE) || ""));
+      if (element.matches(STRIPE))
+        set(element, ATTRIBUTE, wanted(element.getAttribute(ATTRIBUTE) || ""));
       if (element.elements) fill(element);
       // Whole quoted texts only: one that is joined to another is left to the Navigation API.
       const code = element.getAttribute("onclick");
@@ -215,7 +216,7 @@
         record.attributeName
           ? visit(record.target)
           : record.addedNodes.forEach((node) => {
-              if (node.nodeType == 1) scan(node), dig(node);
+              if (node.nodeType == 1) (scan(node), dig(node));
             });
       });
   });
@@ -254,10 +255,13 @@
       const url = event.destination.url;
       const to = safely(url);
       // Only a new address can be a payment page's: never a reload or a step in the history.
-      if (to != url) if (event.cancelable) if (!event.formData) if (event.downloadRequest == null) {
-        event.preventDefault();
-        location[event.navigationType == "replace" ? "replace" : "assign"](to);
-      }
+      if (to != url)
+        if (event.cancelable)
+          if (!event.formData)
+            if (event.downloadRequest == null) {
+              event.preventDefault();
+              location[event.navigationType == "replace" ? "replace" : "assign"](to);
+            }
     });
 
   // --- interface -------------------------------------------------------------------------------
@@ -317,4 +321,4 @@
     };
     document.prerendering ? addEventListener("prerenderingchange", start, 1) : start();
   });
-})(self.tracknow = self.tracknow || {});
+})((self.tracknow = self.tracknow || {}));

@@ -11,8 +11,11 @@
   } catch {}
   urls.forEach((url) => {
     if (url.startsWith(location.origin + "/"))
-      url.split("#")[0].split(/[?&]/).forEach((pair) => {
-        api.i = api.i || (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1];
-      });
+      url
+        .split("#")[0]
+        .split(/[?&]/)
+        .forEach((pair) => {
+          api.i = api.i || (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1];
+        });
   });
-})(self.tracknow = self.tracknow || {});
+})((self.tracknow = self.tracknow || {}));

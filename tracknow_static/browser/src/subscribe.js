@@ -10,6 +10,8 @@ subscribe = (events, read) => {
       if (given != null) tracknow.consent(given);
     } catch {}
   };
-  (events + " DOMContentLoaded load prerenderingchange").split(" ").forEach((type) => addEventListener(type, check, true));
+  (events + " DOMContentLoaded load prerenderingchange")
+    .split(" ")
+    .forEach((type) => addEventListener(type, check, true));
   check();
 };
