@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import stat
-import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import islice
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +22,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, str], None]
 Visit = Callable[[PageOutcome], None]
-
-_BATCH = 256  # pages that a worker process takes at a time
 
 
 def process_site(
@@ -176,7 +167,7 @@ class _Run:
                 return report
         worker = _Worker(self.root, self.page_pass, self.check, cache)
         pages = self._pages(report)
-        outcomes = map(worker.do, pages) if self.jobs <= 1 else _pooled(worker, pages, self.jobs)
+        outcomes = map(worker.do, pages) if self.jobs <= 1 else self._pooled(worker, pages)
         with worker.files:
             for number, page in enumerate(outcomes, 1):
                 report.add(page)
@@ -187,6 +178,12 @@ class _Run:
         if not report.failures:  # a page that failed may name an old file still
             self._drop_old_assets(report)
         return report
+
+    def _pooled(self, worker: _Worker, pages: Iterator[str]) -> Iterator[PageOutcome]:
+        # Late: it takes as long to import as a hundred pages do.
+        from tracknow_static.page.pool import pooled
+
+        return pooled(worker, pages, self.jobs)
 
     def _write_asset(self, report: SiteReport) -> None:
         path, content = self.script.asset_path, self.script.asset
@@ -281,46 +278,3 @@ class _Run:
         mine = self.page_pass
         same = mine.base(target) == mine.base(path) and mine.excludes(target) == mine.excludes(path)
         return not (same and is_page(target))
-
-
-_worker: _Worker | None = None
-
-
-def _pooled(worker: _Worker, pages: Iterator[str], jobs: int) -> Iterator[PageOutcome]:
-    """Do pages in several processes, few batches ahead of the reader, in order."""
-    waiting: deque[Future[list[PageOutcome]]] = deque()
-    with ProcessPoolExecutor(jobs, initializer=_start, initargs=(worker,)) as pool:
-        try:
-            while True:
-                while len(waiting) < 4 * jobs and (batch := list(islice(pages, _BATCH))):
-                    waiting.append(pool.submit(_batch, batch))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
-        except BrokenProcessPool:
-            problem = "a process was killed, perhaps for want of memory; every page is whole."
-            raise SiteError(f"{problem} Run it again with one job.") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start(worker: _Worker) -> None:
-    global _worker  # noqa: PLW0603 - what a worker process is
-    _worker = worker
-    # Ctrl-C reaches every process of a terminal; the first one decides, the others finish a batch.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The queue of a pool does not end when the first process is killed.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _batch(paths: list[str]) -> list[PageOutcome]:
-    assert _worker is not None  # noqa: S101
-    with _worker.files:
-        return [_worker.do(path) for path in paths]

@@ -1,0 +1,75 @@
+"""Pages done in several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING, Protocol
+
+from tracknow_static.errors import SiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracknow_static.page.report import PageOutcome
+    from tracknow_static.page.writing import Replacer
+
+_BATCH = 256  # pages that a process takes at a time
+
+
+class Worker(Protocol):
+    """What does pages; each process has its own."""
+
+    files: Replacer
+
+    def do(self, path: str) -> PageOutcome:
+        """Do one page."""
+
+
+_worker: Worker | None = None
+
+
+def pooled(worker: Worker, pages: Iterator[str], jobs: int) -> Iterator[PageOutcome]:
+    """Do pages in several processes, few batches ahead of the reader, in order."""
+    waiting: deque[Future[list[PageOutcome]]] = deque()
+    with ProcessPoolExecutor(jobs, initializer=_start, initargs=(worker,)) as pool:
+        try:
+            while True:
+                while len(waiting) < 4 * jobs and (batch := list(islice(pages, _BATCH))):
+                    waiting.append(pool.submit(_batch, batch))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            problem = "a process was killed, perhaps for want of memory; every page is whole."
+            raise SiteError(f"{problem} Run it again with one job.") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start(worker: Worker) -> None:
+    global _worker  # noqa: PLW0603 - what a worker process is
+    _worker = worker
+    # Ctrl-C reaches every process of a terminal; the first one decides, the others finish a batch.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The queue of a pool does not end when the first process is killed.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _batch(paths: list[str]) -> list[PageOutcome]:
+    assert _worker is not None  # noqa: S101
+    with _worker.files:
+        return [_worker.do(path) for path in paths]
