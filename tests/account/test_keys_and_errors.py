@@ -70,6 +70,7 @@ def test_key_from_a_hidden_prompt(merchant: Merchant) -> None:
     assert process.returncode == 0, out + shown
     assert b"tracking.tracknow.info" in out
     assert b"sk_test_good" not in out + shown
+    assert not merchant.home.exists()  # Stripe's library would leave an identity there
 
 
 def test_no_option_takes_a_key(merchant: Merchant) -> None:

@@ -170,6 +170,17 @@ def test_redirects_that_drop_the_query(site: Site, head: str) -> None:
     assert site.codes("--exclude old/**") == ["old/index.html:2 TN411"]
 
 
+def test_many_redirects_are_one_entry(site: Site) -> None:
+    """A plugin's hundred stubs lead to a hundred places, and are told in one line."""
+    for number in range(20):
+        refresh = REDIRECT.replace("new", f"new{number}")
+        site.write(f"old/{number:02}.html", page(head=refresh))
+    site.inject(exclude="old/**")
+    output = site.check("--exclude old/**").output
+    assert output.count("TN411") == 1
+    assert "site/old/00.html:2 and on 19 more pages" in output
+
+
 def test_a_larger_page_is_no_stub(site: Site) -> None:
     """A page that does other things than redirect may mention location in its scripts."""
     script = '<script>if (old) location.href = "../new/"</script>' + "<p>text</p>" * 500

@@ -227,12 +227,12 @@ class PageAuditor:
     def _of_redirect(self, file: str, redirect: Redirect, *, carries: bool) -> Iterator[Finding]:
         host = _host(redirect.target)
         if not carries:
-            yield found("TN411", file, redirect.line, redirect.target)
+            yield found("TN411", file, redirect.line)
         elif host and not self._shares(host):
             unsure = self.needs.site is None
             remedy = "Give --site-url, so that the site's own host is known." if unsure else ""
             yield found(
-                *("TN412", file, redirect.line, redirect.target, remedy),
+                *("TN412", file, redirect.line, host, remedy),
                 severity="note" if unsure else None,
             )
 
