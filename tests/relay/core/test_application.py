@@ -344,9 +344,7 @@ def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
 def test_pages_beside_the_webhook(sqlite_url: str) -> None:
     """Further paths answer GET and HEAD, and nothing else."""
     made = relay(sqlite_url)
-    made = Relay(
-        made.config, made.outbox, pages={"/x": lambda _: Answer("200 OK", (), b"hello")}
-    )
+    made = Relay(made.config, made.outbox, pages={"/x": lambda _: Answer("200 OK", (), b"hello")})
     got = [
         call(made, environ(b"", None, REQUEST_METHOD=method, PATH_INFO="/x"), checked=False)
         for method in ("GET", "HEAD", "POST")

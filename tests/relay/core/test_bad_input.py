@@ -121,14 +121,16 @@ json_values = st.recursive(
     | st.floats()
     | st.text(st.characters(codec=None), max_size=20)
     | st.sampled_from(["event", "v2.core.event", "evt_1", "charge.succeeded", "\ud800", "\x00"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["id", "object", "type", "data", "livemode", "customer", "account", "created"]
-            + ["payment_intent", "client_reference_id", "related_object", "x"]
-        ),
-        inner,
-        max_size=8,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "object", "type", "data", "livemode", "customer", "account", "created"]
+                + ["payment_intent", "client_reference_id", "related_object", "x"]
+            ),
+            inner,
+            max_size=8,
+        )
     ),
     max_leaves=12,
 )

@@ -106,9 +106,7 @@ def test_floor_of_free_space(application: Relay, monkeypatch: pytest.MonkeyPatch
     """Below the floor no event is taken; with space again the same event is."""
     application.outbox.min_free_bytes = 1_000_000
     real = shutil.disk_usage
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: real(path)._replace(free=999_999)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=999_999))
     assert code(post(application, event(2))) == UNAVAILABLE
     monkeypatch.undo()
     assert code(post(application, event(2))) == STORED

@@ -338,7 +338,9 @@ def test_twins_are_flagged(outbox: Outbox, clock: Clock) -> None:
 def test_renewal_finds_its_reference(outbox: Outbox, clock: Clock) -> None:
     """Years later a charge still finds its click id, by its customer, though payloads are gone."""
     outbox.accept(new("s", type="checkout.session.completed", reference="R", customer="cus_1"))
-    outbox.settle([Outcome(one, "delivered", 200) for one in outbox.claim(limit=9, lease_seconds=9)])
+    outbox.settle(
+        [Outcome(one, "delivered", 200) for one in outbox.claim(limit=9, lease_seconds=9)]
+    )
     for year in range(4):
         clock.time += 365 * 86_400
         outbox.accept(new(f"c{year}", customer="cus_1"))

@@ -95,7 +95,9 @@ def test_malformed_headers_are_refused(header: str | None) -> None:
     assert not accepted(header)
 
 
-@pytest.mark.parametrize("body", [b"", BODY + b" ", BODY[:-1], b"\xff" + BODY, b"\xff\xfe", BODY * 2])
+@pytest.mark.parametrize(
+    "body", [b"", BODY + b" ", BODY[:-1], b"\xff" + BODY, b"\xff\xfe", BODY * 2]
+)
 def test_other_bodies_are_refused(body: bytes) -> None:
     """One byte more, less or different breaks the signature, UTF-8 or not."""
     assert not accepted(f"t={AT},v1={DIGEST}", body=body)
@@ -122,9 +124,7 @@ def test_secret_file_is_read_again(sqlite_url: str, tmp_path: Path) -> None:
     """A secret that is rolled in its file counts at once, and the old one no more."""
     file = tmp_path / "secret"
     file.write_text("whsec_before_1\n")
-    application = relay(
-        sqlite_url, STRIPE_WEBHOOK_SECRET="", STRIPE_WEBHOOK_SECRET_FILE=str(file)
-    )
+    application = relay(sqlite_url, STRIPE_WEBHOOK_SECRET="", STRIPE_WEBHOOK_SECRET_FILE=str(file))
     payload = encoded(event())
 
     def status(secret: str) -> int:

@@ -1,0 +1,547 @@
+"""Durable acknowledgements a second, and what a caller waits for one.
+
+100 keep-alive connections post events of 4 KB, each signed for itself, to one server after the
+other: ours with 8 and with 32 threads, peers, and two bounds. The bounds are the same server with
+the same application but no database, and SQLite alone committing the same rows in groups. All of
+them run in turn, ``--rounds`` times; medians are shown. An acknowledgement is counted if it was a
+200, and ours are compared with the rows found afterwards.
+
+Then the table is filled with a million events, and acknowledgements and claims are measured again.
+
+Peers that cannot be installed on this machine are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = Path(__file__).resolve().parent / "peers"
+WORK = ROOT / ".work"
+SECRET = "whsec_benchmark_secret"
+SIZE = 4096
+CONNECTIONS = 100
+EXPRESS, STRIPE = "express@5.1.0", "stripe@23.1.0"
+HOOKSPOOL, KNOCKERLITE = "hookspool==0.2.0", "knockerlite==0.1.0"
+
+_HOOKSPOOL_CONFIG = """
+[intake]
+threads = 32
+listen = "127.0.0.1:@PORT@"
+[bobbins.stripe]
+bobbin = "hookspool.webhook"
+settings = { scheme = "hmac-sha256-hex", header = "X-Signature", prefix = "sha256=", key = ["id"] }
+secrets.secret = { env = "PEER_SECRET" }
+outputs = { "*" = "away" }
+[destinations.away]
+type = "http"
+url = "https://away.example/"
+secret = { env = "PEER_SECRET" }
+"""
+
+
+@dataclass
+class Target:
+    """Something that takes events: how it is started, and where its database is."""
+
+    name: str
+    command: Callable[[int, Path], list[str]]
+    path: str = "/stripe/webhook"
+    header: str = "Stripe-Signature"
+    sign: str = "stripe"
+    environment: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path, int], None] | None = None
+    ours: bool = False
+
+
+@dataclass
+class Result:
+    """What one run measured: 200s a second, milliseconds, megabytes."""
+
+    rate: float
+    p50: float
+    p99: float
+    bad: int
+    memory: float
+
+
+def template() -> bytes:
+    """A completed checkout session of 4 KB, with @ID@ in the place of the event's number."""
+    subject = {
+        "id": "cs_@ID@",
+        "object": "checkout.session",
+        "client_reference_id": "7f6df0cf-bench",
+        "payment_intent": "pi_live_benchmark",
+        "customer": "cus_benchmark",
+        "note": "",
+    }
+    body: dict[str, Any] = {
+        "id": "evt_@ID@",
+        "object": "event",
+        "created": 1_790_000_000,
+        "livemode": True,
+        "type": "checkout.session.completed",
+        "data": {"object": subject},
+    }
+    # One place only: the load generator splits the body there.
+    subject["id"] = "cs_benchmark"
+    subject["note"] = "x" * (SIZE - len(json.dumps(body, indent=2)))
+    return json.dumps(body, indent=2).encode()
+
+
+def signed(number: int, kind: str, start: int) -> str:
+    """Lines "ID SIGNATURE" for the load generator, signed now."""
+    before, after = template().split(b"@ID@")
+    now = int(time.time())
+    base = hmac.new(SECRET.encode(), digestmod=hashlib.sha256)
+    if kind == "stripe":
+        base.update(b"%d." % now)
+    base.update(before)
+    lines = []
+    for one in range(start, start + number):
+        name = b"%012d" % one
+        made = base.copy()
+        made.update(name + after)
+        digest = made.hexdigest()
+        value = f"t={now},v1={digest}" if kind == "stripe" else f"sha256={digest}"
+        lines.append(f"{name.decode()} {value}")
+    return "\n".join(lines)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(target: Target, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """Run a target until the block ends."""
+    port = free_port()
+    environment = {
+        **{key: value for key, value in os.environ.items() if "TRACKNOW" not in key},
+        "TRACKNOW_NAMESPACE": "bench",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "TRACKNOW_RELAY_DATABASE": f"sqlite:///{folder}/relay.sqlite3",
+        "TRACKNOW_RELAY_DELIVER": "no",
+        "PEER_SECRET": SECRET,
+        "PEER_DATABASE": str(folder / "peer.sqlite3"),
+        "HOOKSPOOL_HOME": str(folder),
+        "PYTHONPATH": str(PEERS),
+        **target.environment,
+    }
+    if target.prepare is not None:
+        target.prepare(folder, port)
+    with (folder / "log").open("wb") as log:
+        process = psutil.Popen(
+            target.command(port, folder), cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+        yield port, process
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            end(process)
+
+
+def end(process: psutil.Process) -> None:
+    """End a process and what it started."""
+    children = process.children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(15)
+    except psutil.TimeoutExpired:
+        process.kill()
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def load(target: Target, port: int, folder: Path, seconds: float, start: int) -> dict[str, Any]:
+    """Post for so long with 100 connections; gives what wrk measured."""
+    (folder / "body").write_bytes(template())
+    (folder / "load").write_text(signed(int(seconds * 12_000), target.sign, start))
+    environment = {
+        **os.environ,
+        "LOAD_FILE": str(folder / "load"),
+        "LOAD_BODY": str(folder / "body"),
+        "LOAD_PATH": target.path,
+        "LOAD_HEADER": target.header,
+    }
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "20s"]
+    command += ["-s", str(PEERS / "load.lua"), f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    return dict(json.loads(line.removeprefix("RESULT ")))
+
+
+def measure(target: Target, seconds: float, place: Path) -> Result:
+    """Start a target on a fresh database, warm it up, and measure it."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as name:
+        folder = Path(name)
+        with running(target, folder) as (port, process):
+            warm = load(target, port, folder, 1, 0)
+            found = load(target, port, folder, seconds, 1_000_000)
+            memory = sum(
+                one.memory_info().rss for one in [process, *process.children(recursive=True)]
+            )
+        if target.ours:
+            check_rows(folder, warm["requests"] + found["requests"] - warm["bad"] - found["bad"])
+    rate = (found["requests"] - found["bad"]) / (found["us"] / 1e6)
+    return Result(rate, found["p50"], found["p99"], found["bad"], memory / 1e6)
+
+
+def check_rows(folder: Path, acknowledged: int) -> None:
+    """Stop if fewer rows are there than were acknowledged."""
+    with contextlib.closing(sqlite3.connect(folder / "relay.sqlite3")) as connection:
+        rows = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    if rows < acknowledged:
+        raise RuntimeError(f"{acknowledged} events were acknowledged, {rows} are stored")
+
+
+def granian(threads: int, application: str, *extra: str, python: str = sys.executable) -> Any:
+    """A command that runs a WSGI application on granian."""
+
+    def command(port: int, _folder: Path) -> list[str]:
+        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+        options += ["--blocking-threads", str(threads), "--http", "1", "--no-ws", *extra]
+        return [python, "-m", "granian", *options, application]
+
+    return command
+
+
+def npm(package: str) -> Path:
+    """The folder with an npm package, fetched the first time."""
+    folder = WORK / "npm" / package.replace("@", "-")
+    name = package.split("@", maxsplit=1)[0]
+    if not (folder / "node_modules" / name / "package.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", str(folder), package, "--no-audit", "--no-fund"]
+        command += ["--silent", "--ignore-scripts"]
+        subprocess.run(command, cwd=folder, check=True, timeout=300)
+    return folder
+
+
+def venv(name: str, python: str, *packages: str) -> Path:
+    """The Python of an environment of its own with some packages, made the first time."""
+    folder = WORK / name
+    done = folder / ".done"
+    if not done.exists():
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+        command = [str(folder / "bin/pip"), "install", "-q", *packages]
+        subprocess.run(command, check=True, timeout=300, stderr=subprocess.DEVNULL)
+        done.touch()
+    return folder / "bin"
+
+
+def newer_python() -> str:
+    """A Python of at least 3.12, which knockerlite asks for."""
+    found = [shutil.which(f"python3.{minor}") for minor in (14, 13, 12)]
+    found += [str(one) for one in Path.home().glob(".pyenv/versions/3.1[234].*/bin/python")]
+    for one in [sys.executable, *filter(None, found)]:
+        probe = [one, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"]
+        if subprocess.run(probe, check=False, capture_output=True).returncode == 0:
+            return one
+    raise RuntimeError("it needs Python 3.12")
+
+
+def ours(threads: int) -> Target:
+    """Our application behind granian."""
+    command = granian(threads, "tracknow_static.relay:application")
+    return Target(f"tracknow-static, {threads} threads", command, ours=True)
+
+
+def bound() -> Target:
+    """The same server and application without a database."""
+    command = granian(32, "verify_only:create", "--factory")
+    return Target("bound: no database, 32 threads", command)
+
+
+def express() -> Target:
+    """Express with the official library and group commit on node's SQLite."""
+    folders = [str(npm(EXPRESS)), str(npm(STRIPE))]
+    node = str(Path(sys.executable).with_name("node"))
+    script = str(PEERS / "express.cjs")
+
+    def command(port: int, folder: Path) -> list[str]:
+        return [node, script, *folders, str(folder / "peer.sqlite3"), str(port), SECRET]
+
+    environment = {"NODE_NO_WARNINGS": "1", "NODE_ENV": "production"}
+    return Target("Express + stripe, SQLite group commit", command, environment=environment)
+
+
+def hookspool() -> Target:
+    """hookspool's intake, with its own scheme of signatures over the same body."""
+    program = str(venv("peer-hookspool", sys.executable, HOOKSPOOL) / "hookspool")
+
+    def prepare(folder: Path, port: int) -> None:
+        config = _HOOKSPOOL_CONFIG.replace("@PORT@", str(port))
+        (folder / "config.toml").write_text(config)
+        environment = {**os.environ, "HOOKSPOOL_HOME": str(folder), "PEER_SECRET": SECRET}
+        command = [program, "migrate"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+
+    def command(_port: int, _folder: Path) -> list[str]:
+        return [program, "intake"]
+
+    return Target("hookspool", command, "/hooks/stripe", "X-Signature", "plain", prepare=prepare)
+
+
+def knockerlite() -> Target:
+    """knockerlite behind granian; it syncs nothing before it answers."""
+    python = str(venv("peer-knockerlite", newer_python(), KNOCKERLITE, "granian") / "python")
+    return Target("knockerlite, not durable", granian(32, "knocker_app:application", python=python))
+
+
+def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
+    """Rows a second that SQLite commits alone, with our tables, in groups of a size."""
+    from tracknow_static.relay.outbox import Outbox
+
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:
+        made = Outbox(_database(Path(folder)), ["https://bench.example/"])
+        made.open()
+        made.close()
+        connection = sqlite3.connect(f"{folder}/relay.sqlite3", isolation_level=None)
+        connection.execute("PRAGMA synchronous=FULL")
+        body, number = template(), 0
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            names = [f"evt_{number + one:012d}" for one in range(batch)]
+            number += batch
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT INTO events (id, type, object_id, reference, payment_intent, customer,"
+                " livemode, created, received_at, content_type, signature, payload)"
+                " VALUES (?, 'checkout.session.completed', 'cs_benchmark', '7f6df0cf-bench',"
+                " 'pi_live_benchmark', 'cus_benchmark', 1, 1790000000, 1.0, 'application/json',"
+                " ?, ?)",
+                [(name, "t=1,v1=" + "0" * 64, body) for name in names],
+            )
+            connection.executemany(
+                "INSERT INTO deliveries (event_id, destination, state, due_at, token, attempts,"
+                " tries, accepted_at) VALUES (?, 'https://bench.example/', 'pending', 1.0, 0, 0,"
+                " 0, 1.0)",
+                [(name,) for name in names],
+            )
+            connection.execute("COMMIT")
+        took = time.perf_counter() - started
+        connection.close()
+    return number / took
+
+
+def _database(folder: Path) -> Any:
+    from tracknow_static.relay.database import Database
+
+    return Database(f"sqlite:///{folder}/relay.sqlite3")
+
+
+def fill(folder: Path, number: int) -> None:
+    """Put so many delivered events into a database, as years of use do."""
+    made = _outbox(folder)
+    made.open()
+    made.close()
+    connection = sqlite3.connect(folder / "relay.sqlite3", isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")
+    body = template()
+    for start in range(0, number, 10_000):
+        rows = range(start, min(start + 10_000, number))
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO events (id, type, object_id, payment_intent, customer, livemode, created,"
+            " received_at, purged_at, payload)"
+            " VALUES (?, 'charge.succeeded', ?, ?, ?, 1, 1790000000, ?, ?, ?)",
+            # Payloads of nearly all have been purged, as after a month of retention.
+            [
+                (
+                    f"evt_old{one:012d}",
+                    f"ch_{one}",
+                    f"pi_{one}",
+                    f"cus_{one}",
+                    float(one),
+                    None if one % 20 == 0 else 1.0,
+                    body if one % 20 == 0 else None,
+                )
+                for one in rows
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO deliveries (event_id, destination, state, due_at, token, attempts, tries,"
+            " last_status, accepted_at, settled_at)"
+            " VALUES (?, ?, 'delivered', 1.0, 1, 1, 1, 200, 1.0, 2.0)",
+            [(f"evt_old{one:012d}", made.destinations[0]) for one in rows],
+        )
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def _outbox(folder: Path) -> Any:
+    from tracknow_static.relay.outbox import Outbox
+
+    return Outbox(_database(folder), ["https://bench-tracking.tracknow.info/stripe/postback"])
+
+
+def claims(folder: Path, rounds: int = 200) -> float:
+    """Median milliseconds of claiming 10 deliveries, with what is pending in the folder's file."""
+    made = _outbox(folder)
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        if not made.claim(limit=10, lease_seconds=600):
+            break
+        times.append(time.perf_counter() - started)
+    made.close()
+    return statistics.median(times) * 1000 if times else float("nan")
+
+
+def accepts(folder: Path, number: int, prefix: str) -> float:
+    """Events a second that 32 threads of one process hand to the outbox."""
+    from tracknow_static.relay.records import NewEvent
+
+    made = _outbox(folder)
+    body = template()
+
+    def send(one: int) -> None:
+        made.accept(
+            NewEvent(
+                f"evt_{prefix}{one:09d}",
+                "charge.succeeded",
+                body,
+                object_id=f"ch_{prefix}{one}",
+                payment_intent=f"pi_{prefix}{one}",
+                customer=f"cus_{prefix}{one}",
+            )
+        )
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(send, range(200)))
+        started = time.perf_counter()
+        list(pool.map(send, range(200, 200 + number)))
+        took = time.perf_counter() - started
+    made.close()
+    return number / took
+
+
+def flat(place: Path, rows: int) -> None:
+    """Show what a table of many rows costs, against an empty one, in turn."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=place) as empty,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=place) as full,
+    ):
+        fill(Path(full), rows)
+        rates: dict[str, list[float]] = {empty: [], full: []}
+        waits: dict[str, list[float]] = {empty: [], full: []}
+        for one in range(3):
+            for folder in (empty, full):
+                rates[folder].append(accepts(Path(folder), 3000, f"r{one}"))
+                waits[folder].append(claims(Path(folder), 100))
+        size = (Path(full) / "relay.sqlite3").stat().st_size / 1e6
+        print(f"\nwith {rows:,} rows in the table ({size:,.0f} MB), against an empty one:")
+        for name, found, unit in (("accepted/s", rates, ""), ("claim of 10", waits, " ms")):
+            before, after = (statistics.median(found[folder]) for folder in (empty, full))
+            print(f"  {name:12} {before:9.1f}{unit} → {after:9.1f}{unit}   {after / before:.2f} ×")
+
+
+def available(makers: dict[str, Callable[[], Target]]) -> list[Target]:
+    """Make the targets that can be had here, and say which cannot."""
+    targets = []
+    for name, make in makers.items():
+        try:
+            targets.append(make())
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            print(f"left out: {name}: {str(error).splitlines()[-1]}")
+    return targets
+
+
+def main() -> int:
+    """Measure everything in turn and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--only", default="", help="part of a target's name")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        print("wrk is missing: apt-get install wrk", file=sys.stderr)
+        return 1
+    # On the disk that a merchant's data would be on, not in memory.
+    place = WORK / "bench"
+    place.mkdir(parents=True, exist_ok=True)
+    makers: dict[str, Callable[[], Target]] = {
+        "tracknow-static 8": lambda: ours(8),
+        "tracknow-static 32": lambda: ours(32),
+        "bound": bound,
+        "Express": express,
+        "hookspool": hookspool,
+        "knockerlite": knockerlite,
+    }
+    wanted = {key: make for key, make in makers.items() if options.only.lower() in key.lower()}
+    targets = available(wanted)
+    results: dict[str, list[Result]] = {one.name: [] for one in targets}
+    alone: dict[int, list[float]] = {32: [], 100: []}
+    for _ in range(options.rounds):
+        for target in targets:
+            results[target.name].append(measure(target, options.seconds, place))
+        for batch, found in alone.items():
+            found.append(sqlite_alone(options.seconds / 3, place, batch))
+    show(results, alone)
+    if options.rows:
+        flat(place, options.rows)
+    return 0
+
+
+def show(results: dict[str, list[Result]], alone: dict[int, list[float]]) -> None:
+    """Print medians, and ratios of our best to each other target, paired round by round."""
+    print(f"\n{'':38} {'acks/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'MB':>6} {'not 200':>8}")
+    for name, found in results.items():
+        middle = {
+            key: statistics.median(getattr(one, key) for one in found)
+            for key in ("rate", "p50", "p99", "memory")
+        }
+        bad = sum(one.bad for one in found)
+        print(
+            f"{name:38} {middle['rate']:8,.0f} {middle['p50']:8.1f} {middle['p99']:8.1f}"
+            f" {middle['memory']:6.0f} {bad:8}"
+        )
+    for batch, rates in alone.items():
+        name = f"bound: SQLite alone, {batch} rows a commit"
+        print(f"{name:38} {statistics.median(rates):8,.0f}")
+    mine = results.get("tracknow-static, 32 threads", [])
+    for name, found in results.items():
+        if mine and not name.startswith("tracknow"):
+            ratio = statistics.median(a.rate / b.rate for a, b in zip(mine, found, strict=True))
+            print(f"ours with 32 threads against {name}: {ratio:.2f} ×")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
