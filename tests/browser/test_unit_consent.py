@@ -53,6 +53,17 @@ def test_consent_that_came_before_the_file_counts(page: NodePage) -> None:
     assert page.click_id() == "abc"
 
 
+def test_a_prerendered_page_asks_no_manager(page: NodePage) -> None:
+    """An answer given long ago stores nothing for a page that the visitor never saw."""
+    manager = "var Cookiebot = {consent: {marketing: true}, hasResponse: true};\n"
+    code = manager + text(Settings(consent="cookiebot"))
+    page.ask("page", script=code, url=SHOP + "?click_id=abc", prerendering=True)
+    page.ask("fire", type="load")
+    assert (page.cookies(), page.storage()) == ([], {})
+    page.ask("fire", type="prerenderingchange")
+    assert page.click_id() == "abc"
+
+
 def test_withdrawal_deletes_everything(page: NodePage) -> None:
     """A refusal takes cookie and localStorage away, and the id from new links."""
     page.load("?click_id=abc", EVENT)

@@ -68,6 +68,11 @@ def overwriting() -> Iterator[NodePage]:
         ("https:\\\\buy.stripe.com\\x", f"https:\\\\buy.stripe.com\\x?{REF}={ID}"),
         # What Stripe would drop is replaced.
         (f"https://buy.stripe.com/x?{REF}=", f"https://buy.stripe.com/x?{REF}={ID}"),
+        (
+            "https://buy.stripe.com/x?client_ref\terence_id=&a=1",
+            f"https://buy.stripe.com/x?a=1&{REF}={ID}",
+        ),
+        (f"https://buy.stripe.com/x?{REF}={'x' * 201}", f"https://buy.stripe.com/x?{REF}={ID}"),
         (f"https://buy.stripe.com/x?{REF}&a=1", f"https://buy.stripe.com/x?a=1&{REF}={ID}"),
         (f"https://buy.stripe.com/x?{REF}=a.b&a=1#f", f"https://buy.stripe.com/x?a=1&{REF}={ID}#f"),
         (
