@@ -51,17 +51,15 @@ def status(strict: bool, as_json: bool) -> None:
     help="At most so many.",
 )
 @click.option("--after", "cursor", metavar="CURSOR", help="Go on where a list ended.")
-@click.option("--oldest-first", is_flag=True, help="Begin with the oldest instead of the newest.")
 @json_option
 def list_(
     destination: str | None,
     limit: int,
     cursor: str | None,
-    oldest_first: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """List events, the newest first, by state, type, time, reference or destination."""
+    """List events, oldest first, by state, type, time, reference or destination."""
     with opened(configured()) as outbox:
         url = known_destination(outbox, destination) if destination else None
         try:
@@ -69,7 +67,6 @@ def list_(
                 filter_of(destination=url, **given),
                 limit=limit,
                 cursor=cursor,
-                newest_first=not oldest_first,
             )
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import astuple, replace
 from typing import Any
 
 import click
@@ -20,7 +21,10 @@ from tracknow_static.relay.commands_common import (
     progress,
 )
 from tracknow_static.relay.outbox import Outbox
+from tracknow_static.relay.records import Filter, Replayed
 from tracknow_static.relay.sender import shown
+
+KEPT = "kept"
 
 _dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
@@ -86,16 +90,25 @@ def replay(
         raise click.UsageError("Say which events: IDs, --state, --type, --since, … or --all.")
     with opened(configured()) as outbox:
         url = known_destination(outbox, destination) if destination else None
-        # A state is that of a delivery, so it is looked for where the events are to go.
-        narrowed = url if given.get("state") not in (None, "kept") else None
+        wanted = filter_of(ids=ids, **given)
         with progress("replaying", quiet=as_json) as advance:
-            done = outbox.replay(
-                filter_of(ids=ids, destination=narrowed, **given),
-                rate=rate,
-                destinations=(url,) if url else (),
-                dry_run=dry_run,
-                progress=advance,
-            )
+
+            def again(wanted: Filter, destinations: tuple[str, ...]) -> Replayed:
+                return outbox.replay(
+                    wanted,
+                    rate=rate,
+                    destinations=destinations,
+                    dry_run=dry_run,
+                    progress=advance,
+                )
+
+            if wanted.state in (None, KEPT):
+                done = again(wanted, (url,) if url else ())
+            else:
+                # A state is that of a delivery: one that another destination accepted stays.
+                urls = [url] if url else [one.destination for one in outbox.status().destinations]
+                parts = [again(replace(wanted, destination=it), (it,)) for it in urls]
+                done = Replayed(*(sum(column) for column in zip(*map(astuple, parts), strict=True)))
     if as_json:
         data = {
             "dry_run": dry_run,

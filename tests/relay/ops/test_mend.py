@@ -70,6 +70,12 @@ def test_replay_by_state_leaves_other_deliveries_alone(either: dict[str, str]) -
     assert pending(either) == {ONE: 5, TWO: 0}
 
 
+def test_replay_of_an_event_goes_where_it_went(environ: dict[str, str]) -> None:
+    """Without a state every delivery of the event is made due again."""
+    assert run_json(environ, "replay", "evt_3")["deliveries"] == 2
+    assert pending(environ) == {ONE: 1, TWO: 1}
+
+
 def test_replay_by_id_reaches_delivered_events(environ: dict[str, str]) -> None:
     """An event that was delivered goes out again as long as its payload is there."""
     found = run_json(environ, "replay", "evt_3", "--destination", TWO)
