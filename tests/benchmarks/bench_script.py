@@ -10,6 +10,7 @@ build file says; --peer names such a built file and has it measured beside ours.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import os
 import shutil
@@ -89,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(PAGE)))
         self.end_headers()
-        self.wfile.write(PAGE)
+        with contextlib.suppress(ConnectionError):  # the browser went on
+            self.wfile.write(PAGE)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Stay quiet."""
