@@ -1,5 +1,6 @@
 // Material for MkDocs: __md_get("__consent") gives {name: true} or null; answering reloads the page.
-TN_SUBSCRIBE("", () => {
+// A reload by script makes the page its own referrer, so what is in memory is stored on the way out.
+TN_SUBSCRIBE("pagehide", () => {
   const given = __md_get("__consent");
   return given ? given["TN_CATEGORY"] || false : null;
 });
