@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -300,7 +300,7 @@ def express() -> Target:
 
 
 def hookspool() -> Target:
-    """hookspool's intake, with its own scheme of signatures over the same body."""
+    """Hookspool's intake, with its own scheme of signatures over the same body."""
     program = str(venv("peer-hookspool", sys.executable, HOOKSPOOL) / "hookspool")
 
     def prepare(folder: Path, port: int) -> None:
@@ -319,7 +319,7 @@ def hookspool() -> Target:
 
 
 def knockerlite() -> Target:
-    """knockerlite behind granian; it syncs nothing before it answers."""
+    """Knockerlite behind granian; it syncs nothing before it answers."""
     python = str(venv("peer-knockerlite", newer_python(), KNOCKERLITE, "granian") / "python")
     return Target("knockerlite, not durable", granian(32, "knocker_app:application", python=python))
 

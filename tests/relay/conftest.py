@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _USER = "nobody"
 _START_SECONDS = 30
-_MEMORY = Path("/dev/shm")  # noqa: S108
+_MEMORY = Path("/dev/shm")
 _ROOM = 1024**3
 
 

@@ -7,6 +7,8 @@ configuration. Both need the extra ``tracknow-static[relay]``.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,3 +59,17 @@ def __getattr__(name: str) -> Relay:
     made = create_application(config)
     globals()["application"] = made
     return made
+
+
+class _Package(ModuleType):
+    """This package, where ``application`` is what servers look for and not the module of that name.
+
+    Importing a submodule binds its name in the package; it must not hide the application.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "application" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

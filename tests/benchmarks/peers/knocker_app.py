@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 import knocker  # type: ignore[import-not-found]
@@ -11,20 +10,13 @@ import knocker  # type: ignore[import-not-found]
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_local = threading.local()
-
-
-def _inbox() -> Any:
-    """One inbox for each thread, as its connection belongs to the thread that opened it."""
-    if not hasattr(_local, "inbox"):
-        _local.inbox = knocker.open(os.environ["PEER_DATABASE"])
-        _local.inbox.add_endpoint(
-            name="stripe",
-            path="/stripe/webhook",
-            provider="stripe",
-            secrets=[os.environ["PEER_SECRET"]],
-        )
-    return _local.inbox
+_inbox = knocker.open(os.environ["PEER_DATABASE"])
+_inbox.add_endpoint(
+    name="stripe",
+    path="/stripe/webhook",
+    provider="stripe",
+    secrets=[os.environ["PEER_SECRET"]],
+)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -32,7 +24,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     headers = {"Stripe-Signature": environ.get("HTTP_STRIPE_SIGNATURE", "")}
     try:
-        _inbox().receive(endpoint="stripe", body=body, headers=headers, query={})
+        _inbox.receive(endpoint="stripe", body=body, headers=headers, query={})
         status = "200 OK"
     except Exception:  # noqa: BLE001 - whatever it was, the event is not stored
         status = "400 Bad Request"

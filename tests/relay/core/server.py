@@ -64,6 +64,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -111,13 +112,14 @@ def _await(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def main() -> None:
+    """Serve the variant that the command line names."""
     from werkzeug.serving import make_server
 
     from tests.relay.core.variants import VARIANTS
     from tracknow_static.relay.config import RelayConfig
 
     application = VARIANTS[sys.argv[2]](RelayConfig.from_environ())
-    make_server("127.0.0.1", int(sys.argv[1]), application, threaded=True).serve_forever()  # type: ignore[arg-type]
+    make_server("127.0.0.1", int(sys.argv[1]), application, threaded=True).serve_forever()
 
 
 if __name__ == "__main__":

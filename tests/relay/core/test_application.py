@@ -37,6 +37,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
 
 
 def send(application: Relay, payload: bytes = b"", **changes: Any) -> tuple[int, str]:
+    """Post signed bytes; gives status and code."""
     return code(call(application, environ(payload, sign(payload), **changes)))
 
 

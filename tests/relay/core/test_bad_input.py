@@ -125,8 +125,20 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["id", "object", "type", "data", "livemode", "customer", "account", "created"]
-                + ["payment_intent", "client_reference_id", "related_object", "x"]
+                [
+                    "id",
+                    "object",
+                    "type",
+                    "data",
+                    "livemode",
+                    "customer",
+                    "account",
+                    "created",
+                    "payment_intent",
+                    "client_reference_id",
+                    "related_object",
+                    "x",
+                ]
             ),
             inner,
             max_size=8,
@@ -166,7 +178,7 @@ def test_bytes_of_any_kind(payload: bytes, header: str) -> None:
 def test_odd_events_are_stored(database_url: str) -> None:
     """Events whose fields hold anything JSON can say are stored by both databases, to the byte."""
     application = relay(database_url)
-    sent = {}
+    sent: dict[str, bytes] = {}
 
     @settings(max_examples=60)
     @given(st.dictionaries(st.sampled_from(["livemode", "created", "account"]), json_values))

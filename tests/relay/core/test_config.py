@@ -16,10 +16,12 @@ LEAST = {"TRACKNOW_NAMESPACE": "acme", "STRIPE_WEBHOOK_SECRET": "whsec_123456789
 
 
 def read(**environ: str) -> RelayConfig:
+    """Read the least environment with changes."""
     return RelayConfig.from_environ({**LEAST, **environ})
 
 
 def problem(**environ: str) -> str:
+    """The error that an environment gives."""
     with pytest.raises(SettingsError) as caught:
         read(**environ)
     return str(caught.value)
@@ -158,7 +160,7 @@ def test_destinations_replace_the_namespace() -> None:
 
 
 def test_insecure_destinations_on_request() -> None:
-    """http is taken when it is asked for, for tests and private networks."""
+    """Http is taken when it is asked for, for tests and private networks."""
     made = read(
         TRACKNOW_RELAY_DESTINATIONS="http://127.0.0.1:9/x",
         TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS="true",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.relay.core.parts import call, code, config, encoded, environ, event, post, sign
 from tests.relay.core.server import ROOT, environment
-from tests.relay.core.variants import VARIANTS
+from tests.relay.core.variants import VARIANTS, module
 from tracknow_static.relay import points, storing, writer
 from tracknow_static.relay.database import Database
 from tracknow_static.relay.outbox import Outbox
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ONE_POST = """
 import os, sys
 from tests.relay.core.parts import code, event, post
-from tests.relay.core.variants import VARIANTS
+from tests.relay.core.variants import VARIANTS, module
 from tracknow_static.relay.config import RelayConfig
 application = VARIANTS[sys.argv[1]](RelayConfig.from_environ())
 status = code(post(application, event()))[0]
@@ -65,6 +65,7 @@ def survives_a_kill(url: str, variant: str) -> bool:
 
 
 def is_in_memory_of(made: Relay) -> list[str]:
+    """Ids of the events that are stored."""
     return [one.id for one in made.outbox.find(Filter(), limit=200).events]
 
 
@@ -146,10 +147,8 @@ KILLED = ("acknowledges_before_commit", "stores_events_without_deliveries")
 
 
 def made(url: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> Relay:
-    # A flaw may replace a function of a module; it is put back afterwards.
-    from tracknow_static.relay import application
-
-    monkeypatch.setattr(application, "verify", application.verify)
+    """Make a variant; what it replaces in a module is put back after the test."""
+    monkeypatch.setattr(module, "verify", module.verify)
     return VARIANTS[variant](config(url))
 
 

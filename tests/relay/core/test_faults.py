@@ -28,10 +28,12 @@ UNAVAILABLE = (503, "storage_unavailable")
 
 
 def stored(application: Relay) -> list[str]:
+    """Ids of the events that are stored."""
     return [one.id for one in application.outbox.find(Filter(), limit=1000).events]
 
 
 def path_of(application: Relay) -> Path:
+    """The SQLite file behind a relay."""
     path = application.outbox.database.path
     assert path is not None
     return path
@@ -121,6 +123,7 @@ def test_floor_is_read_from_the_configuration(sqlite_url: str) -> None:
 
 @contextlib.contextmanager
 def mounted(folder: Path, size: str) -> Iterator[None]:
+    """A small file system of its own, while the block lasts."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)

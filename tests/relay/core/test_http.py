@@ -30,10 +30,12 @@ _KILLS = 6
 
 
 def outbox(url: str) -> Outbox:
+    """The outbox behind a server."""
     return Outbox(Database(url), config(url).destinations)
 
 
 def stored(url: str) -> list[str]:
+    """Ids of the events that are stored."""
     reader = outbox(url)
     found = [one.id for one in reader.find(Filter(), limit=5000).events]
     reader.close()
@@ -71,6 +73,7 @@ def raw(server: Server, request: bytes, *, half: bool = False) -> tuple[int, byt
 
 
 def head(payload: bytes, *lines: str, method: str = "POST", path: str = PATH) -> bytes:
+    """The head of a signed request with further header lines."""
     signature = f"Stripe-Signature: {sign(payload)}"
     text = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", signature, *lines, "", ""])
     return text.encode("latin-1")
@@ -213,3 +216,21 @@ def test_application_needs_no_database_to_load(tmp_path: Path) -> None:
     environment["TRACKNOW_RELAY_LIVEMODE"] = "yes"
     refused = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert "TRACKNOW_RELAY_LIVEMODE: 'yes' is not accepted." in refused.stderr
+
+
+def test_application_is_not_the_module_of_its_name(tmp_path: Path) -> None:
+    """A server finds the application, also after something has imported the module beside it."""
+    script = (
+        "import tracknow_static.relay.application, tracknow_static.relay as r;"
+        "print(type(r.application).__name__, r.application is r.application)"
+    )
+    environment = {key: value for key, value in os.environ.items() if "TRACKNOW" not in key}
+    environment |= {
+        "TRACKNOW_NAMESPACE": "acme",
+        "STRIPE_WEBHOOK_SECRET": "whsec_1234567890",
+        "TRACKNOW_RELAY_DATABASE": f"sqlite:///{tmp_path}/x",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "Relay True"

@@ -43,11 +43,13 @@ NEXT = (*migrations.STEPS, add_note)
 
 
 def columns(database: Database, table: str) -> list[str]:
+    """Names of a table's columns."""
     with database.read() as connection:
         return [one["name"] for one in inspect(connection).get_columns(table)]
 
 
 def filled(url: str) -> Outbox:
+    """An outbox that holds one event."""
     outbox = Outbox(Database(url), [DESTINATION])
     outbox.accept(NewEvent("evt_1", "charge.succeeded", b"kept"))
     return outbox

@@ -45,11 +45,13 @@ def outbox(database_url: str, clock: Clock) -> Iterator[Outbox]:
 
 
 def new(number: int | str = 1, **changes: Any) -> NewEvent:
+    """An event of some number."""
     values: dict[str, Any] = {"id": f"evt_{number}", "type": "charge.succeeded"}
     return NewEvent(**{**values, "payload": b"{%d}" % len(str(number)), **changes})
 
 
 def ids(claimed: Any) -> list[str]:
+    """Ids of the events of deliveries."""
     return [one.event_id for one in claimed]
 
 
@@ -209,7 +211,7 @@ def test_breaker_is_written_by_one(outbox: Outbox, clock: Clock) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(write, range(8))) == 1
     now = outbox.breaker(A)
-    assert (now.failures, now.open_for, now.probing_for) == (5, pytest.approx(30), 10)
+    assert [now.failures, now.open_for, now.probing_for] == pytest.approx([5, 30, 10])
     clock.time += 31
     assert outbox.breaker(A).open_for == 0
 
@@ -353,6 +355,7 @@ def test_renewal_finds_its_reference(outbox: Outbox, clock: Clock) -> None:
 
 
 def settle_all(outbox: Outbox, kind: str) -> None:
+    """Settle everything that is due in one way."""
     status = 200 if kind == "delivered" else 400
     outbox.settle([Outcome(one, kind, status) for one in outbox.claim(limit=9, lease_seconds=9)])
 

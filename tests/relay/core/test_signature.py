@@ -22,6 +22,7 @@ DIGEST = "0c8670ed117751cc551a20e35839447075c42800ea3cf3e8a2fbda99cd1e6edd"
 
 
 def accepted(header: str | None, *, body: bytes = BODY, now: float = AT) -> bool:
+    """Whether a header is accepted for a body at a time."""
     try:
         verify(body, header, [SECRET], clock=lambda: now)
     except RefusedSignatureError:

@@ -62,7 +62,9 @@ def test_signed_by_stripe_node(sqlite_url: str) -> None:
         json.dumps(event("long", note="x" * 200_000)),
         " \r\n" + json.dumps(event("spaced")) + "\n",
     ]
-    cases = [[payload, secret, now] for payload in payloads for secret in (SECRET, second)]
+    cases: list[Any] = [
+        [payload, secret, now] for payload in payloads for secret in (SECRET, second)
+    ]
     cases += [[payloads[0], SECRET, now - 1000], [payloads[0], "whsec_other_secret", now]]
     done = subprocess.run(
         ["node", "-e", _SIGN, str(stripe_node())],
@@ -109,8 +111,8 @@ def _ask(port: int, path: str, data: bytes) -> Any:
 
 
 def test_real_run_of_localstripe(application: Relay, tmp_path: Path) -> None:
-    """localstripe creates a customer, signs the event and sends it; the relay stores its bytes."""
-    server = make_server("127.0.0.1", 0, application, handler_class=_Quiet)  # type: ignore[arg-type]
+    """Localstripe creates a customer, signs the event and sends it; the relay stores its bytes."""
+    server = make_server("127.0.0.1", 0, application, handler_class=_Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = free_port()
     command = [str(Path(sys.executable).with_name("localstripe")), "--port", str(port)]

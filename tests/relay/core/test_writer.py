@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def new(number: int = 1) -> NewEvent:
+    """An event of some number."""
     return NewEvent(f"evt_{number}", "charge.succeeded", b"{}")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event as hooks
 
-from tracknow_static.relay import application as module
 from tracknow_static.relay import points, storing
 from tracknow_static.relay.application import Relay
 from tracknow_static.relay.outbox import Outbox
 from tracknow_static.relay.records import Accepted, NewEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tracknow_static.relay.config import RelayConfig
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 def right(config: RelayConfig) -> Relay:
     """The relay as it is."""
     return Relay(config, Outbox.from_config(config))
+
+
+# The package's attribute of this name is the application itself.
+module: Any = importlib.import_module("tracknow_static.relay.application")
 
 
 class _EarlyOutbox(Outbox):
@@ -60,9 +65,9 @@ def accepts_stale_signatures(config: RelayConfig) -> Relay:
     lenient = module.verify
 
     def verify(body: bytes, header: str | None, secrets: Any, **_: Any) -> str:
-        return lenient(body, header, secrets, tolerance=float("inf"))
+        return str(lenient(body, header, secrets, tolerance=float("inf")))
 
-    module.verify = verify  # type: ignore[assignment]
+    module.verify = verify
     return right(config)
 
 
@@ -72,9 +77,9 @@ def accepts_future_signatures(config: RelayConfig) -> Relay:
 
     def verify(body: bytes, header: str | None, secrets: Any, **_: Any) -> str:
         stamp = int((header or "t=0,").split(",", 1)[0].removeprefix("t="))
-        return lenient(body, header, secrets, clock=lambda: min(config.timeout * 1e9, stamp))
+        return str(lenient(body, header, secrets, clock=lambda: max(stamp, time.time())))
 
-    module.verify = verify  # type: ignore[assignment]
+    module.verify = verify
     return right(config)
 
 
@@ -104,10 +109,12 @@ def parses_before_verifying(config: RelayConfig) -> Relay:
 def stores_events_without_deliveries(config: RelayConfig) -> Relay:
     """Adds the deliveries in a second transaction."""
     original = storing._add_deliveries
-    late: list[tuple[Any, ...]] = []
+    late: list[tuple[Any, Any, float]] = []
 
-    def postponed(connection: Any, *rest: Any) -> None:
-        late.append(rest)
+    def postponed(
+        connection: Any, fresh: Sequence[NewEvent], urls: Sequence[str], now: float
+    ) -> None:
+        late.append((fresh, urls, now))
 
     storing._add_deliveries = postponed
     reach = points.reach
@@ -118,7 +125,7 @@ def stores_events_without_deliveries(config: RelayConfig) -> Relay:
             rest = late.pop()
             made.outbox.database.run(lambda connection: original(connection, *rest))
 
-    storing.points.reach = reached  # type: ignore[attr-defined]
+    points.reach = reached
     made = right(config)
     return made
 
