@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.page.parts import ASSET_NAME, PAGE, SCRIPT, SETTINGS, TAGS, HandMade, make_site
 from tracknow_static.errors import SiteError
+from tracknow_static.page import writing
 from tracknow_static.page.single import InspectionCache
 from tracknow_static.page.site import process_site, remove_site
 from tracknow_static.page.splice import transform
@@ -286,3 +288,19 @@ def test_what_killed_runs_left_is_cleared(tmp_path: Path) -> None:
     inject(tmp_path)
     assert not left.exists()
     assert living.exists()
+
+
+@pytest.mark.parametrize("answer", [None, errno.EINVAL, errno.EXDEV])
+def test_file_system_that_cannot_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+) -> None:
+    """Where two files cannot be exchanged in one step a page is replaced in one, all the same."""
+    made = make_site(tmp_path)
+    exchange = None if answer is None else lambda _one, _other: answer
+    monkeypatch.setattr(writing, "_exchange", exchange)
+    source = tmp_path / "p0.html"
+    with source.open("rb") as served:
+        assert inject(tmp_path).changed == 5
+        assert served.read() == made["p0.html"]
+    assert TAGS in source.read_bytes()
+    assert list(tmp_path.rglob(".tracknow-*")) == []
