@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from tracknow_static import rules
+from tracknow_static.page.findings import grouped
 from tracknow_static.page.globs import compile_globs
 from tracknow_static.page.site import process_site
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    from tracknow_static.page.findings import Finding
     from tracknow_static.page.report import PageOutcome, SiteReport
     from tracknow_static.page.single import InspectionCache
     from tracknow_static.settings import Settings
@@ -112,7 +112,7 @@ def _lines(
         yield logging.ERROR, str(failure)
     for path in sorted(opt_outs.remarks):
         yield logging.WARNING, opt_outs.remarks[path]
-    for first, others in _grouped(report.findings):
+    for first, others in grouped(report.findings):
         more = f" (and on {others} more page{'s' * (others > 1)})" if others else ""
         yield _LEVELS[first.severity], f"{first}{more}"
     for pattern in settings.exclude:
@@ -121,16 +121,6 @@ def _lines(
             yield logging.INFO, f"exclude: {pattern!r} matches no page of this build."
     if report.csp_hash:
         yield logging.DEBUG, f"Content-Security-Policy, script-src: '{report.csp_hash}'"
-
-
-def _grouped(findings: list[Finding]) -> Iterator[tuple[Finding, int]]:
-    """Give what is the same on several pages (a footer, a menu) once, with the number of others."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in findings:
-        key = (finding.severity, finding.code, finding.message)
-        groups.setdefault(key, []).append(finding)
-    for same in groups.values():
-        yield same[0], len({finding.file for finding in same}) - 1
 
 
 def _said(log: Log, level: int, line: str) -> Exception | None:
