@@ -8,12 +8,12 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE, stored
 from tools.demonstration.builds import build_mkdocs
+from tools.demonstration.walk import agree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.browser.shops import Shop
-    from tools.engines.browser import Browser
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +22,6 @@ def morrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("morrow")
     build_mkdocs(folder)
     return folder
-
-
-def _agree(browser: Browser) -> None:
-    button = ".md-consent__controls button.md-button--primary"
-    browser.until("return document.querySelector(arguments[0])?.offsetParent", button)
-    browser.run("window.__left = true")
-    browser.click(button)
-    browser.loaded()
 
 
 def _pays(shop: Shop, selector: str) -> str:
@@ -44,8 +36,7 @@ def test_instant_navigation(shop: Shop, morrow: Path) -> None:
     shop.stage.put_folder(shop.host, morrow)
     browser.open(shop.url(f"/?click_id={ID}"))
     assert stored(browser) == (None, None)
-    _agree(browser)
-    browser.until("return document.cookie.includes('tn_click_id')")
+    agree(browser)
     browser.run("window.samePage = true")
     for selector, path in (
         ('.md-tabs a[href*="coffees"]', "/coffees/"),
@@ -69,7 +60,7 @@ def test_redirect_stub(shop: Shop, morrow: Path) -> None:
     browser.open(shop.url(f"/go/spring/?click_id={ID}"), wait=False)
     browser.until("return location.pathname === '/welcome/' && document.readyState === 'complete'")
     assert stored(browser) == (None, None)
-    browser.until("return window.tracknow && tracknow.decorate")
+    browser.until("return !!(window.tracknow && tracknow.decorate)")
     browser.run("__md_set('__consent', {affiliate: true}); window.__left = true; location.reload()")
     browser.loaded()
     browser.until("return document.cookie.includes('tn_click_id')")
@@ -82,7 +73,6 @@ def test_page_that_does_not_exist(shop: Shop, morrow: Path) -> None:
     browser = shop.browser
     shop.stage.put_folder(shop.host, morrow)
     browser.open(shop.url(f"/no/such/page/?click_id={ID}"))
-    browser.until("return window.tracknow && tracknow.decorate")
-    _agree(browser)
-    browser.until("return document.cookie.includes('tn_click_id')")
+    browser.until("return !!(window.tracknow && tracknow.decorate)")
+    agree(browser)
     assert stored(browser) == (ID, ID)

@@ -98,10 +98,9 @@ class Visitor:
 
 def walk_mkdocs(story: Story, visitor: Visitor) -> None:
     """Morrow Coffee: Material with instant navigation and its consent banner."""
-    agree = ".md-consent__controls button.md-button--primary"
     story.step("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}"))
     story.step("is asked for consent", visitor.keeps_nothing)
-    story.step("agrees", lambda: _agree(visitor, agree))
+    story.step("agrees", lambda: _agree(visitor))
     story.step("walks on, without a reload", lambda: _walk_instantly(visitor))
     story.step("buys by a link", lambda: visitor.pays('a[href*="SAMPLEhuila250"].md-button'))
     story.step("comes back, without id", lambda: visitor.open("/gifts/"))
@@ -145,13 +144,24 @@ def walk_pelican(story: Story, visitor: Visitor, folder: Path) -> None:
     visitor.stage.take_back(visitor.host, _carry(folder))
 
 
-def _agree(visitor: Visitor, button: str) -> str:
-    browser = visitor.browser
-    browser.until("return document.querySelector(arguments[0])?.offsetParent", button)
+def agree(browser: Browser) -> None:
+    """Click Accept in Material's banner, once it has slid in, and wait for the page to reload."""
+    browser.until(
+        """const button = document.querySelector('.md-consent__controls button.md-button--primary');
+        const box = button?.getBoundingClientRect();
+        const at = box && document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+        const still = !document.getAnimations().some(one => one.effect.target.closest('.md-consent')
+          && one.playState === 'running');
+        return box && box.width > 0 && button.contains(at) && still"""
+    )
     browser.run("window.__left = true")
-    browser.click(button)
+    browser.click(".md-consent__controls button.md-button--primary")
     browser.loaded()
     browser.until("return document.cookie.includes('tn_click_id')")
+
+
+def _agree(visitor: Visitor) -> str:
+    agree(visitor.browser)
     return visitor.keeps()
 
 
