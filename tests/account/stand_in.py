@@ -117,8 +117,6 @@ class Stripe:
         refusal = self._refusal(method, path, headers)
         if refusal:
             return refusal
-        if self.meeting is not None and (method, path) == ("GET", _ENDPOINT):
-            self.meeting.wait(20)
         key = headers.get("idempotency-key", "")
         with self.lock:
             if key in self.answers:
@@ -138,6 +136,8 @@ class Stripe:
                 more = {}
             if method == "POST" and key and (status < 400 or status >= 500):
                 self.answers[key] = (status, body)
+        if self.meeting is not None and (method, path) == ("GET", _ENDPOINT):
+            self.meeting.wait(20)  # with the list as it was in hand
         return status, body, more
 
     def _refusal(

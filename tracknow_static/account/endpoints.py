@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,8 @@ class Endpoint:
 
 
 def _metadata(raw: Any) -> dict[str, str]:
-    found = raw.metadata.to_dict() if getattr(raw, "metadata", None) else {}
+    # As text it is JSON in every version of the library; the ways to a dictionary have changed.
+    found = json.loads(str(raw.metadata)) if getattr(raw, "metadata", None) else {}
     return {str(name): str(value) for name, value in found.items()}
 
 
