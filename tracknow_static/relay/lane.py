@@ -35,12 +35,13 @@ PROBING = points.declare("deliver.probing", "the right to probe is taken, the pr
 SETTLING = points.declare("deliver.settling", "answers are collected, none of them is recorded")
 SETTLED = points.declare("deliver.settled", "outcomes are recorded, the breaker knows nothing yet")
 
-# Claimed ahead for each sending thread, so that it need not wait for the database.
-_AHEAD = 3
+# Claimed ahead for each sending thread: fewer, larger transactions. Three instead of seven cost a
+# quarter more processor time for each delivery.
+AHEAD = 7
 # A lease has to outlast the attempt, and the settling too.
 MARGIN = 5.0
 # So long the first answer waits for others to share its transaction.
-_LINGER = 0.005
+_LINGER = 0.01
 # Somebody else's resume, or a clock that was set, is noticed after so many seconds at the latest.
 _LOOK_EVERY = 30.0
 # What is due and yet was not claimed is being claimed by another process: look again so soon.
@@ -74,10 +75,9 @@ class Lane(threading.Thread):
                 f"{network.timeout:g} s: two workers would send the same event"
             )
         self.destination = destination
-        self.window = concurrency * (1 + _AHEAD)
+        self.window = concurrency * (1 + AHEAD)
         self.tally: Counter[str] = Counter()
         self._outbox = outbox
-        self._concurrency = concurrency
         self._lease = lease_seconds
         # Later than this after the claim, the lease might end before an attempt does.
         self._start_within = lease_seconds - network.timeout - MARGIN
@@ -171,7 +171,7 @@ class Lane(threading.Thread):
             self._under_way -= 1
             self._done.append(one)
             fresh += 1
-            if not self._under_way or fresh >= self._concurrency:
+            if not self._under_way or fresh >= self.window // 4:
                 until = 0.0
             elif fresh == 1 and not self._storage_fails:
                 until = time.monotonic() + _LINGER

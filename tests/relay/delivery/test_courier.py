@@ -319,22 +319,21 @@ def two(database_url: str, destination: StandIn) -> Iterator[tuple[Shop, StandIn
 def test_a_destination_that_hangs_slows_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
     """While one holds all its connections open, everything reaches the other."""
     shop, hanging, other = two
-    waiting: list[str] = []
-
-    def decide(request: Request) -> Action:
-        waiting.append(request.event)
-        return hang(20)
-
-    hanging.decide = decide
-    shop.network = network(timeout=4)
+    free = threading.Event()
+    hanging.decide = lambda request: later(lambda _: answer() if free.wait(60) else hang(), request)
+    shop.network = network(timeout=60)
+    shop.lease_seconds = 90
     ids = shop.sell(60)
     courier = shop.courier()
     courier.start()
-    assert other.wait_for(lambda: len(other.requests) == 60)
-    assert set(other.counts) == set(ids)
-    assert 0 < len(waiting) <= shop.concurrency
-    assert not hanging.answered
-    assert courier.stop()
+    try:
+        assert other.wait_for(lambda: len(other.requests) == 60, 15)
+        assert set(other.counts) == set(ids)
+        assert 0 < len(hanging.requests) <= shop.concurrency
+        assert not hanging.answered
+    finally:
+        free.set()
+        assert courier.stop()
 
 
 def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
@@ -375,7 +374,7 @@ def test_an_outcome_after_the_lease_changes_nothing(shop: Shop, destination: Sta
         return answer(200)
 
     destination.decide = lambda request: later(decide, request)
-    drained = shop.drain()
+    drained = shop.drain(5)
     other.close()
     assert (drained.delivered, drained.retried, drained.lost) == (0, 0, 1)
     assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 1, "dead": 0}

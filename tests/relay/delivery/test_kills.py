@@ -17,6 +17,7 @@ from tests.relay.delivery import victim
 from tests.relay.delivery.stand_in import StandIn, answer
 from tracknow_static.relay import points
 from tracknow_static.relay.courier import Courier
+from tracknow_static.relay.lane import AHEAD
 from tracknow_static.relay.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ MATRIX = {
     "settle.committed": (1, 3),
 }
 # So many deliveries one process has in flight at most.
-WINDOW = victim.CONCURRENCY * 4
+WINDOW = victim.CONCURRENCY * (1 + AHEAD)
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.relay.delivery.victim"])
@@ -93,7 +94,7 @@ def recover(url: str, stand_in: StandIn) -> None:
     stand_in.decide = lambda _: answer()
     relay = victim.config(url, (stand_in.url,))
     outbox = Outbox.from_config(relay, clock=lambda: time.time() + 3600)
-    assert Courier.from_config(relay, outbox).drain(60).left == 0
+    assert Courier.from_config(relay, outbox).drain(300).left == 0
     found = outbox.status().destinations[0]
     outbox.close()
     assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -342,13 +343,12 @@ def test_a_name_that_changes_its_address_gains_nothing(destination: StandIn) -> 
         return [(0, 0, 0, "", (one, port)) for one in next(answers)]
 
     net = network(private=False, connect_timeout=0.2, lookup=lookup)
-    sender = Sender(f"http://shop.example:{destination.port}/", net)
-    # The first look-up passes, and the connection goes to 8.8.8.8 without a second look-up …
-    assert sender.send(claimed()).error in ("connect", "connect_timeout")
-    assert asked == ["shop.example"]
-    # … and the next connection is judged anew.
-    assert sender.send(claimed()).error == "address_refused"
-    sender.close()
+    with contextlib.closing(Sender(f"http://shop.example:{destination.port}/", net)) as sender:
+        # The first look-up passes, and the connection goes to 8.8.8.8 without a second look-up …
+        assert sender.send(claimed()).error in ("connect", "connect_timeout")
+        assert asked == ["shop.example"]
+        # … and the next connection is judged anew.
+        assert sender.send(claimed()).error == "address_refused"
     assert destination.connections == 0
 
 

@@ -128,3 +128,17 @@ def live(spec: Spec, told: Connection) -> None:
             time.sleep(0.05)
     # Its point was never reached.
     os._exit(3)
+
+
+def fork_first(spec: Spec, told: Connection) -> None:
+    """Load the relay once and fork two children that work, as a pre-forking server does."""
+    relay = create_application(config(spec.database, spec.destinations))
+    children = []
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            first = number * spec.events
+            statuses = {post(relay, one)[:3] for one in range(first, first + spec.events)}
+            os._exit(0 if relay.stop(20) and statuses == {"200"} else 4)
+        children.append(child)
+    told.send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
