@@ -15,17 +15,19 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
+from tools.demonstration.purchase import tell_purchase
 from tools.demonstration.serving import serve
 from tools.demonstration.story import Story
 from tools.demonstration.walk import Visitor, walk_mkdocs, walk_pelican
 from tools.engines.browser import Browser, BrowserError
 from tools.engines.launch import ENGINES, launch
 from tools.engines.room import Room, RoomError
-from tools.engines.stage import Stage
+from tools.engines.stage import Request, Stage
 from tools.engines.stripe import PAYMENT_HOSTS, payment_page, set_up
 
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
@@ -44,36 +46,41 @@ def main() -> int:
         story.chapter("Build time", "the plugins put the script into every page")
         story.step("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
         story.step("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
-        if not story.failed:
-            _browse(story, shops, engines)
+        asked = [] if story.failed else _browse(story, shops, engines)
+        if asked:
+            # What Stripe was asked for first is what it tells of in the end.
+            (reference,) = parse_qs(asked[0].query)["client_reference_id"]
+            tell_purchase(story, reference, Path(work))
         code = story.end()
         if os.environ.get("CI") != "true" and not story.failed:
             _keep_serving(story, shops)
     return code
 
 
-def _browse(story: Story, shops: dict[str, Path], engines: list[str]) -> None:
+def _browse(story: Story, shops: dict[str, Path], engines: list[str]) -> list[Request]:
     try:
         room = Room()
     except RoomError as error:
         why = str(error)
         story.chapter("In the browser")
         story.step("makes a network of its own", lambda: _refuse(why))
-        return
+        return []
     stage = Stage(room)
+    asked: list[Request] = []
     try:
         set_up(stage)
         stage.put_host(f"pay.{MORROW}", payment_page)
         for host, folder in shops.items():
             stage.put_folder(host, folder)
         for engine in engines:
-            _visit(story, stage, shops, engine)
+            asked += _visit(story, stage, shops, engine)
     finally:
         stage.close()
         room.close()
+    return asked
 
 
-def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> None:
+def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> list[Request]:
     browsers: list[Browser] = []
 
     def start() -> str:
@@ -83,17 +90,19 @@ def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> N
     story.chapter(f"In the browser: {engine}")
     story.step("starts", start)
     if not browsers:
-        return
+        return []
     try:
         story.chapter(f"Morrow Coffee in {engine}", "MkDocs, Material, consent banner")
         hosts = (*PAYMENT_HOSTS, f"pay.{MORROW}")
-        walk_mkdocs(story, Visitor(browsers[0], stage, MORROW, "partner-7f3a_2026", hosts))
+        morrow = Visitor(browsers[0], stage, MORROW, "partner-7f3a_2026", hosts)
+        walk_mkdocs(story, morrow)
         story.chapter(f"Tidewater Press in {engine}", "Pelican, clean addresses, a content blocker")
         walk_pelican(
             story, Visitor(browsers[0], stage, TIDEWATER, "print-guild-42"), shops[TIDEWATER]
         )
     finally:
         browsers[0].quit()
+    return morrow.asked
 
 
 def _refuse(why: str) -> str:

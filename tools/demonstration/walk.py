@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tools.engines.stage import Answer
@@ -38,6 +38,8 @@ class Visitor:
     host: str
     click_id: str
     hosts: tuple[str, ...] = PAYMENT_HOSTS
+    # What Stripe was asked for, in order.
+    asked: list[Request] = field(default_factory=list)
 
     def open(self, path: str) -> str:
         """Type an address of the shop."""
@@ -74,6 +76,7 @@ class Visitor:
         else:
             self.browser.click(selector)
         asked = self.stage.wait_for(self._is_payment, since)
+        self.asked.append(asked)
         self.browser.until("return location.host === arguments[0]", asked.host)
         reference = f"client_reference_id={self.click_id}"
         must(reference in asked.query.split("&"), f"{asked.url} lacks {reference}")

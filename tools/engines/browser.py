@@ -72,8 +72,11 @@ class Browser(ABC):
         """Start a navigation and do not wait for its end."""
 
     @abstractmethod
-    def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
-        """Run the body of a function in the page; give its result."""
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:
+        """Run the body of a function in the page; give its result.
+
+        An engine whose answer can get lost raises after ``patience`` seconds.
+        """
 
     @abstractmethod
     def _perform(self, sources: list[dict[str, object]]) -> None:
@@ -122,7 +125,8 @@ class Browser(ABC):
         last: object = None
         while time.monotonic() < end:
             try:
-                if last := self.run(script, *arguments):
+                # Lost answers are met while a page is being replaced, which is here.
+                if last := self.room.call(self._run, script, arguments, 3):
                     return last
             except Exception as error:  # noqa: BLE001 - each engine has exceptions of its own
                 last = error
@@ -157,9 +161,9 @@ class Browser(ABC):
     def _click_at(self, x: int, y: int, button: int, keys: tuple[str, ...]) -> None:
         down: list[dict[str, object]] = [{"type": "keyDown", "value": key} for key in keys]
         up: list[dict[str, object]] = [{"type": "keyUp", "value": key} for key in reversed(keys)]
-        rest: list[dict[str, object]] = [{"type": "pause"}] * 3
-        pointer = [
-            *[{"type": "pause"} for _ in down],
+        rest: list[dict[str, object]] = [{"type": "pause"}] * 4
+        pointer: list[dict[str, object]] = [
+            *rest[: len(down)],
             {
                 "type": "pointerMove",
                 "x": x,
@@ -172,15 +176,20 @@ class Browser(ABC):
         ]
         sources: list[dict[str, object]] = [_mouse(pointer)]
         if keys:
-            sources.append({"type": "key", "id": "keyboard", "actions": [*down, *rest, *up]})
+            sources.append({"type": "key", "id": "keyboard", "actions": [*down, *rest[:3], *up]})
         self.room.call(self._perform, sources)
 
     def drag(self, selector: str, by: tuple[int, int]) -> None:
         """Press the mouse on an element, move it by so many pixels in steps, and let go."""
         x, y = self.run(_MIDDLE_OF, selector)
         move = {"type": "pointerMove", "origin": "viewport", "duration": 20}
-        steps = [{**move, "x": x + by[0] * n // 4, "y": y + by[1] * n // 4} for n in range(1, 5)]
-        press = [{**move, "x": x, "y": y}, {"type": "pointerDown", "button": LEFT}]
+        steps: list[dict[str, object]] = [
+            {**move, "x": x + by[0] * n // 4, "y": y + by[1] * n // 4} for n in range(1, 5)
+        ]
+        press: list[dict[str, object]] = [
+            {**move, "x": x, "y": y},
+            {"type": "pointerDown", "button": LEFT},
+        ]
         self.room.call(
             self._perform, [_mouse([*press, *steps, {"type": "pointerUp", "button": LEFT}])]
         )

@@ -36,7 +36,7 @@ class Firefox(Browser):
     def _go(self, url: str) -> None:
         self.marionette.navigate(url)
 
-    def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:  # noqa: ARG002
         # sandbox=None: the page's own objects. Names it must see are set on window all the same.
         return self.marionette.execute_script(
             script, script_args=list(arguments), sandbox=None, new_sandbox=False

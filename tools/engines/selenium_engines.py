@@ -44,10 +44,10 @@ class SeleniumBrowser(Browser):
     def _go(self, url: str) -> None:
         self.driver.get(url)
 
-    def _run(self, script: str, arguments: tuple[object, ...]) -> Any:
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:
         # WebKit never answers when the page's process is replaced while a script starts in it.
         config = self.driver.command_executor.client_config  # type: ignore[union-attr]
-        usual, config.timeout = config.timeout, 2
+        usual, config.timeout = config.timeout, patience
         try:
             return self.driver.execute_script(script, *arguments)
         finally:
@@ -112,6 +112,11 @@ class Chromium(SeleniumBrowser):
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         service = webdriver.ChromeService(self.programs["chromedriver"])
         self.driver = webdriver.Chrome(options=options, service=service)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page exactly this size in CSS pixels, whatever the window around it takes."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.room.call(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", size)
 
 
 class WebKit(SeleniumBrowser):
