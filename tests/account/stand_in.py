@@ -168,6 +168,9 @@ class Stripe:
             return 200, self._page(path, self._undelivered(given), given)
         if path == "/v1/payment_links" and method == "GET":
             return 200, self._page(path, [self._link(one, given) for one in self.links], given)
+        if path.endswith("/line_items"):
+            rows = next(one["all_items"] for one in self.links if one["id"] in path)
+            return 200, self._page(path, rows, given)
         if path == _ENDPOINT:
             if method == "GET":
                 newest = sorted(self.endpoints.values(), key=lambda one: -int(one["created"]))
@@ -221,9 +224,8 @@ class Stripe:
         ]
 
     def _link(self, link: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("expand"):
-            return link
-        return {name: value for name, value in link.items() if name != "line_items"}
+        hidden = ["all_items"] if given.get("expand") else ["all_items", "line_items"]
+        return {name: value for name, value in link.items() if name not in hidden}
 
     def _page(self, path: str, rows: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
         start = 0

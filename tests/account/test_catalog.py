@@ -105,6 +105,16 @@ def test_links_are_read_with_their_prices(catalog: Catalog) -> None:
     assert catalog.custom_domains == {"pay.shop.example"}
 
 
+def test_a_link_with_many_lines(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stripe expands the first lines only; the others are asked for."""
+    monkeypatch.setenv("TRACKNOW_STRIPE_API_BASE", merchant.stripe.base)
+    lines = [{**item(100 * number), "id": f"li_{number}"} for number in range(1, 14)]
+    first = {**items(*lines[:10]), "has_more": True}
+    merchant.stripe.links = [{**LINK, "line_items": first, "all_items": lines}]
+    (link,) = read_catalog(ApiKey.parse("rk_test_good")).links
+    assert [price.amount for price in link.prices or ()] == [100 * n for n in range(1, 14)]
+
+
 def test_three_decimals() -> None:
     """A Kuwaiti dinar has a thousand fils."""
     assert str(Price("", 1500, "kwd", 1, None)) == "1.500 KWD"

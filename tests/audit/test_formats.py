@@ -36,7 +36,7 @@ def sarif_schema() -> dict[str, Any]:
     with (_WORK / "sarif.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not schema.exists():
-            command = ["npm", "pack", _PACKAGE, "--silent"]
+            command = [str(Path(sys.executable).parent / "npm"), "pack", _PACKAGE, "--silent"]
             subprocess.run(command, cwd=_WORK, check=True, timeout=200, capture_output=True)
             packed = _WORK / "microsoft-jest-sarif-1.0.0-beta.0.tgz"
             with tarfile.open(packed) as archive:
@@ -114,7 +114,7 @@ def test_text_on_a_terminal_has_colours(faulty: Site) -> None:
         cwd=faulty.root.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         stdin=subprocess.DEVNULL,
     )
     assert shown.returncode == 1
