@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
@@ -83,6 +83,7 @@ def test_an_error_of_ours_is_shown_with_its_text() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
+@settings(max_examples=50)
 @given(message=st.text(max_size=40), value=st.text(max_size=40))
 def test_a_record_is_one_line_whatever_it_holds(form: str, message: str, value: str) -> None:
     """Nobody can write a line of his own into the log, or steer a terminal."""

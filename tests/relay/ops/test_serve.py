@@ -114,6 +114,10 @@ def test_sigterm_ends_within_the_bound(
         assert destination.wait_for(lambda: bool(destination.requests))
         # Its time-out is 30 seconds: without the bound it would take as long.
         assert relay.end(seconds=25) == 0
+        log = relay.log.read_text()
+    # The worker ended by itself: the server's own kill is the second line of defence.
+    assert "did not end in time" in log
+    assert "Killing" not in log
     gate.set()
     assert run_json(environ, "status")["destinations"][0]["pending"] == 1
 
