@@ -163,11 +163,12 @@ def _compare(folder: Path, program: str, suffix: str, rounds: int, names: list[s
         inside = statistics.median(run[index][2] for run in ours)
         share = statistics.median(run[index][2] / run[index][0] for run in ours)
         of_processor = statistics.median(run[index][3] / run[index][1] for run in ours)
-        scatter = max(run[index][0] for run in plain) - min(run[index][0] for run in plain)
+        times = [run[index][0] for run in plain]
+        scatter = f"{(max(times) - min(times)) / without:.1%}" if rounds > 1 else "an unknown share"
         good = good and share <= GOAL
         print(
             f"{name:<26} {without:7.2f} s without, {with_it:7.2f} s with "
-            f"({(with_it - without) / without:+.1%}; builds alike scatter by {scatter / without:.1%})"
+            f"({(with_it - without) / without:+.1%}; builds alike scatter by {scatter})"
             f"   inside the plugin {inside * 1000:6.0f} ms = {share:.2%}"
             f" ({of_processor:.2%} of processor time)",
             flush=True,
