@@ -114,6 +114,7 @@ def test_what_the_delivery_needs() -> None:
         ("default-src 'self'", 2),
         ("script-src https://js.stripe.com:8443; frame-src ws://js.stripe.com", 2),
         ("script-src https://js.stripe.com.evil.example", 1),
+        ("script-src *.s.stripe.com", 1),
     ],
 )
 def test_stripes_elements(text: str, count: int) -> None:
@@ -205,6 +206,18 @@ def test_a_report_only_policy_blocks_nothing(site: Site) -> None:
         reported = re.sub("content-security-policy", name, text, flags=re.IGNORECASE)
         site.write(file, reported.format("script-src 'none'"))
     assert site.codes() == []
+
+
+def test_a_report_only_policy_before_the_real_one(site: Site) -> None:
+    """The line is that of the policy which counts."""
+    site.write("a.html", page()).inject()
+    lines = (
+        '[[headers]]\nfor = "/*"\n[headers.values]\n'
+        'Content-Security-Policy-Report-Only = "script-src *"\n'
+        'Content-Security-Policy = "script-src *"\n'
+    )
+    site.write("netlify.toml", lines)
+    assert site.codes(code=1) == ["netlify.toml:5 TN421"]
 
 
 def test_a_form_action_that_does_not_allow_stripe(site: Site) -> None:
