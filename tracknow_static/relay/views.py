@@ -117,7 +117,8 @@ def find(database: Database, wanted: Filter, limit: int, cursor: str | None) -> 
         rows = connection.execute(statement).all()
         more, rows = len(rows) > limit, rows[:limit]
         ways = _deliveries(connection, [row.id for row in rows])
-    found = tuple(_event(row, ways.get(row.id, ())) for row in rows)
+        twins = _twins(connection, rows)
+    found = tuple(_event(row, ways.get(row.id, ()), twins.get(row.id)) for row in rows)
     return Page(found, f"{rows[-1].received_at!r} {rows[-1].id}" if more else None)
 
 
@@ -129,7 +130,8 @@ def event(database: Database, event_id: str) -> StoredEvent | None:
         if row is None:
             return None
         ways = _deliveries(connection, [event_id], history=True)
-    return _event(row, ways.get(event_id, ()), payload=row.payload)
+        twins = _twins(connection, [row])
+    return _event(row, ways.get(event_id, ()), twins.get(event_id), payload=row.payload)
 
 
 def restrict(statement: Select[Any], wanted: Filter) -> Select[Any]:
@@ -161,12 +163,11 @@ def _has_delivery(wanted: Filter) -> ColumnElement[bool]:
     ways = select(deliveries.c.event_id)
     if wanted.destination is not None:
         ways = ways.where(deliveries.c.destination == wanted.destination)
-    if wanted.state is None:
-        return events.c.id.in_(ways)
-    if wanted.state not in _STATES:
+    if wanted.state is not None and wanted.state not in _STATES:
         raise ValueError(f"state: {wanted.state!r} is not accepted. Accepted: {', '.join(STATES)}.")
-    ways = ways.where(_STATES[wanted.state])
-    if wanted.state != "delivered":
+    if wanted.state is not None:
+        ways = ways.where(_STATES[wanted.state])
+    if wanted.state in ("pending", "retrying", "dead"):
         # Few, in an index of their own: start from them.
         return events.c.id.in_(ways)
     # Nearly all: start from the events, in order, and stop when there are enough.
@@ -187,19 +188,7 @@ def _belongs_to(reference: str) -> ColumnElement[bool]:
 
 
 def _columns() -> Select[Any]:
-    earlier, session = events.alias("earlier"), events.alias("session")
-    twin = (
-        select(earlier.c.id)
-        .where(
-            earlier.c.object_id == events.c.object_id,
-            earlier.c.type == events.c.type,
-            tuple_(earlier.c.received_at, earlier.c.id) < tuple_(events.c.received_at, events.c.id),
-        )
-        .order_by(earlier.c.received_at, earlier.c.id)
-        .limit(1)
-        .correlate(events)
-        .scalar_subquery()
-    )
+    session = events.alias("session")
     by_intent = (
         select(session.c.reference)
         .where(
@@ -228,7 +217,6 @@ def _columns() -> Select[Any]:
         events.c.received_at,
         events.c.purged_at,
         events.c.kept_because,
-        twin.label("twin_of"),
         func.coalesce(events.c.reference, by_intent, by_customer).label("reference_found"),
     )
 
@@ -281,7 +269,27 @@ def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, list[Atte
     return tries
 
 
-def _event(row: Any, ways: Sequence[Delivery], *, payload: bytes | None = None) -> StoredEvent:
+def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
+    """Give, for those of the events that have an earlier twin, the id of the first one.
+
+    Twins share object and type. A query of its own: as part of the first one, SQLite would look
+    for them through all events of the type.
+    """
+    subjects = {row.object_id for row in rows if row.object_id is not None}
+    statement = select(events.c.id, events.c.object_id, events.c.type, events.c.received_at).where(
+        events.c.object_id.in_(subjects)
+    )
+    first: dict[tuple[str, str], tuple[float, str]] = {}
+    for row in connection.execute(statement):
+        key, this = (row.object_id, row.type), (row.received_at, row.id)
+        first[key] = min(first.get(key, this), this)
+    found = {row.id: first.get((row.object_id, row.type)) for row in rows}
+    return {name: one[1] for name, one in found.items() if one is not None and one[1] != name}
+
+
+def _event(
+    row: Any, ways: Sequence[Delivery], twin_of: str | None, *, payload: bytes | None = None
+) -> StoredEvent:
     return StoredEvent(
         id=row.id,
         type=row.type,
@@ -295,7 +303,7 @@ def _event(row: Any, ways: Sequence[Delivery], *, payload: bytes | None = None) 
         received_at=row.received_at,
         purged_at=row.purged_at,
         kept_because=row.kept_because,
-        twin_of=row.twin_of,
+        twin_of=twin_of,
         reference_found=row.reference_found,
         deliveries=tuple(ways),
         payload=None if payload is None else bytes(payload),

@@ -148,7 +148,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=800)
+@settings(max_examples=400)
 @given(json_values, st.booleans())
 def test_signed_json_of_any_shape(body: Any, whole: bool) -> None:
     """Whatever JSON is signed, the answer is 200 or 400, and only an event is taken."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("relay-http")
 
-_KILLS = 6
+_KILLS = 4
 
 
 def outbox(url: str) -> Outbox:
