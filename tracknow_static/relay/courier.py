@@ -80,6 +80,7 @@ class Courier:
         """Forget the parent's threads: they do not live on in this process."""
         self._lock = threading.Lock()
         self._lanes: list[Lane] = []
+        self._watcher: threading.Thread | None = None
         self._stopping = threading.Event()
 
     @classmethod
@@ -121,8 +122,8 @@ class Courier:
                 return
             self._stopping = threading.Event()
             self._lanes = self._make_lanes(drain=False)
-            watch = threading.Thread(target=self._watch, name="relay-watch", daemon=True)
-            for thread in (*self._lanes, watch):
+            self._watcher = threading.Thread(target=self._watch, name="relay-watch", daemon=True)
+            for thread in (*self._lanes, self._watcher):
                 thread.start()
             atexit.register(self.stop)
 
@@ -134,11 +135,15 @@ class Courier:
         """
         with self._lock:
             lanes, self._lanes = self._lanes, []
+            watcher, self._watcher = self._watcher, None
             self._stopping.set()
             for lane in lanes:
                 lane.stop()
         self.outbox.wake()
         ended = _join(lanes, self.grace if timeout is None else timeout)
+        if watcher is not None:
+            # It uses the outbox, which its owner may close next.
+            watcher.join(2 * _WATCH_SECONDS)
         atexit.unregister(self.stop)
         return ended
 

@@ -167,13 +167,12 @@ def test_the_answers_wish_is_handed_on(destination: StandIn) -> None:
 def test_of_a_huge_answer_little_is_read(destination: StandIn) -> None:
     """An answer of 10 MB counts by its status, and its connection is dropped after 64 KB."""
     destination.decide = lambda _: flood(10 << 20)
-    sender = Sender(destination.url, network())
-    read = _count_reads(sender)
-    assert sender.send(claimed()).status == 200
-    assert read() <= LONGEST_BODY + 2 * 65536
-    destination.decide = lambda _: answer()
-    assert sender.send(claimed()).status == 200
-    sender.close()
+    with contextlib.closing(Sender(destination.url, network())) as sender:
+        read = _count_reads(sender)
+        assert sender.send(claimed()).status == 200
+        assert read() <= LONGEST_BODY + 2 * 65536
+        destination.decide = lambda _: answer()
+        assert sender.send(claimed()).status == 200
     assert destination.connections == 2
 
 
