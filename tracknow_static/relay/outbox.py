@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay import claims, migrations, purging, replaying, storing, views
+from tracknow_static.relay import claims, migrations, purging, replaying, storing, switches, views
 from tracknow_static.relay.database import Database, StorageError
 from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.records import (
@@ -242,7 +242,7 @@ class Outbox:
         it; one that is paused already is left as it is.
         """
         self.open()
-        return claims.pause(self.database, destination, because, open_for)
+        return switches.pause(self.database, destination, because, open_for)
 
     def resume(self, destination: str) -> bool:
         """Let claims for a destination go on: breaker closed, what waits for a retry due now.
@@ -250,14 +250,14 @@ class Outbox:
         Gives whether it was paused; one that was not is left as it is.
         """
         self.open()
-        resumed = claims.resume(self.database, destination)
+        resumed = switches.resume(self.database, destination)
         self._wakeup.wake()
         return resumed
 
     def breaker(self, destination: str) -> Breaker:
         """Read a destination's circuit breaker."""
         self.open()
-        return claims.breaker(self.database, destination)
+        return switches.breaker(self.database, destination)
 
     def set_breaker(
         self, seen: Breaker, *, failures: int, open_for: float = 0.0, probing_for: float = 0.0
@@ -268,7 +268,7 @@ class Outbox:
         closed, and not probing.
         """
         self.open()
-        return claims.set_breaker(self.database, seen, failures, open_for, probing_for)
+        return switches.set_breaker(self.database, seen, failures, open_for, probing_for)
 
     # -- counters -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, func, literal_column, select, tuple_, union
 
 from tracknow_static.relay import migrations
-from tracknow_static.relay.claims import breaker_of, is_pending
+from tracknow_static.relay.claims import is_pending
 from tracknow_static.relay.records import (
     Attempt,
     Delivery,
@@ -25,6 +25,7 @@ from tracknow_static.relay.schema import (
     events,
     tallies,
 )
+from tracknow_static.relay.switches import breaker_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,117 @@
+"""Pausing and resuming destinations, and their circuit breakers, shared by all processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, text, update
+
+from tracknow_static.relay.claims import is_pending
+from tracknow_static.relay.records import ACTIVE, PAUSED, Breaker
+from tracknow_static.relay.schema import deliveries, destinations
+from tracknow_static.relay.wakeup import CHANNEL
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from tracknow_static.relay.database import Database
+
+
+def pause(database: Database, url: str, because: str, open_for: float) -> bool:
+    """Pause an active destination, its breaker open; gives whether it was this call that did."""
+    now = database.now()
+    statement = (
+        update(destinations)
+        .where(destinations.c.url == url, destinations.c.state == ACTIVE)
+        .values(
+            state=PAUSED,
+            paused_because=because,
+            paused_at=now,
+            failures=1,
+            open_until=now + open_for if open_for else 0.0,
+            probing_until=0.0,
+            version=destinations.c.version + 1,
+        )
+    )
+    return database.run(lambda connection: connection.execute(statement).rowcount == 1)
+
+
+def resume(database: Database, url: str) -> bool:
+    """Make a destination active, its breaker closed and its waiting deliveries due.
+
+    Gives whether it was paused; one that was not is left as it is.
+    """
+    now = database.now()
+    active = (
+        update(destinations)
+        .where(destinations.c.url == url, destinations.c.state == PAUSED)
+        .values(
+            state=ACTIVE,
+            paused_because=None,
+            paused_at=None,
+            failures=0,
+            open_until=0.0,
+            probing_until=0.0,
+            version=destinations.c.version + 1,
+        )
+    )
+    # What is leased stays leased: it would go out twice.
+    due = (
+        update(deliveries)
+        .where(
+            deliveries.c.destination == url,
+            is_pending,
+            deliveries.c.due_at > now,
+            deliveries.c.claimed_at.is_(None),
+        )
+        .values(due_at=now)
+    )
+
+    def work(connection: Connection) -> bool:
+        if connection.execute(active).rowcount != 1:
+            return False
+        connection.execute(due)
+        if database.backend == "postgresql":
+            connection.execute(text(f"NOTIFY {CHANNEL}"))
+        return True
+
+    return database.run(work)
+
+
+def breaker(database: Database, url: str) -> Breaker:
+    """Read a breaker; a destination that nobody noted is active, its breaker closed."""
+    statement = select(destinations, database.now().label("now")).where(destinations.c.url == url)
+    with database.read() as connection:
+        row = connection.execute(statement).first()
+    return breaker_of(row, row.now) if row else Breaker(url, ACTIVE, None, 0, 0.0, 0.0, 0)
+
+
+def breaker_of(row: Any, now: float) -> Breaker:
+    """Take the breaker out of a row of ``destinations``, read at ``now``."""
+    return Breaker(
+        destination=row.url,
+        state=row.state,
+        paused_because=row.paused_because,
+        failures=row.failures,
+        open_for=max(0.0, row.open_until - now),
+        probing_for=max(0.0, row.probing_until - now),
+        version=row.version,
+    )
+
+
+def set_breaker(
+    database: Database, seen: Breaker, failures: int, open_for: float, probing_for: float
+) -> bool:
+    """Write a breaker if its version is still the one seen; gives whether it was."""
+    now = database.now()
+    statement = (
+        update(destinations)
+        .where(destinations.c.url == seen.destination, destinations.c.version == seen.version)
+        .values(
+            failures=failures,
+            open_until=now + open_for if open_for else 0.0,
+            probing_until=now + probing_for if probing_for else 0.0,
+            version=destinations.c.version + 1,
+        )
+    )
+    return database.run(lambda connection: connection.execute(statement).rowcount == 1)
