@@ -1,4 +1,4 @@
-"""Leaves logging as it was: commands set it up for their process."""
+"""A destination, and logging left as it was: commands set it up for their process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.relay.delivery.stand_in import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,3 +29,10 @@ def untouched_logging() -> Iterator[None]:
     threading.excepthook = hook
     os.environ.clear()
     os.environ.update(environ)
+
+
+@pytest.fixture
+def destination() -> Iterator[StandIn]:
+    """Give a destination that accepts."""
+    with StandIn().running() as stand_in:
+        yield stand_in

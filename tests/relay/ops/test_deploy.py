@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 from dotenv import dotenv_values
 
-from tests.relay.delivery.stand_in import StandIn
 from tests.relay.ops.parts import (
     CONTENT_TYPE,
     WEBHOOK,
@@ -31,6 +30,7 @@ from tracknow_static.relay.config import VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.relay.delivery.stand_in import StandIn
     from tests.relay.ops.parts import Running
 
 DEPLOY = Path(__file__).parents[3] / "sample_site" / "deploy"
@@ -88,13 +88,6 @@ def post(port: int, body: bytes, path: str = WEBHOOK, host: str = "127.0.0.1") -
         }
         connection.request("POST", path, body, headers)
         return connection.getresponse().status
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

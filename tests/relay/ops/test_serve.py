@@ -34,16 +34,9 @@ from tests.relay.ops.parts import (
 from tests.relay.ops.test_health import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in
 
 
 def hold(destination: StandIn) -> threading.Event:
