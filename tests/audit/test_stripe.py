@@ -82,6 +82,7 @@ def test_an_own_domain_that_the_settings_lack(site: Site) -> None:
     assert site.codes("--stripe") == ["a.html:3 TN455"]
     ((_, _, fate),) = site.fates("--stripe")
     assert fate == "click id lost: its host is not in payment_hosts"
+    assert site.json("--stripe")["pages"][0]["surfaces"][0]["kept"] is False
     sell(site, ACTIVE)
     assert site.codes("--stripe") == [".:1 TN455"]
 

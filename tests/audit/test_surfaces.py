@@ -66,6 +66,13 @@ def test_the_same_on_many_pages_is_one_entry(site: Site) -> None:
     assert "site/00.html:3 and on 29 more pages" in result.output
 
 
+def test_pages_are_counted_not_places(site: Site) -> None:
+    """A link that stands twice on each of two pages is on one more page."""
+    for name in ("a.html", "b.html"):
+        site.write(name, page(f'<a href="{LINK}">1</a> <a href="{LINK}">2</a>'))
+    assert "site/a.html:3 and on 1 more page\n" in site.inject().check().output
+
+
 def test_own_hosts(site: Site) -> None:
     """A custom domain is a payment page when the settings say so."""
     site.write("a.html", page('<a href="https://pay.shop.example/b/1">buy</a>'))
