@@ -171,8 +171,9 @@ def _agree(visitor: Visitor) -> str:
 def _walk_instantly(visitor: Visitor) -> str:
     visitor.browser.run("window.samePage = true")
     visitor.walks('.md-tabs a[href*="coffees"]', "/coffees/")
-    visitor.browser.until("return document.querySelector('article a[href*=huila]')")
-    seen = visitor.walks('article a[href$="huila/"]', "/coffees/huila/")
+    to_huila = 'article a[href$="huila/"]'
+    visitor.browser.until("return document.querySelector(arguments[0])", to_huila)
+    seen = visitor.walks(to_huila, "/coffees/huila/")
     must(visitor.browser.run("return window.samePage"), "the page was loaded anew")
     visitor.browser.until("return document.querySelector('a.md-button[href*=SAMPLEhuila250]')")
     return seen
