@@ -132,7 +132,9 @@ def test_options_that_contradict_each_other_are_refused(raw: dict[str, Any], wor
 @pytest.mark.parametrize("raw", [None, ["window_days"], "param", 3])
 def test_what_is_no_table_is_refused(raw: Any) -> None:
     """A list or a word in the place of the table of options is an error in words."""
-    with pytest.raises(SettingsError, match=r"here: .*is not accepted. Accepted: a table of options"):
+    with pytest.raises(
+        SettingsError, match=r"here: .*is not accepted. Accepted: a table of options"
+    ):
         Settings.from_mapping(raw, where="here")
 
 

@@ -1,4 +1,6 @@
-"""Tidewater Press: a small shop on Pelican. Build it with
+"""Tidewater Press: a small shop on Pelican.
+
+Build it with
 
 pelican sample_site/pelican/content --settings sample_site/pelican/pelicanconf.py
 

@@ -155,7 +155,7 @@ def _write(outbox: Outbox, seen: Breaker, now: Breaker) -> bool:
     if now.state == PAUSED and seen.state != PAUSED:
         return outbox.pause(seen.destination, now.paused_because or "", open_for=now.open_for)
     if now.state != PAUSED and seen.state == PAUSED:
-        return outbox.resume(seen.destination)
+        return outbox.resume(seen.destination, at_once=False)
     return outbox.set_breaker(
         seen, failures=now.failures, open_for=now.open_for, probing_for=now.probing_for
     )

@@ -79,6 +79,7 @@ class Database:
         self._turn = threading.Lock()
         self._lock_file: int | None = None
         self._inode: tuple[int, int] | None = None
+        self._had_file = False
         self.engine = self._make_engine(pool_size)
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
@@ -174,6 +175,10 @@ class Database:
         """
         if self.path is None:
             return
+        if self._had_file and not self.path.exists():
+            # A volume may be away for a while: what a new file took would be lost when it is back.
+            text = f"{self.path}: the file is gone; bring it back, or restart for a new one"
+            raise StorageError("database_gone", text)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # An existing file must not be opened here: closing it would drop the locks that
@@ -245,6 +250,7 @@ class Database:
         assert self.path is not None  # noqa: S101
         stat = self.path.stat()
         self._inode = (stat.st_dev, stat.st_ino)
+        self._had_file = True
 
     def _forget_file(self) -> None:
         self._inode = None

@@ -244,13 +244,14 @@ class Outbox:
         self.open()
         return switches.pause(self.database, destination, because, open_for)
 
-    def resume(self, destination: str) -> bool:
+    def resume(self, destination: str, *, at_once: bool = True) -> bool:
         """Let claims for a destination go on: breaker closed, what waits for a retry due now.
 
-        Gives whether it was paused; one that was not is left as it is.
+        Without ``at_once`` each delivery keeps its own time, so that one event that is refused
+        again and again does not pause the destination each time it resumes. Gives whether it was paused; one that was not is left as it is.
         """
         self.open()
-        resumed = switches.resume(self.database, destination)
+        resumed = switches.resume(self.database, destination, at_once=at_once)
         self._wakeup.wake()
         return resumed
 

@@ -36,8 +36,8 @@ def pause(database: Database, url: str, because: str, open_for: float) -> bool:
     return database.run(lambda connection: connection.execute(statement).rowcount == 1)
 
 
-def resume(database: Database, url: str) -> bool:
-    """Make a destination active, its breaker closed and its waiting deliveries due.
+def resume(database: Database, url: str, *, at_once: bool) -> bool:
+    """Make a destination active and its breaker closed; ``at_once``: what waits for it is due.
 
     Gives whether it was paused; one that was not is left as it is.
     """
@@ -70,7 +70,8 @@ def resume(database: Database, url: str) -> bool:
     def work(connection: Connection) -> bool:
         if connection.execute(active).rowcount != 1:
             return False
-        connection.execute(due)
+        if at_once:
+            connection.execute(due)
         if database.backend == "postgresql":
             connection.execute(text(f"NOTIFY {CHANNEL}"))
         return True

@@ -76,11 +76,14 @@ def test_folder_gone_and_back(application: Relay) -> None:
 
 
 def test_deleted_file_takes_no_event_with_it(application: Relay) -> None:
-    """An event is never acknowledged into a file that has lost its name; a new file takes it."""
-    path_of(application).unlink()
+    """While the file is away nothing is acknowledged, into no other file either."""
+    path = path_of(application)
+    path.rename(path.with_name("away"))
     assert code(post(application, event(2))) == UNAVAILABLE
+    assert code(post(application, event(2))) == UNAVAILABLE
+    path.with_name("away").rename(path)
     assert code(post(application, event(2))) == STORED
-    assert stored(application) == ["evt_2"]
+    assert stored(application) == ["evt_1", "evt_2"]
 
 
 def test_replaced_file_is_noticed(application: Relay) -> None:

@@ -255,9 +255,6 @@ def test_an_operator_resumes_at_once(small_shop: Shop, destination: StandIn) -> 
     assert small_shop.drain().delivered == 5
 
 
-@pytest.mark.xfail(
-    reason="Outbox.resume makes the refused event due again, also when a probe resumed it"
-)
 def test_one_refused_event_does_not_stop_the_others(small_shop: Shop, destination: StandIn) -> None:
     """A firewall that dislikes one payload delays the others for minutes of a day."""
     (bad,) = small_shop.sell()

@@ -91,7 +91,6 @@ def test_a_locked_database_costs_time_and_nothing_else(
     shop.close()
 
 
-@pytest.mark.xfail(reason="Database.prepare_file makes a new file where one was open before")
 def test_a_database_that_is_gone_for_a_while(sqlite_url: str, destination: StandIn) -> None:
     """A volume that is unmounted and mounted again costs no event."""
     shop = Shop(sqlite_url, [destination.url])
