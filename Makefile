@@ -21,8 +21,8 @@ bench: $(STAMP) browsers
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/run_benchmarks.py $(BENCH)
 
 lint: $(STAMP)
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --no-cache .
+	@$(BIN)/ruff format --no-cache --check .
 	@$(BIN)/mypy
 
 format: $(STAMP)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from tracknow_static.browser.compose import compose
 
+from tracknow_static.browser.compose import compose
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
