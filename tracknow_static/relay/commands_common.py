@@ -15,10 +15,10 @@ import click
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay import logs
 from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.matching import STATES
 from tracknow_static.relay.outbox import Outbox
 from tracknow_static.relay.records import Filter
 from tracknow_static.relay.sender import shown
-from tracknow_static.relay.views import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -50,16 +50,23 @@ def status(strict: bool, as_json: bool) -> None:
     show_default=True,
     help="At most so many.",
 )
-@click.option("--after", "cursor", metavar="CURSOR", help="Go on where a list ended.")
+@click.option("--newest", is_flag=True, help="The newest first, instead of the oldest.")
+@click.option(
+    "--after",
+    "cursor",
+    metavar="CURSOR",
+    help="Go on where a list of the same order ended.",
+)
 @json_option
 def list_(
     destination: str | None,
     limit: int,
+    newest: bool,
     cursor: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """List events, oldest first, by state, type, time, reference or destination."""
+    """List events, oldest first or with --newest, by state, type, time, reference or destination."""
     with opened(configured()) as outbox:
         url = known_destination(outbox, destination) if destination else None
         try:
@@ -67,6 +74,7 @@ def list_(
                 filter_of(destination=url, **given),
                 limit=limit,
                 cursor=cursor,
+                newest=newest,
             )
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
@@ -78,7 +86,7 @@ def list_(
         return
     shown.events_text(page.events)
     if page.cursor:
-        click.echo(f"More: --after '{page.cursor}'")
+        click.echo(f"More: {'--newest ' if newest else ''}--after '{page.cursor}'")
 
 
 @click.command(short_help="Show one event and every attempt.")

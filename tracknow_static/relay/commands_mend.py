@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -21,7 +21,6 @@ from tracknow_static.relay.commands_common import (
     progress,
 )
 from tracknow_static.relay.outbox import Outbox
-from tracknow_static.relay.records import Filter, Replayed
 from tracknow_static.relay.sender import shown
 
 KEPT = "kept"
@@ -91,24 +90,17 @@ def replay(
     with opened(configured()) as outbox:
         url = known_destination(outbox, destination) if destination else None
         wanted = filter_of(ids=ids, **given)
+        if url and wanted.state not in (None, KEPT):
+            # A state is that of a delivery: what another destination did not accept is not meant.
+            wanted = replace(wanted, destination=url)
         with progress("replaying", quiet=as_json) as advance:
-
-            def again(wanted: Filter, destinations: tuple[str, ...]) -> Replayed:
-                return outbox.replay(
-                    wanted,
-                    rate=rate,
-                    destinations=destinations,
-                    dry_run=dry_run,
-                    progress=advance,
-                )
-
-            if wanted.state in (None, KEPT):
-                done = again(wanted, (url,) if url else ())
-            else:
-                # A state is that of a delivery: one that another destination accepted stays.
-                urls = [url] if url else [one.destination for one in outbox.status().destinations]
-                parts = [again(replace(wanted, destination=it), (it,)) for it in urls]
-                done = Replayed(*(sum(column) for column in zip(*map(astuple, parts), strict=True)))
+            done = outbox.replay(
+                wanted,
+                rate=rate,
+                destinations=(url,) if url else (),
+                dry_run=dry_run,
+                progress=advance,
+            )
     if as_json:
         data = {
             "dry_run": dry_run,
@@ -129,7 +121,8 @@ def replay(
 
 def _tell_replayed(done: Any, *, rate: float, dry_run: bool) -> None:
     would = "would be" if dry_run else "are"
-    takes = f", the last one in {show.age(done.deliveries / rate)}" if rate else ""
+    last = (done.deliveries - 1) / rate if rate and done.deliveries else 0.0
+    takes = f", the last one in {show.age(last)}" if last else ""
     click.echo(f"{done.deliveries} deliveries of {done.events} events {would} due again{takes}.")
     if done.purged:
         click.echo(f"{done.purged} events cannot be replayed: their payloads were purged.")

@@ -317,13 +317,15 @@ class Outbox:
         self.open()
         return views.status(self.database)
 
-    def find(self, wanted: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """Find events, oldest first, without payloads.
+    def find(
+        self, wanted: Filter, *, limit: int = 50, cursor: str | None = None, newest: bool = False
+    ) -> Page:
+        """Find events, oldest or ``newest`` first, without payloads.
 
-        Raises ``ValueError`` for a cursor that no page gave.
+        Raises ``ValueError`` for a cursor that no page of the same order gave.
         """
         self.open()
-        return views.find(self.database, wanted, limit, cursor)
+        return views.find(self.database, wanted, limit, cursor, newest=newest)
 
     def event(self, event_id: str) -> StoredEvent | None:
         """Give one event with its payload and all attempts, or None."""

@@ -217,7 +217,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class Page:
-    """Some events, oldest first; ``cursor`` asks for the next page, None ends."""
+    """Some events in the order asked for; ``cursor`` asks for the next page, None ends."""
 
     events: tuple[StoredEvent, ...]
     cursor: str | None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text, tuple_, update
 
-from tracknow_static.relay import views
+from tracknow_static.relay import matching
 from tracknow_static.relay.records import PENDING, Replayed
 from tracknow_static.relay.schema import deliveries, events
 from tracknow_static.relay.storing import add_delivery, note_destinations
@@ -33,9 +33,15 @@ def replay(
     dry_run: bool,
     progress: Callable[[int], None] | None,
 ) -> Replayed:
-    """Make deliveries due again, chunk by chunk, oldest event first."""
+    """Make deliveries due again, chunk by chunk, oldest event first.
+
+    ``targets`` get every event that is wanted. Without them its own deliveries are meant: those
+    that the filter is about, or all if it says nothing of deliveries, or ``configured`` if it has
+    none.
+    """
     if targets and not dry_run:
         note_destinations(database, targets)
+    plan = _Plan(database, wanted, rate, targets, configured, write=not dry_run)
     done = _Count()
     after: Any = None
     # What arrives, or is delivered again, during the replay must not be met a second time.
@@ -48,11 +54,9 @@ def replay(
         after = (rows[-1].received_at, rows[-1].id)
         if dry_run:
             with database.read() as connection:
-                done = _plan(
-                    connection, database, rows, targets, configured, done, rate, write=False
-                )
+                done = plan.carry_out(connection, rows, done)
         else:
-            done = _replay_chunk(database, rows, targets, configured, done, rate)
+            done = _replay_chunk(database, plan, rows, done)
         if progress is not None:
             progress(done.events)
 
@@ -75,7 +79,7 @@ class _Count:
 
 
 def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequence[Any]:
-    statement = views.restrict(
+    statement = matching.restrict(
         select(events.c.id, events.c.received_at, events.c.kept_because), wanted
     ).where(events.c.received_at <= until)
     if after is not None:
@@ -85,16 +89,9 @@ def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequ
         return connection.execute(statement).all()
 
 
-def _replay_chunk(
-    database: Database,
-    rows: Sequence[Any],
-    targets: Sequence[str],
-    configured: Sequence[str],
-    done: _Count,
-    rate: float,
-) -> _Count:
+def _replay_chunk(database: Database, plan: _Plan, rows: Sequence[Any], done: _Count) -> _Count:
     def work(connection: Connection) -> _Count:
-        count = _plan(connection, database, rows, targets, configured, done, rate, write=True)
+        count = plan.carry_out(connection, rows, done)
         if database.backend == "postgresql":
             connection.execute(text(f"NOTIFY {CHANNEL}"))
         return count
@@ -102,70 +99,93 @@ def _replay_chunk(
     return database.run(work)
 
 
-def _plan(
-    connection: Connection,
-    database: Database,
-    rows: Sequence[Any],
-    targets: Sequence[str],
-    configured: Sequence[str],
-    done: _Count,
-    rate: float,
-    *,
-    write: bool,
-) -> _Count:
-    """Decide for each event what is made due, and do it if ``write``; gives the new totals."""
-    count = done.copy()
-    now = database.now()
-    ids = [row.id for row in rows]
-    ways = _ways(connection, ids, now, lock=write)
-    bodies = select(events.c.id).where(events.c.id.in_(ids), events.c.payload.is_not(None))
-    whole = set(connection.execute(bodies).scalars())
-    for row in rows:
-        count.events += 1
-        if row.kept_because == "thin":
-            count.thin += 1
-            continue
-        if row.id not in whole:
-            count.purged += 1
-            continue
-        own = ways.get(row.id, {})
-        for url in targets or tuple(own) or configured:
-            way = own.get(url)
-            if way is not None and way.leased:
-                count.in_flight += 1
+class _Plan:
+    """What a replay is to do with each event; with ``write`` it is done."""
+
+    def __init__(
+        self,
+        database: Database,
+        wanted: Filter,
+        rate: float,
+        targets: Sequence[str],
+        configured: Sequence[str],
+        *,
+        write: bool,
+    ) -> None:
+        self._database = database
+        self._wanted = wanted
+        self._rate = rate
+        self._targets = targets
+        self._configured = configured
+        self._write = write
+
+    def carry_out(self, connection: Connection, rows: Sequence[Any], done: _Count) -> _Count:
+        """Decide for each event what is made due; gives the new totals."""
+        count = done.copy()
+        now = self._database.now()
+        ids = [row.id for row in rows]
+        ways = self._ways(connection, ids, now)
+        bodies = select(events.c.id).where(events.c.id.in_(ids), events.c.payload.is_not(None))
+        whole = set(connection.execute(bodies).scalars())
+        for row in rows:
+            count.events += 1
+            if row.kept_because == "thin":
+                count.thin += 1
                 continue
-            due = now + (count.made_due / rate if rate else 0.0)
-            count.made_due += 1
-            if write:
-                _make_due(connection, database, row.id, url, way, due, now)
-        if write and row.kept_because is not None:
-            connection.execute(
-                update(events).where(events.c.id == row.id).values(kept_because=None)
-            )
-    return count
+            if row.id not in whole:
+                count.purged += 1
+                continue
+            own = ways.get(row.id, {})
+            for url in self._urls(own):
+                way = own.get(url)
+                if way is not None and way.leased:
+                    count.in_flight += 1
+                    continue
+                due = now + (count.made_due / self._rate if self._rate else 0.0)
+                count.made_due += 1
+                if self._write:
+                    _make_due(connection, self._database, row.id, url, way, due, now)
+            if self._write and row.kept_because is not None:
+                connection.execute(
+                    update(events).where(events.c.id == row.id).values(kept_because=None)
+                )
+        return count
 
+    def _urls(self, own: dict[str, Any]) -> Sequence[str]:
+        if self._targets:
+            return self._targets
+        if matching.means_deliveries(self._wanted):
+            # None is left where somebody settled it, or made it due, since the event was found.
+            return tuple(own)
+        return tuple(own) or self._configured
 
-def _ways(
-    connection: Connection, ids: Sequence[str], now: ColumnElement[float], *, lock: bool
-) -> dict[str, dict[str, Any]]:
-    leased = (
-        (deliveries.c.state == PENDING)
-        & deliveries.c.claimed_at.is_not(None)
-        & (deliveries.c.due_at > now)
-    )
-    statement = (
-        select(
-            deliveries.c.id, deliveries.c.event_id, deliveries.c.destination, leased.label("leased")
+    def _ways(
+        self, connection: Connection, ids: Sequence[str], now: ColumnElement[float]
+    ) -> dict[str, dict[str, Any]]:
+        """Give the deliveries that may be made due, by event and destination."""
+        leased = (
+            (deliveries.c.state == PENDING)
+            & deliveries.c.claimed_at.is_not(None)
+            & (deliveries.c.due_at > now)
         )
-        .where(deliveries.c.event_id.in_(ids))
-        .order_by(deliveries.c.id)
-    )
-    if lock:
-        statement = statement.with_for_update()
-    ways: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(statement):
-        ways.setdefault(row.event_id, {})[row.destination] = row
-    return ways
+        statement = (
+            select(
+                deliveries.c.id,
+                deliveries.c.event_id,
+                deliveries.c.destination,
+                leased.label("leased"),
+            )
+            .where(deliveries.c.event_id.in_(ids))
+            .order_by(deliveries.c.id)
+        )
+        if not self._targets:
+            statement = matching.narrow(statement, self._wanted)
+        if self._write:
+            statement = statement.with_for_update()
+        ways: dict[str, dict[str, Any]] = {}
+        for row in connection.execute(statement):
+            ways.setdefault(row.event_id, {})[row.destination] = row
+        return ways
 
 
 def _make_due(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, literal_column, select, tuple_, union
+from sqlalchemy import case, func, select, tuple_
 
 from tracknow_static.relay import migrations
 from tracknow_static.relay.claims import is_pending
+from tracknow_static.relay.matching import in_state, restrict
 from tracknow_static.relay.records import (
     Attempt,
     Delivery,
@@ -30,19 +31,12 @@ from tracknow_static.relay.switches import breaker_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import Connection, Select
 
     from tracknow_static.relay.database import Database
 
-STATES = ("pending", "retrying", "delivered", "dead", "kept")
-
-# Literals, so that the planner sees that the partial index applies.
-_STATES = {
-    "pending": is_pending,
-    "retrying": literal_column("state = 'pending' AND attempts > 0"),
-    "delivered": literal_column("state = 'delivered'"),
-    "dead": literal_column("state = 'dead'"),
-}
+# How a cursor of a list with the newest first begins.
+_NEWEST = "newest "
 
 
 def status(database: Database) -> Status:
@@ -102,25 +96,39 @@ def _waiting(connection: Connection, now: float) -> dict[str, Any]:
 def _dead(connection: Connection) -> dict[str, int]:
     statement = (
         select(deliveries.c.destination, func.count().label("number"))
-        .where(_STATES["dead"])
+        .where(in_state("dead"))
         .group_by(deliveries.c.destination)
     )
     return {one.destination: one.number for one in connection.execute(statement)}
 
 
-def find(database: Database, wanted: Filter, limit: int, cursor: str | None) -> Page:
-    """Find events, oldest first; one more than asked for is read to know whether more follow."""
-    statement = restrict(_columns(), wanted)
-    if cursor is not None:
-        statement = statement.where(tuple_(events.c.received_at, events.c.id) > _parse(cursor))
-    statement = statement.order_by(events.c.received_at, events.c.id).limit(limit + 1)
+def find(
+    database: Database, wanted: Filter, limit: int, cursor: str | None, *, newest: bool = False
+) -> Page:
+    """Find events, oldest or ``newest`` first; reads one more to know whether more follow."""
+    statement = listing(wanted, limit + 1, cursor, newest=newest)
     with database.read() as connection:
         rows = connection.execute(statement).all()
         more, rows = len(rows) > limit, rows[:limit]
         ways = _deliveries(connection, [row.id for row in rows])
         twins = _twins(connection, rows)
     found = tuple(_event(row, ways.get(row.id, ()), twins.get(row.id)) for row in rows)
-    return Page(found, f"{rows[-1].received_at!r} {rows[-1].id}" if more else None)
+    return Page(found, _cursor(rows[-1], newest=newest) if more else None)
+
+
+def listing(wanted: Filter, limit: int, cursor: str | None, *, newest: bool) -> Select[Any]:
+    """Give the statement that reads one page.
+
+    Raises ``ValueError`` for a cursor that no page of this order gave.
+    """
+    statement = restrict(_columns(), wanted)
+    place = tuple_(events.c.received_at, events.c.id)
+    if cursor is not None:
+        after = _parse(cursor, newest=newest)
+        statement = statement.where(place < after if newest else place > after)
+    # Both columns in one direction: the index is read forwards or backwards, and nothing is sorted.
+    order = [one.desc() if newest else one.asc() for one in (events.c.received_at, events.c.id)]
+    return statement.order_by(*order).limit(limit)
 
 
 def event(database: Database, event_id: str) -> StoredEvent | None:
@@ -133,59 +141,6 @@ def event(database: Database, event_id: str) -> StoredEvent | None:
         ways = _deliveries(connection, [event_id], history=True)
         twins = _twins(connection, [row])
     return _event(row, ways.get(event_id, ()), twins.get(event_id), payload=row.payload)
-
-
-def restrict(statement: Select[Any], wanted: Filter) -> Select[Any]:
-    """Add a filter's conditions to a statement over ``events``.
-
-    Raises ``ValueError`` for a state that does not exist.
-    """
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.ids:
-        conditions.append(events.c.id.in_(wanted.ids))
-    if wanted.types:
-        conditions.append(events.c.type.in_(wanted.types))
-    if wanted.since is not None:
-        conditions.append(events.c.received_at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(events.c.received_at < wanted.until)
-    if wanted.kept_because is not None:
-        conditions.append(events.c.kept_because == wanted.kept_because)
-    if wanted.state == "kept" or wanted.kept_because is not None:
-        conditions.append(events.c.kept_because.is_not(None))
-    elif wanted.state is not None or wanted.destination is not None:
-        conditions.append(_has_delivery(wanted))
-    if wanted.reference is not None:
-        conditions.append(_belongs_to(wanted.reference))
-    return statement.where(*conditions)
-
-
-def _has_delivery(wanted: Filter) -> ColumnElement[bool]:
-    ways = select(deliveries.c.event_id)
-    if wanted.destination is not None:
-        ways = ways.where(deliveries.c.destination == wanted.destination)
-    if wanted.state is not None and wanted.state not in _STATES:
-        raise ValueError(f"state: {wanted.state!r} is not accepted. Accepted: {', '.join(STATES)}.")
-    if wanted.state is not None:
-        ways = ways.where(_STATES[wanted.state])
-    if wanted.state in ("pending", "retrying", "dead"):
-        # Few, in an index of their own: start from them.
-        return events.c.id.in_(ways)
-    # Nearly all: start from the events, in order, and stop when there are enough.
-    return ways.where(deliveries.c.event_id == events.c.id).correlate(events).exists()
-
-
-def _belongs_to(reference: str) -> ColumnElement[bool]:
-    own = select(events.c.id).where(events.c.reference == reference)
-    intents = select(events.c.payment_intent).where(
-        events.c.reference == reference, events.c.payment_intent.is_not(None)
-    )
-    customers = select(customer_references.c.customer).where(
-        customer_references.c.reference == reference
-    )
-    paid = select(events.c.id).where(events.c.payment_intent.in_(intents))
-    renewed = select(events.c.id).where(events.c.customer.in_(customers))
-    return events.c.id.in_(union(own, paid, renewed))
 
 
 def _columns() -> Select[Any]:
@@ -222,12 +177,22 @@ def _columns() -> Select[Any]:
     )
 
 
-def _parse(cursor: str) -> Any:
-    at, _, event_id = cursor.partition(" ")
+def _cursor(last: Any, *, newest: bool) -> str:
+    """Name the end of a page; the order is part of it, as going on in the other one goes back."""
+    return f"{_NEWEST if newest else ''}{last.received_at!r} {last.id}"
+
+
+def _parse(cursor: str, *, newest: bool) -> Any:
+    of_newest = cursor.startswith(_NEWEST)
+    at, _, event_id = cursor.removeprefix(_NEWEST).partition(" ")
     try:
-        return tuple_(float(at), event_id)
+        place = tuple_(float(at), event_id)
     except ValueError:
         raise ValueError(f"cursor: {cursor!r} is not one that a page gave.") from None
+    if of_newest != newest:
+        order = "newest" if of_newest else "oldest"
+        raise ValueError(f"cursor: {cursor!r} is of a list with the {order} first.")
+    return place
 
 
 def _deliveries(

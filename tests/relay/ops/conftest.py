@@ -1,4 +1,4 @@
-"""A destination, and logging left as it was: commands set it up for their process."""
+"""A destination, filled outboxes, and logging left as it was: commands set it up for their process."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def destination() -> Iterator[StandIn]:
     """Give a destination that accepts."""
     with StandIn().running() as stand_in:
         yield stand_in
+
+
+@pytest.fixture
+def environ(request: pytest.FixtureRequest, sqlite_url: str) -> dict[str, str]:
+    """Give the environment of an SQLite outbox that the module's own ``filled`` has filled."""
+    return request.module.filled(sqlite_url)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def either(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]:
+    """Give the same on SQLite and on PostgreSQL."""
+    return request.module.filled(database_url)  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from tracknow_static.relay import create_application
 from tracknow_static.relay.cli import cli
 from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,6 +109,11 @@ def accept(environ: Mapping[str, str], *bodies: bytes) -> None:
         )
         assert status == 200, answer
     assert application.stop(5)
+
+
+def outbox_of(environ: Mapping[str, str]) -> Outbox:
+    """Open the outbox that the commands look at."""
+    return Outbox.from_config(RelayConfig.from_environ(environ))
 
 
 def run(environ: Mapping[str, str], *args: str, code: int = 0) -> Result:

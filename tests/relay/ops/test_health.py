@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.relay.ops.parts import WEBHOOK, environment, event, request, signature
-from tests.relay.ops.test_look import outbox_of
+from tests.relay.ops.parts import WEBHOOK, environment, event, outbox_of, request, signature
 from tracknow_static.relay import create_application, health, housekeeping
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.database import Database

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.ops.parts import accept, environment, event, run, run_json
-from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.outbox import Outbox
+from tests.relay.ops.parts import accept, environment, event, outbox_of, run, run_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ONE, TWO = "https://one.example/hook?token=planted", "https://two.example/hook"
-
-
-def outbox_of(environ: Mapping[str, str]) -> Outbox:
-    """Open the outbox that the commands look at."""
-    return Outbox.from_config(RelayConfig.from_environ(environ))
 
 
 def settle_some(environ: Mapping[str, str]) -> None:
@@ -36,20 +30,8 @@ def settle_some(environ: Mapping[str, str]) -> None:
     outbox.close()
 
 
-@pytest.fixture
-def environ(sqlite_url: str) -> dict[str, str]:
-    """Give an outbox with four events for two destinations."""
-    return filled(sqlite_url)
-
-
-@pytest.fixture
-def either(database_url: str) -> dict[str, str]:
-    """Give the same on SQLite and on PostgreSQL."""
-    return filled(database_url)
-
-
 def filled(database_url: str) -> dict[str, str]:
-    """Take four events in, and settle some."""
+    """Take four events in for two destinations, and settle some."""
     environ = environment(database_url, ONE, TWO)
     accept(
         environ,
@@ -67,7 +49,7 @@ def filled(database_url: str) -> dict[str, str]:
 
 
 def ids(environ: Mapping[str, str], *args: str) -> list[str]:
-    """List the ids of events, oldest first."""
+    """List the ids of events, in their order."""
     found = run_json(environ, "list", *args)
     return [one["id"] for one in found["events"]]
 
@@ -171,6 +153,32 @@ def test_the_oldest_come_first(environ: dict[str, str]) -> None:
     """Events are listed in the order in which they came."""
     received = [one["received_at"] for one in run_json(environ, "list")["events"]]
     assert received == sorted(received)
+
+
+def test_newest_first(either: dict[str, str]) -> None:
+    """A list can begin with what came last, with filters and page by page."""
+    whole = ids(either, "--newest")
+    assert whole == ids(either)[::-1]
+    assert ids(either, "--newest", "--state", "pending") == ["evt_2", "evt_1"]
+    first = run_json(either, "list", "--newest", "--limit", "3")
+    assert [one["id"] for one in first["events"]] == whole[:3]
+    assert ids(either, "--newest", "--limit", "3", "--after", first["next"]) == whole[3:]
+
+
+@pytest.mark.parametrize("order", [[], ["--newest"]])
+def test_a_list_says_how_it_goes_on(environ: dict[str, str], order: list[str]) -> None:
+    """The last line is what to add to the same command for the rest."""
+    text = run(environ, "list", *order, "--limit", "3").stdout
+    rest = shlex.split(text.splitlines()[-1].removeprefix("More:"))
+    assert ids(environ, "--limit", "3", *rest) == ids(environ, *order)[3:]
+
+
+def test_going_on_in_the_other_order_is_refused(environ: dict[str, str]) -> None:
+    """It would list what was seen already: the error says which order the cursor is of."""
+    cursor = run_json(environ, "list", "--newest", "--limit", "3")["next"]
+    result = run(environ, "list", "--after", cursor, code=2)
+    assert "--after" in result.stderr
+    assert "newest first" in result.stderr
 
 
 def test_show_has_every_attempt(either: dict[str, str]) -> None:

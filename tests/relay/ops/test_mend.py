@@ -7,11 +7,8 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.relay.delivery.stand_in import StandIn, answer
-from tests.relay.ops.parts import accept, environment, event, run, run_json
-from tests.relay.ops.test_look import outbox_of
+from tests.relay.ops.parts import accept, environment, event, outbox_of, run, run_json
 from tracknow_static.relay.records import Filter
 
 if TYPE_CHECKING:
@@ -38,20 +35,8 @@ def pending(environ: Mapping[str, str]) -> dict[str, int]:
     return {one["destination"]: one["pending"] for one in found}
 
 
-@pytest.fixture
-def environ(sqlite_url: str) -> dict[str, str]:
-    """Give five events: the second destination has them, for the first one they are dead."""
-    return filled(sqlite_url)
-
-
-@pytest.fixture
-def either(database_url: str) -> dict[str, str]:
-    """Give the same on SQLite and on PostgreSQL."""
-    return filled(database_url)
-
-
 def filled(database_url: str) -> dict[str, str]:
-    """Take five events in, and settle them."""
+    """Take five events in: the second destination has them, for the first one they are dead."""
     environ = environment(database_url, ONE, TWO)
     accept(environ, *(event(number) for number in range(5)))
     settle(environ, dead=ONE)
@@ -63,6 +48,29 @@ def test_replay_by_state_leaves_other_deliveries_alone(either: dict[str, str]) -
     found = run_json(either, "replay", "--state", "dead", "--rate", "0")
     assert (found["events"], found["deliveries"]) == (5, 5)
     assert pending(either) == {ONE: 5, TWO: 0}
+
+
+def test_replay_by_state_and_destination_means_its_deliveries(environ: dict[str, str]) -> None:
+    """What is dead for one destination is not replayed to another that has it."""
+    found = run_json(environ, "replay", "--state", "dead", "--destination", TWO, code=1)
+    assert (found["events"], found["deliveries"]) == (0, 0)
+    assert run_json(environ, "replay", "--state", "dead", "--destination", ONE)["deliveries"] == 5
+    assert pending(environ) == {ONE: 5, TWO: 0}
+
+
+def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
+    """So many deliveries a second in all: the last one is due when the command says."""
+    environ = environment(sqlite_url, ONE, TWO)
+    accept(environ, *(event(number) for number in range(3)))
+    outbox = outbox_of(environ)
+    for one in outbox.claim(limit=100, lease_seconds=60):
+        outbox.dead(one, status=400, error="rejected")
+    assert (
+        "the last one in 50 s" in run(environ, "replay", "--state", "dead", "--rate", "0.1").stdout
+    )
+    due = [d.due_at for it in outbox.find(Filter()).events for d in it.deliveries]
+    outbox.close()
+    assert 49 < max(due) - min(due) < 51
 
 
 def test_replay_of_an_event_goes_where_it_went(environ: dict[str, str]) -> None:
