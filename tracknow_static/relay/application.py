@@ -6,6 +6,7 @@ or logged, and nothing here talks to another host but the database.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -21,7 +22,7 @@ from tracknow_static.relay.outbox import StorageError
 from tracknow_static.relay.signature import RefusedSignatureError, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.outbox import Outbox
@@ -44,6 +45,7 @@ _REASONS = {
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     411: "Length Required",
     413: "Content Too Large",
     503: "Service Unavailable",
@@ -69,12 +71,19 @@ def answer(status: int, code: str, message: str = "", *headers: tuple[str, str])
     return Answer(f"{status} {_REASONS[status]}", fixed + headers, body)
 
 
-_STORED = answer(200, "stored")
+STORED = answer(200, "stored")
 _NOT_FOUND = answer(404, "not_found", f"Webhooks go to {PATH}.")
 _POST_ONLY = answer(405, "method_not_allowed", "Use POST.", ("Allow", "POST"))
 _GET_ONLY = answer(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
 _BAD_SIGNATURE = answer(400, "signature_invalid", "The signature is not valid.")
-_UNAVAILABLE = answer(503, "storage_unavailable", "Not stored; send it again later.", _RETRY_AFTER)
+
+
+def unavailable(code: str, message: str) -> Answer:
+    """Make the answer that has an event sent again."""
+    return answer(503, code, message, _RETRY_AFTER)
+
+
+_UNAVAILABLE = unavailable("storage_unavailable", "Not stored; send it again later.")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure
@@ -125,12 +134,17 @@ class Relay:
         if not self._started:
             self.start()
         try:
-            reply = self._page(environ) or self._take_in(environ)
+            page = self.page(environ)
+            reply = page(environ) if page is not None else self._take_in(environ)
         except Refused as refused:
-            self.outbox.count(f"refused:{refused.reason}")
-            reply = refused.reply
+            reply = self.refuse(refused)
         start_response(reply.status, list(reply.headers))
         return () if environ["REQUEST_METHOD"] == "HEAD" else (reply.body,)
+
+    def refuse(self, refused: Refused) -> Answer:
+        """Count a refusal and give its answer."""
+        self.outbox.count(f"refused:{refused.reason}")
+        return refused.reply
 
     def start(self) -> None:
         """Start this process's threads; a first request does it otherwise."""
@@ -148,31 +162,34 @@ class Relay:
         return all(ended)
 
     def _take_in(self, environ: Environ) -> Answer:
-        self._check_call(environ)
-        body = self._read(environ)
-        text = self._verify(environ, body)
-        event = self._classify(environ, text, body)
-        self._store(event)
+        self.check_call(environ)
+        with refusing():
+            body = read_body(environ, self.config.max_body)
+        self._store(self.judge(environ, body))
         points.reach(ANSWERING)
-        return _STORED
+        return STORED
 
-    def _page(self, environ: Environ) -> Answer | None:
+    def page(self, environ: Environ) -> Page | None:
+        """Give the page that a request asks for, None for the webhook and what is not there."""
         page = self._pages.get(environ.get("PATH_INFO", ""))
-        if page is None:
-            return None
-        return page(environ) if environ["REQUEST_METHOD"] in ("GET", "HEAD") else _GET_ONLY
+        if page is None or environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return page
+        return lambda _environ: _GET_ONLY
 
-    def _check_call(self, environ: Environ) -> None:
+    def check_call(self, environ: Environ) -> None:
+        """Refuse what is no call of the webhook."""
         if environ.get("PATH_INFO") != PATH:
             raise Refused("not_found", _NOT_FOUND)
         if environ["REQUEST_METHOD"] != "POST":
             raise Refused("method_not_allowed", _POST_ONLY)
 
-    def _read(self, environ: Environ) -> bytes:
-        try:
-            return read_body(environ, self.config.max_body)
-        except RefusedBodyError as error:
-            raise Refused(error.code, answer(error.status, error.code, str(error))) from None
+    def judge(self, environ: Environ, body: bytes) -> NewEvent:
+        """Verify a body and make the event out of it."""
+        return self._classify(environ, self._verify(environ, body), body)
+
+    def _store(self, event: NewEvent) -> None:
+        with refusing():
+            self.outbox.accept(event)
 
     def _verify(self, environ: Environ, body: bytes) -> str:
         header = environ.get("HTTP_STRIPE_SIGNATURE")
@@ -196,12 +213,17 @@ class Relay:
             log.warning("%s (%s). %s", event.id, event.type, THIN_HELP)
         return event
 
-    def _store(self, event: NewEvent) -> None:
-        try:
-            self.outbox.accept(event)
-        except (StorageError, SchemaError) as error:
-            code = error.code if isinstance(error, StorageError) else "schema"
-            raise Refused(code, _UNAVAILABLE) from error
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a body that cannot be read, and storage that fails, into the answer they get."""
+    try:
+        yield
+    except RefusedBodyError as error:
+        raise Refused(error.code, answer(error.status, error.code, str(error))) from None
+    except (StorageError, SchemaError) as error:
+        code = error.code if isinstance(error, StorageError) else "schema"
+        raise Refused(code, _UNAVAILABLE) from error
 
 
 def _header(value: str | None) -> str | None:

@@ -27,33 +27,35 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     Raises :class:`RefusedBodyError` for one that is longer (413), ends before its stated length
     (400), or has no length and no end (411).
     """
+    length = stated_length(environ, limit)
+    # One byte more than may come tells a body that is too long from one that is as long as allowed.
+    body = _read(environ["wsgi.input"], limit + 1 if length is None else length)
+    if length is not None and len(body) < length:
+        raise RefusedBodyError(400, "body_incomplete", "The body is shorter than Content-Length.")
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
+
+
+def stated_length(environ: Mapping[str, Any], limit: int) -> int | None:
+    """Give the length that a request states, None when its body ends by itself.
+
+    Raises :class:`RefusedBodyError` for one that is over ``limit`` (413), no number (400), or
+    missing where nothing else ends the body (411).
+    """
     stated = environ.get("CONTENT_LENGTH") or ""
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if stated:
-        return _read_stated(environ["wsgi.input"], stated, limit)
+        if not (stated.isascii() and stated.isdigit()):
+            raise RefusedBodyError(400, "length_invalid", "Content-Length is not a number.")
+        if len(stated) > _LONGEST_LENGTH or int(stated) > limit:
+            raise too_large(limit)
+        return int(stated)
     # PEP 3333 has no way to say that a body without a length ends; servers that decode chunks
     # themselves say it with `wsgi.input_terminated`, and the others give a length.
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if chunked or environ.get("wsgi.input_terminated"):
-        return _read_to_end(environ["wsgi.input"], limit)
+        return None
     raise RefusedBodyError(411, "length_required", "Give a Content-Length.")
-
-
-def _read_stated(stream: Any, stated: str, limit: int) -> bytes:
-    if not (stated.isascii() and stated.isdigit()):
-        raise RefusedBodyError(400, "length_invalid", "Content-Length is not a number.")
-    if len(stated) > _LONGEST_LENGTH or int(stated) > limit:
-        raise _too_large(limit)
-    body = _read(stream, int(stated))
-    if len(body) < int(stated):
-        raise RefusedBodyError(400, "body_incomplete", "The body is shorter than Content-Length.")
-    return body
-
-
-def _read_to_end(stream: Any, limit: int) -> bytes:
-    body = _read(stream, limit + 1)
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 def _read(stream: Any, number: int) -> bytes:
@@ -72,5 +74,6 @@ def _read(stream: Any, number: int) -> bytes:
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> RefusedBodyError:
+def too_large(limit: int) -> RefusedBodyError:
+    """Make the refusal of a body that is over the limit."""
     return RefusedBodyError(413, "body_too_large", f"The body is larger than {limit} bytes.")

@@ -138,6 +138,10 @@ class Outbox:
         """
         return self._writer.submit(event)
 
+    async def accept_async(self, event: NewEvent) -> Accepted:
+        """Do the same as :meth:`accept` on an event loop, where waiting holds no thread."""
+        return await self._writer.submit_async(event)
+
     def _store(self, events: Sequence[NewEvent]) -> list[Accepted]:
         """Commit a batch: the writer's thread calls this."""
         self.open()

@@ -16,24 +16,20 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
 from tracknow_static.errors import RelayError, SettingsError
 from tracknow_static.relay import create_application, logs
 from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.rsgi import RsgiRelay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tracknow_static.relay.application import Relay
 
 _log = logging.getLogger(__name__)
 
-# A request waits for its commit, which many share: threads, not processors, are what it needs. And
-# a caller that sends its body slowly holds one all the time. They are made as they are needed.
-THREADS = 128
 # Over what deliveries in flight get, for requests, the last commit and the exit itself.
 MARGIN = 10.0
 
@@ -59,11 +55,11 @@ def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
         "tracknow_static.relay",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
+        loop=Loops.asyncio,
         http=HTTPModes.http1,
         websockets=False,
         workers=workers,
-        blocking_threads=THREADS,
         log_dictconfig=logs.server_config(),
         log_level=LogLevels(config.log_level if config.log_level != "debug" else "info"),
         respawn_failed_workers=True,
@@ -102,12 +98,12 @@ def listenable(bind: str) -> tuple[str, int]:
     return str(found[0]), int(found[1])
 
 
-def _load() -> Callable[..., Any]:
+def _load() -> Any:
     """Make the worker's application; runs in the worker."""
     global _relay  # noqa: PLW0603 - one process, one application
     _relay = create_application()
     _relay.start()
-    return _relay
+    return RsgiRelay(_relay)
 
 
 def _worker(grace: float, parent: int, *args: Any, **kwargs: Any) -> None:
@@ -116,7 +112,7 @@ def _worker(grace: float, parent: int, *args: Any, **kwargs: Any) -> None:
     config = RelayConfig.from_environ()
     logs.setup(config, everything=True)
     try:
-        Server._spawn_wsgi_worker(*args, **kwargs)  # noqa: SLF001 - what `spawn_target` replaces
+        Server._spawn_rsgi_worker(*args, **kwargs)  # noqa: SLF001 - what `spawn_target` replaces
     finally:
         if _relay is not None:
             with contextlib.suppress(RelayError):

@@ -3,10 +3,13 @@
 One thread commits; it starts with the first event, in the process that takes it, so that a server
 may fork after loading the application. While a commit waits for the disk, the next batch gathers
 by itself.
+
+A request waits on a lock, or on the future of an event loop; the loop is woken once for a batch.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import queue
@@ -36,17 +39,31 @@ _STOP_SECONDS = 10.0
 
 
 class _Ticket:
-    """One event on its way, and the lock that its request sleeps on."""
+    """One event on its way, and what its request waits for: a lock that is released, or a future."""
 
-    __slots__ = ("abandoned", "accepted", "done", "error", "event")
+    __slots__ = ("abandoned", "accepted", "done", "error", "event", "future")
 
-    def __init__(self, event: NewEvent) -> None:
+    def __init__(self, event: NewEvent, future: asyncio.Future[None] | None = None) -> None:
         self.event = event
+        self.future = future
         self.done = threading.Lock()
         self.done.acquire()
         self.accepted: Accepted | None = None
         self.error: Exception | None = None
         self.abandoned = False
+
+    def outcome(self) -> Accepted:
+        """Give what became of the event, or raise."""
+        if self.accepted is None:
+            raise self.error or StorageError("database", "the commit failed")
+        return self.accepted
+
+    def give_up(self, seconds: float) -> None:
+        """Stop waiting: the commit may still come, nobody is told."""
+        self.abandoned = True
+        self.error = StorageError("timeout", f"no commit within {seconds:g} s")
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
 
 
 class Writer:
@@ -79,19 +96,24 @@ class Writer:
 
         Raises ``StorageError`` when it is not, or when that is not known in time.
         """
-        if self._thread is None:
-            self._start()
-        if self._queue.qsize() >= _BACKLOG:
-            raise StorageError("busy", f"{_BACKLOG} events wait for the database")
         ticket = _Ticket(event)
-        self._queue.put(ticket)
-        points.reach(QUEUED)
+        self._enqueue(ticket)
         if not ticket.done.acquire(timeout=self._timeout):
-            ticket.abandoned = True
-            raise StorageError("timeout", f"no commit within {self._timeout:g} s")
-        if ticket.accepted is None:
-            raise ticket.error or StorageError("database", "the commit failed")
-        return ticket.accepted
+            ticket.give_up(self._timeout)
+        return ticket.outcome()
+
+    async def submit_async(self, event: NewEvent) -> Accepted:
+        """Do the same as :meth:`submit` without holding a thread."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        ticket = _Ticket(event, future)
+        self._enqueue(ticket)
+        patience = loop.call_later(self._timeout, ticket.give_up, self._timeout)
+        try:
+            await future
+        finally:
+            patience.cancel()
+        return ticket.outcome()
 
     def stop(self) -> None:
         """Commit what is queued and end the thread; a later event starts it again."""
@@ -100,6 +122,14 @@ class Writer:
         if thread is not None:
             self._queue.put(None)
             thread.join(_STOP_SECONDS)
+
+    def _enqueue(self, ticket: _Ticket) -> None:
+        if self._thread is None:
+            self._start()
+        if self._queue.qsize() >= _BACKLOG:
+            raise StorageError("busy", f"{_BACKLOG} events wait for the database")
+        self._queue.put(ticket)
+        points.reach(QUEUED)
 
     def _start(self) -> None:
         with self._starting:
@@ -129,7 +159,7 @@ class Writer:
         points.reach(RELEASED)
         for ticket, one in zip(batch, accepted, strict=True):
             ticket.accepted = one
-            ticket.done.release()
+        _tell(batch)
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
         if isinstance(error, RelayError):
@@ -141,7 +171,27 @@ class Writer:
             error = StorageError("internal", name)
         for ticket in batch:
             ticket.error = error
+        _tell(batch)
+
+
+def _tell(batch: list[_Ticket]) -> None:
+    """Wake those who wait: each thread, and each event loop once."""
+    futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for ticket in batch:
+        if ticket.future is None:
             ticket.done.release()
+        else:
+            futures.setdefault(ticket.future.get_loop(), []).append(ticket.future)
+    for loop, waiting in futures.items():
+        # A loop that is closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, waiting)
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], bool]:

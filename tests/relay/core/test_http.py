@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,6 @@ from tracknow_static.relay.records import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("relay-http")
 
@@ -44,17 +44,21 @@ def stored(url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The file behind the module's server."""
+    """The file behind the module's servers."""
     return f"sqlite:///{tmp_path_factory.mktemp('http')}/relay.sqlite3"
 
 
-@pytest.fixture(scope="module")
-def granian(url: str) -> Iterator[Server]:
-    """``tracknow_static.relay:application`` behind granian, as any WSGI server takes it."""
+@pytest.fixture(scope="module", params=["wsgi", "serve"])
+def granian(request: pytest.FixtureRequest, url: str) -> Iterator[Server]:
+    """The application as any WSGI server takes it, and as ``tracknow-relay serve`` runs it."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--blocking-threads", "16", "--no-ws", "--http", "1"]
-    with started([*command, "tracknow_static.relay:application"], port, url) as server:
+    command += ["tracknow_static.relay:application"]
+    if request.param == "serve":
+        program = Path(sys.executable).with_name("tracknow-relay")
+        command = [str(program), "serve", "--bind", f"127.0.0.1:{port}"]
+    with started(command, port, url) as server:
         yield server
 
 

@@ -1,0 +1,131 @@
+"""What `serve` does with callers that are slow, many, or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.core.parts import PATH, encoded, event, sign
+from tests.relay.core.server import Server, free_port, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.xdist_group("relay-http")
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits half a second for a body."""
+    port = free_port()
+    url = f"sqlite:///{tmp_path_factory.mktemp('rsgi')}/relay.sqlite3"
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--no-ws", "--http", "1", "--loop", "asyncio"]
+    with started([*command, "tests.relay.core.impatient:application"], port, url) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def begun(server: Server, length: int | None, sent: bytes) -> Iterator[socket.socket]:
+    """A request whose body has begun, by length or in chunks."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        kind = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=0\r\n{kind}\r\n\r\n"
+        connection.sendall(head.encode() + sent)
+        yield connection
+
+
+def reply(connection: socket.socket) -> tuple[int, str]:
+    """Status and code of the answer; the connection must then be closed by the server."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    found = answer.status, json.loads(answer.read())["code"]
+    assert connection.recv(1) == b""
+    return found
+
+
+@pytest.mark.parametrize(
+    ("length", "sent"), [(10, b"abc"), (200_000, b"abc"), (None, b"3\r\nabc\r\n"), (10, b"")]
+)
+def test_a_body_that_does_not_come(impatient: Server, length: int | None, sent: bytes) -> None:
+    """Whoever does not send its body is told so and let go."""
+    with begun(impatient, length, sent) as connection:
+        assert reply(connection) == (408, "body_timeout")
+
+
+def test_a_body_that_dribbles(impatient: Server) -> None:
+    """The bound is for the whole body: a byte now and then buys no time."""
+    with begun(impatient, 200_000, b"") as connection:
+        connection.settimeout(0.1)
+        for _ in range(50):
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(b"x")
+                if connection.recv(12):
+                    break
+        else:
+            pytest.fail("never answered")
+
+
+def test_slow_callers_hold_up_nobody(impatient: Server) -> None:
+    """Two hundred callers that send nothing more do not keep an event from being stored."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(begun(impatient, 10, b"abc"))
+        assert impatient.post("between") == 200
+
+
+def test_few_large_bodies_at_once(impatient: Server) -> None:
+    """Beyond the room for large bodies a caller is sent away; small ones are not."""
+    with begun(impatient, 200_000, b"x"), begun(impatient, 200_000, b"x"):
+        time.sleep(0.2)
+        with begun(impatient, 200_000, b"x") as third:
+            assert reply(third) == (503, "busy")
+        assert impatient.post("small") == 200
+    deadline = time.monotonic() + 20
+    payload = encoded(event("large"))[:-1] + b" " * 100_000 + b"}"
+    while impatient.send(payload, sign(payload)) != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("length", "sent"), [(10, b"abc"), (200_000, b"abc")])
+def test_a_caller_that_hangs_up(impatient: Server, length: int, sent: bytes) -> None:
+    """A body that ends early is refused, and the next call is served."""
+    with begun(impatient, length, sent) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert reply(connection) == (400, "body_incomplete")
+    with begun(impatient, length, sent):
+        pass
+    assert impatient.post("after") == 200
+
+
+def test_pages(impatient: Server) -> None:
+    """The pages for those who watch answer GET and HEAD, and nothing else."""
+    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=30)
+    found = []
+    for method, path in (
+        ("GET", "/healthz"),
+        ("HEAD", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("POST", "/metrics"),
+    ):
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        found.append((answer.status, bool(body), int(answer.headers["Content-Length"]) > 0))
+    connection.close()
+    assert found == [
+        (200, True, True),
+        (200, False, True),
+        (200, True, True),
+        (200, True, True),
+        (405, True, True),
+    ]
