@@ -119,13 +119,14 @@ class RelayConfig:
         "TRACKNOW_RELAY_CONCURRENCY",
         8,
         rules.whole_number(1, 256),
-        "Deliveries under way at the same time, for each process that delivers.",
+        "Attempts under way at the same time, for each destination and each process that "
+        "delivers. Up to 8 times as many events are repeated when a process is killed.",
     )
     connect_timeout: float = _variable(
         "TRACKNOW_RELAY_CONNECT_TIMEOUT",
         5.0,
         values.seconds(0.1, 60),
-        "Seconds to wait for a connection to a destination.",
+        "Seconds to wait for a connection to a destination, TLS included.",
     )
     timeout: float = _variable(
         "TRACKNOW_RELAY_TIMEOUT",
