@@ -1,17 +1,20 @@
-"""What the changing commands have in common: plan, consent, a safe secret, the last word."""
+"""What the commands have in common: the account, consent to a plan, a safe secret, the last word."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.account import show
+from tracknow_static.account import options, show
 from tracknow_static.account.endpoints import FINGERPRINT
 from tracknow_static.account.failures import ATTENTION, REFUSED, AccountError
+from tracknow_static.account.key import obtain
 from tracknow_static.account.secret_file import fingerprint
+from tracknow_static.account.stripe_api import Account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,41 +22,79 @@ if TYPE_CHECKING:
     from tracknow_static.account.endpoints import Endpoint
     from tracknow_static.account.plan import Plan
     from tracknow_static.account.secret_file import SecretFile
-    from tracknow_static.account.stripe_api import Account
     from tracknow_static.account.targets import Target
 
 
-def agree(plan: Plan, mode: str, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
-    """Show the plan and say whether to carry it out.
+RETRIED = 3 * 86_400
+"""Seconds for which Stripe tries a live event (docs.stripe.com/webhooks)."""
 
-    Raises :class:`AccountError` when there is nobody to ask, and :class:`click.Abort` (exit
-    code 1) when the answer is no.
+
+def look(
+    namespace: str | None, relay_url: str | None, mode: str | None
+) -> tuple[Account, Target | None, list[Endpoint]]:
+    """Read the API key and the account's endpoints; the target is None unless one is named.
+
+    Raises :class:`AccountError`.
     """
-    if not as_json:
-        show.plan(plan, mode)
-    if dry_run or not plan.steps:
-        return False
-    if yes:
+    key = obtain(mode)
+    target = options.the_target(namespace, relay_url, live=key.livemode)
+    account = Account(key)
+    return account, target, account.endpoints()
+
+
+@dataclass(frozen=True)
+class Consent:
+    """How a plan is agreed upon, and how its outcome is told: the options of a changing command."""
+
+    mode: str
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+    def agree(self, plan: Plan) -> bool:
+        """Show the plan and say whether to carry it out.
+
+        Raises :class:`AccountError` when there is nobody to ask, and :class:`click.Abort` (exit
+        code 1) when the answer is no.
+        """
+        if not self.as_json:
+            show.plan(plan, self.mode)
+        if self.dry_run or not plan.steps:
+            return False
+        if self.yes:
+            return True
+        if not sys.stdin.isatty():
+            text = "Nothing was changed: there is no terminal to ask on. Add --yes."
+            raise AccountError(text, REFUSED)
+        click.confirm("Carry this out?", abort=True, err=True)
         return True
-    if not sys.stdin.isatty():
-        text = "Nothing was changed: there is no terminal to ask on. Add --yes."
-        raise AccountError(text, REFUSED)
-    click.confirm("Carry this out?", abort=True, err=True)
-    return True
 
+    def finish(
+        self,
+        plan: Plan,
+        attention: Sequence[str] = (),
+        *,
+        changed: bool,
+        facts: dict[str, object] | None = None,
+        secret: str | None = None,
+        said_before: bool = False,
+    ) -> None:
+        """Say what needs a person, unless ``said_before``; print the facts for a script.
 
-def finish(
-    plan: Plan, attention: Sequence[str], *, as_json: bool, facts: dict[str, object]
-) -> None:
-    """Say what needs a person; print the facts for a script. Exits with 1 for the former."""
-    said = [*plan.attention, *attention]
-    if as_json:
-        steps = [step.as_json() for step in plan.steps]
-        click.echo(json.dumps({**facts, "plan": steps, "attention": said}, indent=2))
-    else:
-        show.attention(said)
-    if said:
-        sys.exit(ATTENTION)
+        ``secret`` is printed: it is given only when the user asked to see it. Exits with 1 when
+        something needs a person.
+        """
+        said = [*plan.attention, *attention]
+        if self.as_json:
+            told: dict[str, object] = {"mode": self.mode, "changed": changed, **(facts or {})}
+            if secret:
+                told["secret"] = secret
+            steps = [step.as_json() for step in plan.steps]
+            click.echo(json.dumps({**told, "plan": steps, "attention": said}, indent=2))
+        elif not said_before:
+            show.attention(said)
+        if said:
+            sys.exit(ATTENTION)
 
 
 def create_with_secret(

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.account import options, show
-from tracknow_static.account.carry_out import agree, finish
+from tracknow_static.account.carry_out import RETRIED, Consent, look
 from tracknow_static.account.failures import EXIT_CODES, AccountError
-from tracknow_static.account.key import obtain
 from tracknow_static.account.plan import Plan, plan_remove
-from tracknow_static.account.stripe_api import Account
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tracknow_static.account.endpoints import Endpoint
-
-_RETRIED = 3 * 86_400  # Stripe tries a live event for three days
+    from tracknow_static.account.stripe_api import Account
 
 
 @click.command(epilog=EXIT_CODES)
@@ -53,21 +50,19 @@ def remove(
     Endpoints made by hand stay, unless named by --id. Stripe stops trying what a deleted endpoint
     has not accepted; the plan says when there is such an event.
     """
-    key = obtain(mode)
-    target = options.the_target(namespace, relay_url, live=key.livemode)
-    account = Account(key)
-    endpoints = account.endpoints()
+    account, target, endpoints = look(namespace, relay_url, mode)
+    consent = Consent(account.key.mode, dry_run, yes, as_json)
     plan = plan_remove(endpoints, target, ids)
     gone = [step.endpoint for step in plan.steps if step.endpoint]
     plan = Plan(plan.steps, (*plan.attention, *_waiting(account, gone)))
     file = None
     if any(one.fingerprint for one in gone):
-        file = options.found_file(secret_file, key.mode, endpoints)
+        file = options.found_file(secret_file, consent.mode, endpoints)
         if file:
             file.read()  # a file that cannot be read is said before anything is deleted
     if not as_json:
         show.attention(plan.attention)
-    agreed = agree(plan, key.mode, dry_run=dry_run, yes=yes, as_json=as_json)
+    agreed = consent.agree(plan)
     forgotten = 0
     if agreed:
         for endpoint in gone:
@@ -76,15 +71,8 @@ def remove(
                 forgotten += file.forget(endpoint.fingerprint)
         if not as_json:
             show.removed(gone, file if forgotten else None)
-    facts: dict[str, object] = {
-        "mode": key.mode,
-        "changed": agreed,
-        "secrets_removed": forgotten,
-    }
-    if as_json:
-        finish(plan, (), as_json=True, facts=facts)
-    elif plan.attention:
-        click.get_current_context().exit(1)
+    facts: dict[str, object] = {"secrets_removed": forgotten}
+    consent.finish(plan, changed=agreed, facts=facts, said_before=True)
 
 
 def _waiting(account: Account, gone: list[Endpoint]) -> list[str]:
@@ -92,7 +80,7 @@ def _waiting(account: Account, gone: list[Endpoint]) -> list[str]:
     if not types:
         return []
     try:
-        events = account.undelivered(types, int(time.time()) - _RETRIED, most=10)
+        events = account.undelivered(types, int(time.time()) - RETRIED, most=10)
     except AccountError:
         return []  # the key may not look; deleting does not need it
     if not events:

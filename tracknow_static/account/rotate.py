@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.account import options, show
-from tracknow_static.account.carry_out import agree, create_with_secret, finish
+from tracknow_static.account.carry_out import RETRIED, Consent, create_with_secret, look
 from tracknow_static.account.failures import EXIT_CODES, REFUSED, AccountError
-from tracknow_static.account.key import obtain
 from tracknow_static.account.plan import Plan, Rotation, Step, find_rotation
-from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Target
 
 if TYPE_CHECKING:
@@ -26,8 +24,7 @@ if TYPE_CHECKING:
 
     from tracknow_static.account.endpoints import Endpoint
     from tracknow_static.account.secret_file import SecretFile
-
-_RETRIED = 3 * 86_400  # Stripe tries a live event for three days
+    from tracknow_static.account.stripe_api import Account
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,7 @@ class _Run:
     endpoints: list[Endpoint]
     rotation: Rotation
     file: SecretFile
-    dry_run: bool
-    yes: bool
-    as_json: bool
-
-    def agree(self, plan: Plan) -> bool:
-        return agree(
-            *(plan, self.account.key.mode),
-            dry_run=self.dry_run,
-            yes=self.yes,
-            as_json=self.as_json,
-        )
+    consent: Consent
 
 
 @click.command(epilog=EXIT_CODES)
@@ -91,13 +78,11 @@ def rotate(
     Each event then comes twice, and the relay recognises it by its id. When the relay accepts
     the new endpoint's events, --finish deletes the old endpoint and its secret.
     """
-    key = obtain(mode)
-    target = options.the_target(namespace, relay_url, live=key.livemode)
-    account = Account(key)
-    endpoints = account.endpoints()
+    account, target, endpoints = look(namespace, relay_url, mode)
+    consent = Consent(account.key.mode, dry_run, yes, as_json)
     rotation = find_rotation(endpoints, target)
-    file = options.the_file(secret_file, key.mode, endpoints)
-    run = _Run(account, endpoints, rotation, file, dry_run, yes, as_json)
+    file = options.the_file(secret_file, consent.mode, endpoints)
+    run = _Run(account, endpoints, rotation, file, consent)
     if second_half:
         _finish(run, force=force)
     else:
@@ -115,22 +100,20 @@ def _start(run: _Run, *, show_secret: bool) -> None:
     text = f"make a second endpoint for {current.url}, to replace {current.id}"
     why = (f"events: {', '.join(current.events)}", f"its secret goes first into {file.path}")
     plan = Plan((Step("create", text, why=why),))
-    facts: dict[str, object] = {"mode": run.account.key.mode, "changed": False}
-    if not run.agree(plan):
-        finish(plan, (), as_json=run.as_json, facts=facts)
+    if not run.consent.agree(plan):
+        run.consent.finish(plan, changed=False)
         return
     new, secret, attention = create_with_secret(
         *(run.account, Target("relay", current.url), current.events, run.endpoints, file),
         replaces=current,
     )
-    if not run.as_json:
-        show.done(new, file, secret if show_secret else None)
+    shown_secret = secret if show_secret else None
+    if not run.consent.as_json:
+        show.done(new, file, shown_secret)
         click.echo("The relay accepts both secrets once it has read the file again. Then:")
         click.echo("  tracknow-static stripe rotate --finish")
-    facts |= {"changed": True, "endpoint": new.as_json(), "secret_file": str(file.path)}
-    if show_secret:
-        facts["secret"] = secret
-    finish(plan, attention, as_json=run.as_json, facts=facts)
+    facts: dict[str, object] = {"endpoint": new.as_json(), "secret_file": str(file.path)}
+    run.consent.finish(plan, attention, changed=True, facts=facts, secret=shown_secret)
 
 
 def _finish(run: _Run, *, force: bool) -> None:
@@ -146,7 +129,7 @@ def _finish(run: _Run, *, force: bool) -> None:
     if not force:
         _refuse_waiting(run.account, new, old)
     plan = Plan((Step("delete", f"delete {old.id} ({old.url})", old),))
-    agreed = run.agree(plan)
+    agreed = run.consent.agree(plan)
     attention = []
     if agreed:
         run.account.delete(old.id)
@@ -155,16 +138,15 @@ def _finish(run: _Run, *, force: bool) -> None:
             attention.append(
                 f"{file.path}: which secret belonged to {old.id} is unknown, so none was removed."
             )
-        if not run.as_json:
+        if not run.consent.as_json:
             show.removed([old], file if forgotten else None)
-    facts: dict[str, object] = {"mode": run.account.key.mode, "changed": agreed}
-    finish(plan, attention, as_json=run.as_json, facts=facts)
+    run.consent.finish(plan, attention, changed=agreed)
 
 
 def _refuse_waiting(account: Account, new: Endpoint, old: Endpoint) -> None:
     """Refuse while Stripe tries events from before the new endpoint: only the old one gets them."""
     types = tuple(event for event in old.events if event != "*")
-    since = int(time.time()) - _RETRIED
+    since = int(time.time()) - RETRIED
     waiting = account.undelivered(types, since, before=new.created, most=10)
     if waiting:
         ids = ", ".join(event.id for event in waiting[:3])

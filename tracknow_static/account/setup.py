@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.account import options, show
-from tracknow_static.account.carry_out import about_secret, agree, create_with_secret, finish
+from tracknow_static.account.carry_out import Consent, about_secret, create_with_secret, look
 from tracknow_static.account.endpoints import EVENTS
 from tracknow_static.account.failures import EXIT_CODES
-from tracknow_static.account.key import obtain
 from tracknow_static.account.plan import plan_setup
-from tracknow_static.account.stripe_api import Account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,16 +62,14 @@ def setup(
         namespace = os.environ.get("TRACKNOW_NAMESPACE")
     if not namespace and not relay_url:
         raise click.UsageError("Where shall the events go? Give --namespace or --relay-url.")
-    key = obtain(mode)
-    target = options.the_target(namespace, relay_url, live=key.livemode)
-    assert target is not None  # noqa: S101
-    account = Account(key)
-    endpoints = account.endpoints()
+    account, target, endpoints = look(namespace, relay_url, mode)
+    assert target is not None  # noqa: S101 - one of both is given
+    consent = Consent(account.key.mode, dry_run, yes, as_json)
     relay = target.kind == "relay"
-    file = options.the_file(secret_file, key.mode, endpoints) if relay else None
+    file = options.the_file(secret_file, consent.mode, endpoints) if relay else None
     events = tuple(dict.fromkeys((*EVENTS, *also)))
     plan = plan_setup(target, events, endpoints, not_a_relay=not_a_relay)
-    agreed = agree(plan, key.mode, dry_run=dry_run, yes=yes, as_json=as_json)
+    agreed = consent.agree(plan)
     attention: list[str] = []
     endpoint, secret = plan.endpoint, None
     if agreed:
@@ -89,14 +85,11 @@ def setup(
     written = file if secret else None
     if endpoint is not None and file is not None and not secret:
         attention += about_secret(endpoint, file)
+    shown_secret = secret if show_secret else None
     if not as_json:
-        show.done(endpoint if agreed else None, written, secret if show_secret else None)
+        show.done(endpoint if agreed else None, written, shown_secret)
     facts: dict[str, object] = {
-        "mode": key.mode,
-        "changed": agreed,
         "endpoint": endpoint.as_json() if endpoint else None,
         "secret_file": str(file.path) if file else None,
     }
-    if show_secret and secret:
-        facts["secret"] = secret
-    finish(plan, attention, as_json=as_json, facts=facts)
+    consent.finish(plan, attention, changed=agreed, facts=facts, secret=shown_secret)

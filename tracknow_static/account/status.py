@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.account import options, show
-from tracknow_static.account.carry_out import about_secret
+from tracknow_static.account.carry_out import about_secret, look
 from tracknow_static.account.endpoints import EVENTS, Endpoint, replaced
 from tracknow_static.account.failures import ATTENTION, EXIT_CODES, AccountError
-from tracknow_static.account.key import obtain
 from tracknow_static.account.plan import thin_text
-from tracknow_static.account.stripe_api import Account, Undelivered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tracknow_static.account.stripe_api import Account, Undelivered
     from tracknow_static.account.targets import Target
 
 _DAY = 86_400
@@ -49,11 +48,8 @@ def status(
     as_json: bool,
 ) -> None:
     """Show the endpoints, their state, and recent events that were not delivered."""
-    key = obtain(mode)
-    target = options.the_target(namespace, relay_url, live=key.livemode)
-    account = Account(key)
-    endpoints = account.endpoints()
-    file = options.found_file(secret_file, key.mode, endpoints)
+    account, target, endpoints = look(namespace, relay_url, mode)
+    file = options.found_file(secret_file, account.key.mode, endpoints)
     attention = _about_endpoints(endpoints, target)
     rows: list[tuple[Endpoint, str | None]] = []
     for endpoint in endpoints:
@@ -67,14 +63,14 @@ def status(
     attention += said
     if as_json:
         facts = {
-            "mode": key.mode,
+            "mode": account.key.mode,
             "endpoints": [{**one.as_json(), "secret_in_file": state} for one, state in rows],
             "undelivered": None if events is None else [event.as_json() for event in events],
             "attention": attention,
         }
         click.echo(json.dumps(facts, indent=2))
     else:
-        show.endpoints(rows, key.mode)
+        show.endpoints(rows, account.key.mode)
         show.undelivered(events or [])
         show.attention(attention)
     if attention:

@@ -12,7 +12,7 @@ from tracknow_static.relay.schema import deliveries, destinations
 from tracknow_static.relay.wakeup import CHANNEL
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Update
 
     from tracknow_static.relay.database import Database
 
@@ -20,18 +20,14 @@ if TYPE_CHECKING:
 def pause(database: Database, url: str, because: str, open_for: float) -> bool:
     """Pause an active destination, its breaker open; gives whether it was this call that did."""
     now = database.now()
-    statement = (
-        update(destinations)
-        .where(destinations.c.url == url, destinations.c.state == ACTIVE)
-        .values(
-            state=PAUSED,
-            paused_because=because,
-            paused_at=now,
-            failures=1,
-            open_until=now + open_for if open_for else 0.0,
-            probing_until=0.0,
-            version=destinations.c.version + 1,
-        )
+    statement = _turn(
+        url,
+        ACTIVE,
+        PAUSED,
+        paused_because=because,
+        paused_at=now,
+        failures=1,
+        open_until=_until(now, open_for),
     )
     return database.run(lambda connection: connection.execute(statement).rowcount == 1)
 
@@ -42,18 +38,8 @@ def resume(database: Database, url: str, *, at_once: bool) -> bool:
     Gives whether it was paused; one that was not is left as it is.
     """
     now = database.now()
-    active = (
-        update(destinations)
-        .where(destinations.c.url == url, destinations.c.state == PAUSED)
-        .values(
-            state=ACTIVE,
-            paused_because=None,
-            paused_at=None,
-            failures=0,
-            open_until=0.0,
-            probing_until=0.0,
-            version=destinations.c.version + 1,
-        )
+    active = _turn(
+        url, PAUSED, ACTIVE, paused_because=None, paused_at=None, failures=0, open_until=0.0
     )
     # What is leased stays leased: it would go out twice.
     due = (
@@ -77,6 +63,19 @@ def resume(database: Database, url: str, *, at_once: bool) -> bool:
         return True
 
     return database.run(work)
+
+
+def _turn(url: str, before: str, after: str, **values: Any) -> Update:
+    """Give the statement that takes a destination from one state to the other, if it is in it."""
+    return (
+        update(destinations)
+        .where(destinations.c.url == url, destinations.c.state == before)
+        .values(state=after, probing_until=0.0, version=destinations.c.version + 1, **values)
+    )
+
+
+def _until(now: ColumnElement[float], seconds: float) -> ColumnElement[float] | float:
+    return now + seconds if seconds else 0.0
 
 
 def breaker(database: Database, url: str) -> Breaker:
@@ -110,8 +109,8 @@ def set_breaker(
         .where(destinations.c.url == seen.destination, destinations.c.version == seen.version)
         .values(
             failures=failures,
-            open_until=now + open_for if open_for else 0.0,
-            probing_until=now + probing_for if probing_for else 0.0,
+            open_until=_until(now, open_for),
+            probing_until=_until(now, probing_for),
             version=destinations.c.version + 1,
         )
     )
