@@ -1,7 +1,8 @@
 """``make demo``: two sample shops are built, and a real browser goes the visitor's way to Stripe.
 
-Each step is told as it happens. Then both shops are served on this machine until Ctrl-C; with
-CI=true the command ends after the steps, with 1 if one failed.
+Each step is told as it happens. Then both shops are served on this machine until Ctrl-C, which
+ends the command with 0; with CI=true it ends after the steps. It gives 1 if a step failed, and 130
+if it was stopped before the last one.
 
 usage: demo.py [--all-engines]
 """
@@ -9,12 +10,15 @@ usage: demo.py [--all-engines]
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
 import signal
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -40,21 +44,43 @@ def main() -> int:
         "--all-engines", action="store_true", help="Firefox and WebKit go the same way as Chromium"
     )
     engines = list(ENGINES) if parser.parse_args().all_engines else ["chromium"]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    # Firefox's driver tells the version of what it starts; the steps do already.
+    logging.getLogger("mozversion").setLevel(logging.WARNING)
     story = Story()
-    with tempfile.TemporaryDirectory(prefix="tracknow-demo-") as work:
-        shops = {MORROW: Path(work, "morrow"), TIDEWATER: Path(work, "tidewater")}
-        story.chapter("Build time", "the plugins put the script into every page")
-        story.step("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
-        story.step("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
-        asked = [] if story.failed else _browse(story, shops, engines)
-        if asked:
-            # What Stripe was asked for first is what it tells of in the end.
-            (reference,) = parse_qs(asked[0].query)["client_reference_id"]
-            tell_purchase(story, reference, Path(work))
-        code = story.end()
-        if os.environ.get("CI") != "true" and not story.failed:
-            _keep_serving(story, shops)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tracknow-demo-") as work:
+            # What browsers leave behind goes with it.
+            os.environ["TMPDIR"] = tempfile.tempdir = work
+            shops = {MORROW: Path(work, "morrow"), TIDEWATER: Path(work, "tidewater")}
+            code = _tell(story, shops, engines, Path(work))
+            if os.environ.get("CI") != "true" and not code:
+                with contextlib.suppress(KeyboardInterrupt):
+                    _keep_serving(story, shops)
+    except KeyboardInterrupt:
+        story.stopped()
+        return 130
     return code
+
+
+def _stop(*_: object) -> NoReturn:
+    """Leave whatever is being done, once: what ends browsers and servers is not to be stopped."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _tell(story: Story, shops: dict[str, Path], engines: list[str], work: Path) -> int:
+    story.chapter("Build time", "the plugins put the script into every page")
+    story.step("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
+    story.step("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
+    asked = [] if story.failed else _browse(story, shops, engines)
+    if asked:
+        # What Stripe was asked for first is what it tells of in the end.
+        (reference,) = parse_qs(asked[0].query)["client_reference_id"]
+        tell_purchase(story, reference, work)
+    return story.end()
 
 
 def _browse(story: Story, shops: dict[str, Path], engines: list[str]) -> list[Request]:
@@ -65,19 +91,26 @@ def _browse(story: Story, shops: dict[str, Path], engines: list[str]) -> list[Re
         story.chapter("In the browser")
         story.step("makes a network of its own", lambda: _refuse(why))
         return []
-    stage = Stage(room)
     asked: list[Request] = []
-    try:
+    with contextlib.ExitStack() as opened:
+        opened.callback(_wait_for_end, room)
+        opened.callback(room.close)
+        stage = Stage(room)
+        opened.callback(stage.close)
         set_up(stage)
         stage.put_host(f"pay.{MORROW}", payment_page)
         for host, folder in shops.items():
             stage.put_folder(host, folder)
         for engine in engines:
             asked += _visit(story, stage, shops, engine)
-    finally:
-        stage.close()
-        room.close()
     return asked
+
+
+def _wait_for_end(room: Room) -> None:
+    """Let what was killed go, so that nobody writes into a folder that is being removed."""
+    end = time.monotonic() + 10
+    while room.processes() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> list[Request]:
@@ -101,7 +134,9 @@ def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> l
             story, Visitor(browsers[0], stage, TIDEWATER, "print-guild-42"), shops[TIDEWATER]
         )
     finally:
-        browsers[0].quit()
+        # A Ctrl-C reaches the browser's driver as well, which then answers no more.
+        with contextlib.suppress(Exception):
+            browsers[0].quit()
     return morrow.asked
 
 
@@ -110,27 +145,23 @@ def _refuse(why: str) -> str:
 
 
 def _keep_serving(story: Story, shops: dict[str, Path]) -> None:
-    morrow, at_morrow = serve(shops[MORROW], 8001)
-    tidewater, at_tidewater = serve(shops[TIDEWATER], 8002)
-    story.console.print(
-        "\nThe shops are open. In a browser of your own, with the console (F12) in view:\n"
-    )
-    story.console.print(
-        f"  {at_morrow}/?click_id=you-1&tn_debug=1      agree, then look at any Buy button"
-    )
-    story.console.print(f"  {at_tidewater}/?click_id=you-2&tn_debug=1      a shop without a banner")
-    story.console.print(
-        "\n  [dim]Their payment links lead to Stripe's real hosts and buy nothing. Ctrl-C ends.[/]"
-    )
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        story.console.print()
-    for server in (morrow, tidewater):
-        server.shutdown()
-        server.server_close()
+    with serve(shops[MORROW], 8001) as at_morrow, serve(shops[TIDEWATER], 8002) as at_tidewater:
+        story.console.print(
+            "\nThe shops are open. In a browser of your own, with the console (F12) in view:\n"
+        )
+        addresses = {
+            f"{at_morrow}/?click_id=you-1&tn_debug=1": "agree, then look at any Buy button",
+            f"{at_tidewater}/?click_id=you-2&tn_debug=1": "a shop without a banner",
+        }
+        for address, what in addresses.items():
+            # An address that is broken in two is none.
+            story.console.print(f"  {address}", soft_wrap=True)
+            story.console.print(f"      [dim]{what}[/]")
+        story.console.print(
+            "\n  [dim]Their payment links lead to Stripe's real hosts and buy nothing. Ctrl-C ends.[/]"
+        )
+        while True:
+            signal.pause()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -9,38 +10,55 @@ from typing import TYPE_CHECKING
 from tools.engines.folder import read_file
 
 if TYPE_CHECKING:
-    import socketserver
+    from collections.abc import Iterator
     from pathlib import Path
 
 
-def serve(folder: Path, port: int) -> tuple[ThreadingHTTPServer, str]:
-    """Serve a built site on 127.0.0.1; give the server and its URL.
+@contextlib.contextmanager
+def serve(folder: Path, port: int) -> Iterator[str]:
+    """Serve a built site on 127.0.0.1; give its URL.
 
     Takes any free port when the wanted one is not free.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
+            path, mark, query = self.path.partition("?")
             status, content_type, body = read_file(folder, "/", path)
             self.send_response(status)
             if status == 301:
-                self.send_header("Location", path + "/")
+                # As static hosts do: a click id that lands here goes on to the page.
+                self.send_header("Location", f"{path}/{mark}{query}")
             self.send_header("Content-Type", content_type or "text/html")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the protocol's name
 
         def log_message(self, *_: object) -> None:
             """Say nothing: the terminal belongs to the steps."""
 
     server = _listen(Handler, port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, f"http://127.0.0.1:{server.server_address[1]}"
-
-
-def _listen(handler: type[socketserver.BaseRequestHandler], port: int) -> ThreadingHTTPServer:
+    # Asked often whether it is to end: whoever pressed Ctrl-C does not wait.
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: browsers cut connections whenever they like."""
+
+
+def _listen(handler: type[BaseHTTPRequestHandler], port: int) -> _Server:
+    try:
+        return _Server(("127.0.0.1", port), handler)
     except OSError:
-        return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        return _Server(("127.0.0.1", 0), handler)

@@ -47,7 +47,9 @@ class Story:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the visitor did not get on
             self.failed.append(name)
             self._broken = True
-            self._line("✗", "bold red", name, str(error) or type(error).__name__, "red")
+            # Addresses inside a browser's driver help nobody.
+            why = str(error).partition("\nStacktrace:")[0] or type(error).__name__
+            self._line("✗", "bold red", name, why, "red")
         else:
             self.done += 1
             self._line("✓", "bold green", name, seen, "", time.monotonic() - started)
@@ -57,11 +59,15 @@ class Story:
         self.console.print()
         if self.failed:
             self.console.print(
-                f"[bold red]{len(self.failed)} steps failed[/], {self.done} went well"
+                f"[bold red]Failed or not tried: {', '.join(self.failed)}[/]; {self.done} steps went well"
             )
             return 1
         self.console.print(f"[bold green]All {self.done} steps went well[/]")
         return 0
+
+    def stopped(self) -> None:
+        """Tell that somebody stopped the story before its end."""
+        self.console.print(f"\n[bold]Stopped[/] after {self.done} steps")
 
     def _line(
         self, sign: str, style: str, name: str, seen: str, seen_style: str, seconds: float = 0

@@ -1,0 +1,134 @@
+"""``make demo`` as somebody at a terminal sees it, from its first step to Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Give a folder with a short name: browsers put sockets there, whose paths are short."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        yield Path(folder)
+
+
+class Terminal:
+    """The demo in a process group of its own, on a terminal whose output is kept."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.text = ""
+        self._temporary = temporary
+        self._master, slave = pty.openpty()
+        kept = {name: value for name, value in os.environ.items() if name != "CI"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tools" / "demo.py")],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**kept, "TMPDIR": str(temporary), "COLUMNS": "60", "TERM": "xterm"},
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for one in self.left():
+            one.kill()
+        self.process.wait(10)
+        os.close(self._master)
+
+    def until(self, words: str) -> None:
+        """Read until the words stand on the terminal."""
+        end = time.monotonic() + 90
+        while words not in self.text:
+            assert time.monotonic() < end, self.text[-3000:]
+            assert self._read(1), self.text[-3000:]
+
+    def press_ctrl_c(self) -> int:
+        """Send what the terminal sends to all processes of its group; give the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        while self._read(20):
+            """What is said until the end."""
+        return self.process.wait(20)
+
+    def left(self) -> list[psutil.Process]:
+        """Give the processes that the demo started and that still run, and the demo."""
+        return [one for one in psutil.process_iter() if self._is_ours(one)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return str(process.environ().get("TMPDIR", "")).startswith(str(self._temporary))
+        except psutil.Error:
+            return False
+
+    def _read(self, patience: float) -> bool:
+        """Read what comes; False once the terminal is closed, or when nothing is said for long."""
+        if not select.select([self._master], [], [], patience)[0]:
+            return self.process.poll() is None
+        try:
+            self.text += os.read(self._master, 65536).decode(errors="replace")
+        except OSError:  # Linux: the other end is closed
+            return False
+        return True
+
+
+def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
+    """After the last step both shops answer, and Ctrl-C ends all of it with 0."""
+    with Terminal(temporary) as terminal:
+        terminal.until("Ctrl-C ends.")
+        assert "✗" not in terminal.text
+        addresses = re.findall(r"http://127\.0\.0\.1:\d+/\?click_id=\S+&tn_debug=1", terminal.text)
+        assert len(addresses) == 2
+        for address in addresses:
+            page = httpx.get(address)
+            assert (page.status_code, page.text.count("<script data-tracknow>")) == (200, 1)
+            base = address.partition("?")[0]
+            assert httpx.get(f"{base}no/such/page").status_code == 404
+            moved = httpx.get(f"{base}gifts?click_id=a").headers["Location"]
+            assert moved == "/gifts/?click_id=a"
+            assert httpx.head(base).content == b""
+        assert terminal.press_ctrl_c() == 0
+        assert "Traceback" not in terminal.text
+        assert terminal.left() == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_ctrl_c_between_steps(temporary: Path) -> None:
+    """Stopped half-way it says so and gives 130; no browser, server or folder is left."""
+    with Terminal(temporary) as terminal:
+        terminal.until("is asked for consent")
+        assert len(terminal.left()) > 3  # a browser is several processes
+        assert terminal.press_ctrl_c() == 130
+        assert "Stopped" in terminal.text
+        assert "Traceback" not in terminal.text
+        assert terminal.left() == []
+    assert list(temporary.iterdir()) == []
