@@ -6,7 +6,6 @@ or logged, and nothing here talks to another host but the database.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import threading
@@ -22,7 +21,7 @@ from tracknow_static.relay.outbox import StorageError
 from tracknow_static.relay.signature import RefusedSignatureError, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.outbox import Outbox
@@ -95,6 +94,18 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
         super().__init__(reason)
 
 
+# What ends a request: an answer, a body that cannot be read, storage that fails.
+REFUSALS = (Refused, RefusedBodyError, StorageError, SchemaError)
+
+
+def _explain(refusal: Exception) -> tuple[str, Answer]:
+    if isinstance(refusal, Refused):
+        return refusal.reason, refusal.reply
+    if isinstance(refusal, RefusedBodyError):
+        return refusal.code, answer(refusal.status, refusal.code, str(refusal))
+    return getattr(refusal, "code", "schema"), _UNAVAILABLE
+
+
 class Relay:
     """The application; give it to any WSGI server, before or after it forks.
 
@@ -136,15 +147,16 @@ class Relay:
         try:
             page = self.page(environ)
             reply = page(environ) if page is not None else self._take_in(environ)
-        except Refused as refused:
-            reply = self.refuse(refused)
+        except REFUSALS as refusal:
+            reply = self.refuse(refusal)
         start_response(reply.status, list(reply.headers))
         return () if environ["REQUEST_METHOD"] == "HEAD" else (reply.body,)
 
-    def refuse(self, refused: Refused) -> Answer:
-        """Count a refusal and give its answer."""
-        self.outbox.count(f"refused:{refused.reason}")
-        return refused.reply
+    def refuse(self, refusal: Exception) -> Answer:
+        """Count one of ``REFUSALS`` and give its answer."""
+        reason, reply = _explain(refusal)
+        self.outbox.count(f"refused:{reason}")
+        return reply
 
     def start(self) -> None:
         """Start this process's threads; a first request does it otherwise."""
@@ -163,8 +175,7 @@ class Relay:
 
     def _take_in(self, environ: Environ) -> Answer:
         self.check_call(environ)
-        with refusing():
-            body = read_body(environ, self.config.max_body)
+        body = read_body(environ, self.config.max_body)
         self._store(self.judge(environ, body))
         points.reach(ANSWERING)
         return STORED
@@ -188,8 +199,7 @@ class Relay:
         return self._classify(environ, self._verify(environ, body), body)
 
     def _store(self, event: NewEvent) -> None:
-        with refusing():
-            self.outbox.accept(event)
+        self.outbox.accept(event)
 
     def _verify(self, environ: Environ, body: bytes) -> str:
         header = environ.get("HTTP_STRIPE_SIGNATURE")
@@ -212,18 +222,6 @@ class Relay:
         if event.kept_because == "thin":
             log.warning("%s (%s). %s", event.id, event.type, THIN_HELP)
         return event
-
-
-@contextlib.contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a body that cannot be read, and storage that fails, into the answer they get."""
-    try:
-        yield
-    except RefusedBodyError as error:
-        raise Refused(error.code, answer(error.status, error.code, str(error))) from None
-    except (StorageError, SchemaError) as error:
-        code = error.code if isinstance(error, StorageError) else "schema"
-        raise Refused(code, _UNAVAILABLE) from error
 
 
 def _header(value: str | None) -> str | None:

@@ -127,10 +127,19 @@ class Database:
             with _as_storage_error(), self._writing.begin() as connection:
                 yield connection
             return
-        with self._turn, self._file_lock():
+        with self.turn():
             self._check_file()
             with _as_storage_error(), self._writing.begin() as connection:
                 yield connection
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep others who write, in all processes, waiting until the block ends (SQLite)."""
+        if self.path is None:
+            yield
+            return
+        with self._turn, self._file_lock():
+            yield
 
     def run(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do ``work`` in a durable transaction, again if another one or the network was in its way.

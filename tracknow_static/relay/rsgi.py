@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 # Granian's stubs do not say that this module gives it.
@@ -21,13 +22,14 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from tracknow_static.relay import points
 from tracknow_static.relay.application import (
     ANSWERING,
+    REFUSALS,
     STORED,
     Answer,
     Refused,
     answer,
-    refusing,
     unavailable,
 )
+from tracknow_static.relay.deadlines import Deadlines
 from tracknow_static.relay.intake import stated_length, too_large
 
 if TYPE_CHECKING:
@@ -59,7 +61,12 @@ class RsgiRelay:
         self.relay = relay
         self._body_seconds = body_seconds
         self._large = 0
+        self._deadlines: Deadlines | None = None
         self._pages = ThreadPoolExecutor(_PAGE_THREADS, thread_name_prefix="relay-page")
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin on a loop."""
+        self._deadlines = Deadlines(loop, self._body_seconds)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
@@ -71,23 +78,23 @@ class RsgiRelay:
                 reply = await loop.run_in_executor(self._pages, page, environ)
             else:
                 reply = await self._take_in(environ, protocol)
-        except Refused as refused:
-            reply = self.relay.refuse(refused)
+        except REFUSALS as refusal:
+            reply = self.relay.refuse(refusal)
         _send(protocol, environ, reply)
 
     async def _take_in(self, environ: dict[str, Any], protocol: HTTPProtocol) -> Answer:
         self.relay.check_call(environ)
-        with refusing():
-            length = stated_length(environ, self.relay.config.max_body)
+        length = stated_length(environ, self.relay.config.max_body)
         body = await self._read(protocol, length)
         event = self.relay.judge(environ, body)
-        with refusing():
-            await self.relay.outbox.accept_async(event)
+        await self.relay.outbox.accept_async(event)
         points.reach(ANSWERING)
         return STORED
 
     async def _read(self, protocol: HTTPProtocol, length: int | None) -> bytes:
-        patience = _Patience(self._body_seconds)
+        assert self._deadlines is not None  # noqa: S101 - the server calls __rsgi_init__ first
+        patience = _Patience()
+        self._deadlines.add(patience)
         try:
             if length is not None and length <= LARGE:
                 return await patience.wait(protocol())
@@ -100,7 +107,7 @@ class RsgiRelay:
                 raise
             raise Refused("body_timeout", _SLOW) from None
         finally:
-            patience.end()
+            self._deadlines.remove(patience)
 
     async def _read_large(
         self, protocol: HTTPProtocol, length: int | None, patience: _Patience
@@ -113,9 +120,8 @@ class RsgiRelay:
         while part := await patience.wait(following()):
             parts.append(part)
             size += len(part)
-            with refusing():
-                if size > limit:
-                    raise too_large(limit)
+            if size > limit:
+                raise too_large(limit)
         if length is not None and size < length:
             raise Refused("body_incomplete", _INCOMPLETE)
         return b"".join(parts)
@@ -132,25 +138,21 @@ class RsgiRelay:
 
 
 class _Patience:
-    """Ends a wait when its seconds are over; costs a timer, where a task would cost ten of them."""
+    """A wait for a body that can be ended."""
 
-    def __init__(self, seconds: float) -> None:
+    __slots__ = ("_waiting", "over")
+
+    def __init__(self) -> None:
         self.over = False
         self._waiting: Any = None
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
 
     async def wait(self, awaitable: Any) -> bytes:
-        """Wait for granian's future; raises ``CancelledError`` when the seconds are over."""
+        """Wait for granian's future; raises ``CancelledError`` when it was given up."""
         self._waiting = awaitable
-        if self.over:
-            raise asyncio.CancelledError
         found: bytes = await awaitable
         return found
 
-    def end(self) -> None:
-        self._timer.cancel()
-
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         self.over = True
         # Granian's tasks cannot be cancelled, what they wait for can.
         self._waiting.cancel()
@@ -171,10 +173,14 @@ def _environ(scope: Scope) -> dict[str, Any]:
 
 
 def _send(protocol: HTTPProtocol, environ: dict[str, Any], reply: Answer) -> None:
-    headers = [(name.lower(), value) for name, value in reply.headers]
-    status = int(reply.status[:3])
-    with contextlib.suppress(ProtocolClosed):
-        if environ["REQUEST_METHOD"] == "HEAD":
-            protocol.response_empty(status, headers)
-        else:
-            protocol.response_bytes(status, headers, reply.body)
+    status, headers = _said(reply.status, reply.headers)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        protocol.response_empty(status, headers)
+    else:
+        protocol.response_bytes(status, headers, reply.body)
+
+
+@lru_cache(64)
+def _said(status: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, list[tuple[str, str]]]:
+    """Give status and headers as RSGI has them."""
+    return int(status[:3]), [(name.lower(), value) for name, value in headers]

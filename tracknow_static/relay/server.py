@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 MARGIN = 10.0
 
 _PR_SET_PDEATHSIG = 1
+
+# New objects between two looks for cycles.
+_GARBAGE = 20_000
 
 # The worker's own; made after the fork.
 _relay: Relay | None = None
@@ -103,6 +107,10 @@ def _load() -> Any:
     global _relay  # noqa: PLW0603 - one process, one application
     _relay = create_application()
     _relay.start()
+    # What is loaded stays: nothing of it need be looked at again. And a request leaves no cycles
+    # behind, so that looking for them after every few hundred objects is work for nothing.
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 50)
     return RsgiRelay(_relay)
 
 

@@ -15,10 +15,12 @@ import logging
 import queue
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import points
 from tracknow_static.relay.database import StorageError
+from tracknow_static.relay.deadlines import Deadlines
 from tracknow_static.relay.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -58,10 +60,10 @@ class _Ticket:
             raise self.error or StorageError("database", "the commit failed")
         return self.accepted
 
-    def give_up(self, seconds: float) -> None:
+    def give_up(self) -> None:
         """Stop waiting: the commit may still come, nobody is told."""
         self.abandoned = True
-        self.error = StorageError("timeout", f"no commit within {seconds:g} s")
+        self.error = StorageError("timeout", "no commit in time")
         if self.future is not None and not self.future.done():
             self.future.set_result(None)
 
@@ -82,7 +84,9 @@ class Writer:
         self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = (
+            WeakKeyDictionary()
+        )
         renew_after_fork(self)
 
     def after_fork(self) -> None:
@@ -90,6 +94,7 @@ class Writer:
         self._queue = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread = None
+        self._deadlines = WeakKeyDictionary()
 
     def submit(self, event: NewEvent) -> Accepted:
         """Store one event; it is durable when this returns.
@@ -99,7 +104,7 @@ class Writer:
         ticket = _Ticket(event)
         self._enqueue(ticket)
         if not ticket.done.acquire(timeout=self._timeout):
-            ticket.give_up(self._timeout)
+            ticket.give_up()
         return ticket.outcome()
 
     async def submit_async(self, event: NewEvent) -> Accepted:
@@ -108,11 +113,14 @@ class Writer:
         future: asyncio.Future[None] = loop.create_future()
         ticket = _Ticket(event, future)
         self._enqueue(ticket)
-        patience = loop.call_later(self._timeout, ticket.give_up, self._timeout)
+        deadlines = self._deadlines.get(loop)
+        if deadlines is None:
+            deadlines = self._deadlines[loop] = Deadlines(loop, self._timeout)
+        deadlines.add(ticket)
         try:
             await future
         finally:
-            patience.cancel()
+            deadlines.remove(ticket)
         return ticket.outcome()
 
     def stop(self) -> None:

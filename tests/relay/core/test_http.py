@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -238,3 +239,19 @@ def test_application_is_not_the_module_of_its_name(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == "Relay True"
+
+
+def test_the_first_look_at_a_fresh_file_takes_its_turn(tmp_path: Path) -> None:
+    """While another process turns a fresh file to write-ahead logging, nobody else connects."""
+    url = f"sqlite:///{tmp_path}/relay.sqlite3"
+    other, ours = Database(url), outbox(url)
+    opening = threading.Thread(target=ours.open)
+    with other.turn():
+        opening.start()
+        opening.join(0.3)
+        assert opening.is_alive()
+        assert not (tmp_path / "relay.sqlite3-wal").exists()
+    opening.join(20)
+    assert ours.database.opened
+    ours.close()
+    other.close()

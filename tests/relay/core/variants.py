@@ -137,7 +137,7 @@ def answers_200_when_storage_fails(config: RelayConfig) -> Relay:
         def _store(self, event: NewEvent) -> None:
             try:
                 super()._store(event)
-            except module.Refused:
+            except module.REFUSALS:
                 return
 
     return Polite(config, Outbox.from_config(config))

@@ -82,7 +82,9 @@ def open_database(database: Database, *, steps: Sequence[Step] = STEPS) -> None:
     Raises :class:`SchemaError` and ``StorageError``.
     """
     database.prepare_file()
-    with database.read() as connection:
+    # The first connection turns the file to write-ahead logging, for which SQLite waits for nobody:
+    # of processes that start together on a fresh file, one would be told that it is locked.
+    with database.turn(), database.read() as connection:
         found = version(connection)
     _refuse_newer(found, len(steps))
     if found == len(steps):
