@@ -110,6 +110,7 @@ def _lease(
             deliveries.c.destination,
             deliveries.c.attempts,
             deliveries.c.tries,
+            deliveries.c.accepted_at,
         )
     )
     return connection.execute(statement).all()
@@ -127,7 +128,8 @@ def _with_payloads(connection: Connection, leased: Sequence[Any]) -> list[Claime
         events.c.payload,
     ).where(events.c.id.in_({one.event_id for one in leased}))
     stored = {one.id: one for one in connection.execute(statement)}
-    claimed = [
+    oldest_first = sorted(leased, key=lambda one: (stored[one.event_id].received_at, one.id))
+    return [
         Claimed(
             delivery_id=one.id,
             token=one.token,
@@ -139,11 +141,10 @@ def _with_payloads(connection: Connection, leased: Sequence[Any]) -> list[Claime
             attempts=one.attempts,
             tries=one.tries,
             type=stored[one.event_id].type,
-            received_at=stored[one.event_id].received_at,
+            accepted_at=one.accepted_at,
         )
-        for one in leased
+        for one in oldest_first
     ]
-    return sorted(claimed, key=lambda one: (one.received_at, one.delivery_id))
 
 
 def settle(database: Database, outcomes: Sequence[Outcome], owner: str) -> list[bool]:

@@ -55,7 +55,7 @@ class Claimed:
 
     ``token`` is the fence: an outcome counts only while it is the delivery's current one.
     ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
-    them all.
+    them all. It waits since ``accepted_at``: when it was stored, or last replayed.
     """
 
     delivery_id: int
@@ -68,7 +68,7 @@ class Claimed:
     attempts: int
     tries: int
     type: str
-    received_at: float
+    accepted_at: float
 
 
 @dataclass(frozen=True)

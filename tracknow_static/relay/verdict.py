@@ -106,7 +106,7 @@ def outcome(
             return Outcome(claimed, "dead", status, error or "gave_up", took_ms=took)
         delay = max(step, wish(answer, now))
         return Outcome(claimed, "retry", status, error, delay, counted=True, took_ms=took)
-    if schedule.too_old(now - claimed.received_at):
+    if schedule.too_old(now - claimed.accepted_at):
         return Outcome(claimed, "dead", status, error or "too_old", took_ms=took)
     if meant is Meaning.REFUSED:
         # An event that alone is refused, while others are

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.relay.core.outbox_parts import A, B, ids, new, settle_all
+from tests.relay.core.outbox_parts import START, A, B, ids, new, settle_all
 from tracknow_static.relay.records import Filter, Outcome
 
 if TYPE_CHECKING:
@@ -82,6 +82,18 @@ def test_replay_cancels_the_scheduled_retry(outbox: Outbox, clock: Clock) -> Non
     settle_all(outbox, "delivered")
     clock.time += 1000
     assert outbox.claim(limit=9, lease_seconds=60) == []
+
+
+def test_a_replayed_event_has_waited_since_its_replay(outbox: Outbox, clock: Clock) -> None:
+    """However old it is, it gets all the time that a new one has before it is given up."""
+    outbox.accept(new())
+    assert {one.accepted_at for one in outbox.claim(limit=9, lease_seconds=60)} == {START}
+    clock.time += 60
+    settle_all(outbox, "dead")
+    clock.time += 60 * 86_400
+    outbox.replay(Filter(state="dead"))
+    again = outbox.claim(limit=9, lease_seconds=60)
+    assert {one.accepted_at for one in again} == {clock.time}
 
 
 def test_replay_leaves_alone_what_is_in_flight(outbox: Outbox) -> None:

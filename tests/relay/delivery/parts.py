@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import ssl
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,10 @@ from tracknow_static.relay.database import Database
 from tracknow_static.relay.network import Resolver
 from tracknow_static.relay.outbox import Outbox
 from tracknow_static.relay.records import Claimed, Delivery, NewEvent
-from tracknow_static.relay.sender import Network
+from tracknow_static.relay.sender import Answer, Network, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 BODY = b'{"id": "evt_1",\r\n "object": "event", "name": "\xc3\xa9\\u00e9"}\n'
 NOON = 1_800_000_000.0
@@ -36,7 +38,7 @@ def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
         "attempts": 0,
         "tries": 0,
         "type": "charge.succeeded",
-        "received_at": NOON,
+        "accepted_at": NOON,
     }
     return Claimed(**{**values, **changes})
 
@@ -141,3 +143,28 @@ class Shop:
     def close(self) -> None:
         """Close the outbox."""
         self.outbox.close()
+
+
+def attempt(url: str, net: Network | None = None) -> Answer:
+    """Make one attempt."""
+    sender = Sender(url, net or network())
+    try:
+        return sender.send(claimed())
+    finally:
+        sender.close()
+
+
+@contextlib.contextmanager
+def one_peer(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Let ``talk`` speak to the first who connects; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                talk(peer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.relay.delivery import test_courier, test_kills, test_schedule, test_sender
+from tests.relay.delivery import (
+    test_courier,
+    test_kills,
+    test_outages,
+    test_schedule,
+    test_sender,
+    test_sender_network,
+)
 from tests.relay.delivery.flaws import FLAWS
 from tests.relay.delivery.parts import Shop
 from tests.relay.delivery.stand_in import StandIn
@@ -24,16 +31,16 @@ if TYPE_CHECKING:
 CHECKS: Checks = {
     "leases without a fence": test_courier.test_an_outcome_after_the_lease_changes_nothing,
     "counts retries during an outage": lambda shop, destination: (
-        test_courier.test_five_days_of_outage_lose_nothing(shop, destination, "status")
+        test_outages.test_five_days_of_outage_lose_nothing(shop, destination, "status")
     ),
-    "has no breaker": test_courier.test_an_hour_of_500s_loses_nothing_and_is_no_bombardment,
-    "lets every process probe": test_courier.test_one_probe_at_a_time_over_all_processes,
-    "probes the same event for ever": test_courier.test_a_failing_event_does_not_bar_the_way,
+    "has no breaker": test_outages.test_an_hour_of_500s_loses_nothing_and_is_no_bombardment,
+    "lets every process probe": test_outages.test_one_probe_at_a_time_over_all_processes,
+    "probes the same event for ever": test_outages.test_a_failing_event_does_not_bar_the_way,
     "follows redirects": lambda _shop, destination: test_sender.test_redirects_are_not_followed(
         destination, 307
     ),
     "judges one address and dials another": lambda _shop, destination: (
-        test_sender.test_a_name_that_changes_its_address_gains_nothing(destination)
+        test_sender_network.test_a_name_that_changes_its_address_gains_nothing(destination)
     ),
     "times each read and not the attempt": lambda _shop, destination: (
         test_sender.test_a_status_byte_by_byte_runs_out_of_time(destination)
@@ -82,7 +89,7 @@ def test_sending_on_after_a_refusal_is_noticed(
 ) -> None:
     """An operator who is not told cannot mend."""
     with FLAWS["keeps sending after a refusal"](), pytest.raises(AssertionError):
-        test_courier.test_a_refusal_pauses_loudly_and_loses_nothing(
+        test_outages.test_a_refusal_pauses_loudly_and_loses_nothing(
             small_shop, destination, 404, caplog
         )
 
@@ -108,7 +115,7 @@ def secure() -> Iterator[StandIn]:
 def test_blind_trust_is_noticed(secure: StandIn) -> None:
     """Whoever answers would get the events."""
     with FLAWS["trusts every certificate"](), pytest.raises(AssertionError):
-        test_sender.test_a_certificate_of_an_unknown_authority_is_refused(secure)
+        test_sender_network.test_a_certificate_of_an_unknown_authority_is_refused(secure)
 
 
 def test_every_flaw_is_tried() -> None:

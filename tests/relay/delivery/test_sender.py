@@ -1,44 +1,23 @@
-"""One attempt: what is sent, what is refused, and that it ends in time."""
+"""One attempt: what is sent, what comes back, and that it ends in time."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.relay.delivery.parts import BODY, claimed, network, to
+from tests.relay.delivery.parts import BODY, attempt, claimed, network, one_peer
 from tests.relay.delivery.stand_in import Action, StandIn, answer, dribble, flood, hang, raw, reset
 from tracknow_static import __version__
-from tracknow_static.relay.network import NetworkFaultError, Resolver
-from tracknow_static.relay.sender import LONGEST_BODY, Answer, Network, Sender, shown
+from tracknow_static.relay.sender import LONGEST_BODY, Sender, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in
-
-
-def attempt(url: str, net: Network | None = None) -> Answer:
-    """Make one attempt."""
-    sender = Sender(url, net or network())
-    try:
-        return sender.send(claimed())
-    finally:
-        sender.close()
-
 
 # -- what is sent
 
@@ -140,6 +119,24 @@ def test_no_proxy_is_taken_from_the_environment(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert attempt(destination.url).status == 200
+
+
+def test_the_usual_port_is_not_named() -> None:
+    """`Host` names a port only where it is not the scheme's own."""
+    net = network()
+    for url, host in [
+        ("https://shop.example/x", "shop.example"),
+        ("https://shop.example:443/x", "shop.example"),
+        ("http://shop.example:443/x", "shop.example:443"),
+        ("https://[2606:4700::1]/x", "[2606:4700::1]"),
+        ("https://[2606:4700::1]:8443/x", "[2606:4700::1]:8443"),
+    ]:
+        assert Sender(url, net)._host == host
+
+
+def test_logs_show_no_query() -> None:
+    """A destination's query can hold a token."""
+    assert shown("https://a.example/hook?token=1") == "https://a.example/hook"
 
 
 # -- what comes back
@@ -253,23 +250,18 @@ def test_a_destination_that_does_not_read_runs_out_of_time() -> None:
 
 def test_an_early_refusal_of_a_long_event_is_read() -> None:
     """A server that answers and hangs up before it has read all is understood."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def refuse() -> None:
-            peer, _ = server.accept()
-            with peer:
-                peer.recv(1000)
-                peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-                peer.shutdown(socket.SHUT_WR)
-                while peer.recv(1 << 20):
-                    pass
+    def refuse(peer: socket.socket) -> None:
+        peer.recv(1000)
+        peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        peer.shutdown(socket.SHUT_WR)
+        while peer.recv(1 << 20):
+            pass
 
-        thread = threading.Thread(target=refuse, daemon=True)
-        thread.start()
-        sender = Sender(f"http://127.0.0.1:{server.getsockname()[1]}/", network())
+    with one_peer(refuse) as port:
+        sender = Sender(f"http://127.0.0.1:{port}/", network())
         assert sender.send(claimed(b"x" * (4 << 20))).status == 413
         sender.close()
-        thread.join(10)
 
 
 @pytest.mark.parametrize(
@@ -315,195 +307,3 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert attempt(f"http://127.0.0.1:{port}/").error == "connect"
-
-
-# -- where it goes
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "169.254.169.254"],
-)
-def test_private_addresses_are_refused(destination: StandIn, host: str) -> None:
-    """Nothing is sent to an address that is not public unless it is permitted."""
-    got = attempt(f"http://{host}:{destination.port}/", network(private=False))
-    assert got.error in ("address_refused", "dns")
-    assert not destination.requests
-    assert destination.connections == 0
-
-
-def test_a_name_that_changes_its_address_gains_nothing(destination: StandIn) -> None:
-    """The address that is judged is the one that is connected to: DNS rebinding is refused."""
-    answers = iter([["8.8.8.8"], ["127.0.0.1"]])
-    asked: list[str] = []
-
-    def lookup(host: str, port: int, **_rest: Any) -> list[Any]:
-        asked.append(host)
-        return [(0, 0, 0, "", (one, port)) for one in next(answers)]
-
-    net = network(private=False, connect_timeout=0.2, lookup=lookup)
-    with contextlib.closing(Sender(f"http://shop.example:{destination.port}/", net)) as sender:
-        # The first look-up passes, and the connection goes to 8.8.8.8 without a second look-up …
-        assert sender.send(claimed()).error in ("connect", "connect_timeout")
-        assert asked == ["shop.example"]
-        # … and the next connection is judged anew.
-        assert sender.send(claimed()).error == "address_refused"
-    assert destination.connections == 0
-
-
-def test_of_several_addresses_only_public_ones_are_used(destination: StandIn) -> None:
-    """A private address beside public ones is passed over."""
-    net = network(private=False, connect_timeout=0.3, lookup=to("127.0.0.1", "192.0.2.1", "::1"))
-    assert attempt(f"http://shop.example:{destination.port}/", net).error == "address_refused"
-    assert destination.connections == 0
-
-
-def test_a_dead_address_leaves_time_for_the_next(destination: StandIn) -> None:
-    """The connect time-out is shared by a name's addresses."""
-    # 127.0.0.2 has no listener on that port; the second address has.
-    net = network(lookup=to("127.0.0.2", "127.0.0.1"))
-    assert attempt(f"http://shop.example:{destination.port}/", net).status == 200
-
-
-def test_a_name_server_that_hangs_runs_out_of_time() -> None:
-    """Looking up is under the connect time-out, and hanging look-ups of one name share a thread."""
-    free = threading.Event()
-    asked: list[str] = []
-
-    def lookup(host: str, port: int, **_rest: Any) -> list[Any]:
-        asked.append(host)
-        free.wait(30)
-        return []
-
-    net = network(connect_timeout=0.1, lookup=lookup)
-    errors = [attempt("http://shop.example/", net).error for _ in range(3)]
-    free.set()
-    assert errors == ["dns_timeout"] * 3
-    assert asked == ["shop.example"]
-
-
-def test_an_unknown_name_is_a_fault() -> None:
-    """A name that does not exist has a code of its own."""
-
-    def lookup(*_args: Any, **_rest: Any) -> list[Any]:
-        raise socket.gaierror(-2, "Name or service not known")
-
-    assert attempt("http://shop.example/", network(lookup=lookup)).error == "dns"
-    with pytest.raises(NetworkFaultError, match="no address"):
-        Resolver(to()).resolve("shop.example", 80, 1)
-
-
-# -- TLS
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """Give a certificate authority of the test's own."""
-    return trustme.CA()
-
-
-@pytest.fixture
-def trusted(authority: trustme.CA) -> ssl.SSLContext:
-    """Trust that authority."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
-
-
-@pytest.fixture
-def secure(authority: trustme.CA) -> Iterator[StandIn]:
-    """Give a destination with a certificate for a Tracknow namespace."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("shop-tracking.tracknow.info").configure_cert(context)
-    names: list[str] = []
-    context.sni_callback = lambda _sock, name, _context: names.append(name)
-    stand_in = StandIn(tls=context)
-    stand_in.names = names  # type: ignore[attr-defined]
-    with stand_in.running():
-        yield stand_in
-
-
-def test_tls_is_spoken_with_the_name_although_the_address_is_dialled(
-    secure: StandIn, trusted: ssl.SSLContext
-) -> None:
-    """SNI, certificate and Host are those of the destination's name."""
-    net = network(lookup=to("127.0.0.1"), tls=trusted)
-    url = f"https://shop-tracking.tracknow.info:{secure.port}/stripe/postback"
-    assert attempt(url, net).status == 200
-    assert secure.names == ["shop-tracking.tracknow.info"]  # type: ignore[attr-defined]
-    host = f"shop-tracking.tracknow.info:{secure.port}"
-    assert secure.requests[0].headers["host"] == host
-
-
-def test_the_usual_port_is_not_named() -> None:
-    """`Host` names a port only where it is not the scheme's own."""
-    net = network()
-    for url, host in [
-        ("https://shop.example/x", "shop.example"),
-        ("https://shop.example:443/x", "shop.example"),
-        ("http://shop.example:443/x", "shop.example:443"),
-        ("https://[2606:4700::1]/x", "[2606:4700::1]"),
-        ("https://[2606:4700::1]:8443/x", "[2606:4700::1]:8443"),
-    ]:
-        assert Sender(url, net)._host == host
-
-
-@pytest.mark.parametrize("name", ["elsewhere.example", "127.0.0.1"])
-def test_a_certificate_for_another_name_is_refused(
-    secure: StandIn, trusted: ssl.SSLContext, name: str
-) -> None:
-    """No event goes to a server that cannot show the destination's certificate."""
-    net = network(lookup=to("127.0.0.1"), tls=trusted)
-    assert attempt(f"https://{name}:{secure.port}/", net).error == "tls"
-    assert not secure.requests
-
-
-def test_a_certificate_of_an_unknown_authority_is_refused(secure: StandIn) -> None:
-    """The real trust store does not know the test's authority."""
-    made = Network.make(private=True, connect_timeout=2, timeout=5)
-    net = network(lookup=to("127.0.0.1"), tls=made.tls)
-    url = f"https://shop-tracking.tracknow.info:{secure.port}/"
-    assert attempt(url, net).error == "tls"
-    assert not secure.requests
-
-
-def test_a_handshake_that_hangs_runs_out_of_time() -> None:
-    """TLS counts as connecting."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
-        assert attempt(url, network(connect_timeout=0.2)).error == "connect_timeout"
-
-
-def test_plain_http_on_a_tls_port_is_a_fault() -> None:
-    """A server that answers a handshake in plain text gets no event."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def talk() -> None:
-            peer, _ = server.accept()
-            with peer:
-                peer.recv(5000)
-                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        thread = threading.Thread(target=talk, daemon=True)
-        thread.start()
-        assert attempt(f"https://127.0.0.1:{server.getsockname()[1]}/").error == "tls"
-        thread.join(10)
-
-
-def test_reaching_sends_nothing(
-    destination: StandIn, secure: StandIn, trusted: ssl.SSLContext
-) -> None:
-    """A look whether a destination can be reached makes no request."""
-    net = network(lookup=to("127.0.0.1"), tls=trusted)
-    url = f"https://shop-tracking.tracknow.info:{secure.port}/"
-    assert Sender(url, net).reach().error is None
-    assert Sender(destination.url, net).reach().error is None
-    assert Sender(destination.url, network(private=False)).reach().error == "address_refused"
-    assert Sender(f"https://wrong.example:{secure.port}/", net).reach().error == "tls"
-    assert not destination.requests
-    assert not secure.requests
-
-
-def test_logs_show_no_query() -> None:
-    """A destination's query can hold a token."""
-    assert shown("https://a.example/hook?token=1") == "https://a.example/hook"
