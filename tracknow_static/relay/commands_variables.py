@@ -12,7 +12,7 @@ from tracknow_static.relay.commands_common import json_option, print_json
 from tracknow_static.relay.config import VARIABLES
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.config import Variable
+    from tracknow_static.relay.variable import Variable
 
 
 @click.command(short_help="List every variable, its default and its value here.")

@@ -1,43 +1,30 @@
 """What the relay reads from its environment, declared once.
 
 Every variable's name, default, meaning and accepted values stand in :class:`RelayConfig`; the
-README's table and ``tracknow-relay check`` read this declaration. A secret's value never appears
-in an error, in a representation or in a log.
+documents' table and ``tracknow-relay check`` read this declaration. How one variable is read and
+refused is in ``variable``.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static import rules
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay import values
 from tracknow_static.relay.signing_secrets import Secrets
+from tracknow_static.relay.variable import Variable, declare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tracknow_static.rules import Rule
 
 POSTBACK = "https://{namespace}-tracking.tracknow.info/stripe/postback"
 WANTED_TYPES = ("charge.succeeded", "checkout.session.completed")
 
 _PREFIX = "TRACKNOW_RELAY_"
-# User name and password in a URL.
-_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")
-
-
-def _variable(
-    name: str, default: object, rule: Rule, doc: str, *, shown: str = "", secret: bool = False
-) -> Any:
-    """Declare a variable; ``shown`` replaces the default in documentation."""
-    data = {"variable": name, "rule": rule, "doc": doc, "shown": shown, "secret": secret}
-    return field(default=default, metadata=data, repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +34,14 @@ class RelayConfig:
     Make it with :meth:`from_environ`; the constructor takes values that are right already.
     """
 
-    namespace: str | None = _variable(
+    namespace: str | None = declare(
         "TRACKNOW_NAMESPACE",
         None,
         values.namespace(),
         "Your Tracknow namespace: events go to "
         "https://NAMESPACE-tracking.tracknow.info/stripe/postback.",
     )
-    secrets: Secrets = _variable(  # noqa: RUF009 - the default is empty and never changes
+    secrets: Secrets = declare(  # noqa: RUF009 - the default is empty and never changes
         "STRIPE_WEBHOOK_SECRET",
         Secrets(),
         values.secrets(),
@@ -63,7 +50,7 @@ class RelayConfig:
         "it is read again when it changes.",
         secret=True,
     )
-    database: str = _variable(
+    database: str = declare(
         "TRACKNOW_RELAY_DATABASE",
         "",
         values.database(),
@@ -72,118 +59,118 @@ class RelayConfig:
         shown="an SQLite file in the user's state directory",
         secret=True,
     )
-    destinations: tuple[str, ...] = _variable(
+    destinations: tuple[str, ...] = declare(
         "TRACKNOW_RELAY_DESTINATIONS",
         (),
         values.destinations(),
         "URLs that get every event instead of the Tracknow namespace's own.",
         shown="the namespace's postback URL",
     )
-    livemode: str = _variable(
+    livemode: str = declare(
         "TRACKNOW_RELAY_LIVEMODE",
         "live",
         rules.choice("live", "test", "both"),
         "Which events are forwarded: real purchases, those of Stripe's test mode, or both.",
     )
-    events: tuple[str, ...] = _variable(
+    events: tuple[str, ...] = declare(
         "TRACKNOW_RELAY_EVENTS",
         WANTED_TYPES,
         values.event_types(),
         "Types of events that are forwarded.",
     )
-    accounts: tuple[str, ...] = _variable(
+    accounts: tuple[str, ...] = declare(
         "TRACKNOW_RELAY_ACCOUNTS",
         (),
         values.accounts(),
         "Connected Stripe accounts (acct_…) whose events are forwarded like your own.",
     )
-    allow_insecure_destinations: bool = _variable(
+    allow_insecure_destinations: bool = declare(
         "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS",
         False,
         rules.flag(),
         "Permit destinations with http and with private addresses.",
     )
-    bind: str = _variable(
+    bind: str = declare(
         "TRACKNOW_RELAY_BIND",
         "127.0.0.1:8787",
         values.address(),
         "Address that `tracknow-relay serve` listens on.",
     )
-    deliver: bool = _variable(
+    deliver: bool = declare(
         "TRACKNOW_RELAY_DELIVER",
         True,
         rules.flag(),
         "Deliver from a thread inside the web process.",
     )
-    concurrency: int = _variable(
+    concurrency: int = declare(
         "TRACKNOW_RELAY_CONCURRENCY",
         8,
         rules.whole_number(1, 256),
         "Attempts under way at the same time, for each destination and each process that "
         "delivers. Up to 8 times as many events are repeated when a process is killed.",
     )
-    connect_timeout: float = _variable(
+    connect_timeout: float = declare(
         "TRACKNOW_RELAY_CONNECT_TIMEOUT",
         5.0,
         values.seconds(0.1, 60),
         "Seconds to wait for a connection to a destination, TLS included.",
     )
-    timeout: float = _variable(
+    timeout: float = declare(
         "TRACKNOW_RELAY_TIMEOUT",
         30.0,
         values.seconds(0.1, 300),
         "Seconds that one attempt may take in all.",
     )
-    max_body: int = _variable(
+    max_body: int = declare(
         "TRACKNOW_RELAY_MAX_BODY",
         1024 * 1024,
         rules.whole_number(1024, 64 * 1024 * 1024),
         "Largest request body in bytes.",
     )
-    min_free_mb: int = _variable(
+    min_free_mb: int = declare(
         "TRACKNOW_RELAY_MIN_FREE_MB",
         64,
         rules.whole_number(0, 1_000_000),
         "Free space in MB under which no event is taken in, so that Stripe keeps it.",
     )
-    commit_timeout: float = _variable(
+    commit_timeout: float = declare(
         "TRACKNOW_RELAY_COMMIT_TIMEOUT",
         8.0,
         values.seconds(0.1, 60),
         "Seconds after which a commit that hangs is answered with 503.",
     )
-    retention_delivered_days: int = _variable(
+    retention_delivered_days: int = declare(
         "TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS",
         30,
         rules.whole_number(0, 3650),
         "Days after which a delivered event's payload is purged.",
     )
-    retention_dead_days: int = _variable(
+    retention_dead_days: int = declare(
         "TRACKNOW_RELAY_RETENTION_DEAD_DAYS",
         90,
         rules.whole_number(0, 3650),
         "Days after which the payload of a dead letter or of an event "
         "that is kept and not forwarded is purged.",
     )
-    retention_references_days: int = _variable(
+    retention_references_days: int = declare(
         "TRACKNOW_RELAY_RETENTION_REFERENCES_DAYS",
         1095,
         rules.whole_number(0, 36500),
         "Days after its last event for which a customer's click id is remembered.",
     )
-    metrics: bool = _variable(
+    metrics: bool = declare(
         "TRACKNOW_RELAY_METRICS",
         True,
         rules.flag(),
         "Serve /metrics.",
     )
-    log_format: str = _variable(
+    log_format: str = declare(
         "TRACKNOW_RELAY_LOG_FORMAT",
         "text",
         rules.choice("text", "json"),
         "Shape of the log's lines.",
     )
-    log_level: str = _variable(
+    log_level: str = declare(
         "TRACKNOW_RELAY_LOG_LEVEL",
         "info",
         rules.choice("debug", "info", "warning", "error"),
@@ -220,90 +207,7 @@ class RelayConfig:
         return self.timeout + 30.0
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One variable as its readers see it."""
-
-    name: str
-    field: str
-    default: object
-    rule: Rule
-    doc: str
-    shown: str
-    secret: bool
-
-    @property
-    def accepts(self) -> str:
-        """What the variable accepts, in words."""
-        return self.rule.accepts
-
-    def read(self, environ: Mapping[str, str], into: dict[str, Any]) -> list[str]:
-        """Put the checked value, if one is set, ``into`` a mapping; gives what is wrong with it."""
-        try:
-            raw = self.raw(environ)
-            if raw is not None:
-                into[self.field] = self.parse(raw)
-        except ValueError as error:
-            return [str(error)]
-        return []
-
-    def raw(self, environ: Mapping[str, str]) -> str | Path | None:
-        """Give the text that is set, the path of the file that holds it, or None.
-
-        Raises ``ValueError`` if both forms are set or the file cannot be read.
-        """
-        value = environ.get(self.name, "").strip()
-        file = environ.get(f"{self.name}_FILE", "").strip() if self.secret else ""
-        if value and file:
-            raise ValueError(
-                f"{self.name} and {self.name}_FILE are both set. Accepted: one of them."
-            )
-        if not file:
-            return value or None
-        path = Path(file)
-        try:
-            text = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ValueError(
-                f"{self.name}_FILE: {file!r} cannot be read: {reason}. "
-                f"Accepted: the path of a file that holds {self.accepts}."
-            ) from None
-        if not text:
-            raise ValueError(
-                f"{self.name}_FILE: {file!r} is empty. "
-                f"Accepted: the path of a file that holds {self.accepts}."
-            )
-        return path if self.field == "secrets" else text
-
-    def parse(self, raw: str | Path) -> object:
-        """Turn a text into the checked value.
-
-        Raises ``ValueError`` whose text names the variable, its value unless it is a secret, and
-        what is accepted.
-        """
-        try:
-            return self.rule.parse(raw)
-        except rules.RefusedError as refused:
-            value = "its value" if self.secret else repr(_PASSWORD.sub("…@", str(raw)))
-            hint = f" {refused}" if str(refused) else ""
-            raise ValueError(
-                f"{self.name}: {value} is not accepted.{hint} Accepted: {self.accepts}."
-            ) from None
-
-
-VARIABLES: tuple[Variable, ...] = tuple(
-    Variable(
-        one.metadata["variable"],
-        one.name,
-        one.default,
-        one.metadata["rule"],
-        one.metadata["doc"],
-        one.metadata["shown"],
-        one.metadata["secret"],
-    )
-    for one in fields(RelayConfig)
-)
+VARIABLES: tuple[Variable, ...] = tuple(Variable.of(one) for one in fields(RelayConfig))
 
 # Read by other modules: the armed point of a test.
 _OTHERS = frozenset({"TRACKNOW_RELAY_POINT"})
