@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,21 +16,33 @@ import pytest
 
 from tests.relay.core.parts import PATH, encoded, event, sign
 from tests.relay.core.server import Server, free_port, started
+from tracknow_static.relay import points
+from tracknow_static.relay.database import Database
+from tracknow_static.relay.outbox import Outbox
+from tracknow_static.relay.records import Accepted, Filter, NewEvent
+from tracknow_static.relay.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.xdist_group("relay-http")
 
 
-@pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving(url: str, **more: str) -> Iterator[Server]:
     """A server that waits half a second for a body."""
     port = free_port()
-    url = f"sqlite:///{tmp_path_factory.mktemp('rsgi')}/relay.sqlite3"
     command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--no-ws", "--http", "1", "--loop", "asyncio"]
-    with started([*command, "tests.relay.core.impatient:application"], port, url) as server:
+    command += ["tests.relay.core.impatient:application"]
+    with started(command, port, url, **more) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The module's server."""
+    with serving(f"sqlite:///{tmp_path_factory.mktemp('rsgi')}/relay.sqlite3") as server:
         yield server
 
 
@@ -129,3 +143,44 @@ def test_pages(impatient: Server) -> None:
         (200, True, True),
         (405, True, True),
     ]
+
+
+@pytest.mark.parametrize("point", [one for one in points.ALL if one.startswith("ingest.")])
+def test_killed_at_every_ingest_point(sqlite_url: str, point: str) -> None:
+    """A worker killed at any point has told nobody; Stripe's retry makes the event whole."""
+    with serving(sqlite_url, **{points.VARIABLE: point}) as server:
+        assert server.post("killed") is None
+    with serving(sqlite_url) as server:
+        assert server.post("killed") == 200
+    outbox = Outbox(Database(sqlite_url), ["https://acme-tracking.tracknow.info/stripe/postback"])
+    assert [one.id for one in outbox.find(Filter()).events] == ["evt_killed"]
+    assert len(outbox.claim(limit=9, lease_seconds=60)) == 1
+    outbox.close()
+
+
+def test_a_commit_that_hangs() -> None:
+    """While the disk hangs each caller is told to come again, and the loop goes on."""
+    store = Held()
+    writer = Writer(store, timeout=0.3)
+
+    async def two() -> list[BaseException | object]:
+        waiting = [writer.submit_async(NewEvent(f"evt_{one}", "x", b"{}")) for one in range(2)]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    found = asyncio.run(two())
+    assert [getattr(one, "code", one) for one in found] == ["timeout", "timeout"]
+    store.gate.set()
+    accepted = asyncio.run(writer.submit_async(NewEvent("evt_3", "x", b"{}")))
+    assert accepted.id == "evt_3"
+    writer.stop()
+
+
+class Held:
+    """Stores nothing until its gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def __call__(self, events: Sequence[NewEvent]) -> list[Accepted]:
+        self.gate.wait(30)
+        return [Accepted(one.id, new=True) for one in events]
