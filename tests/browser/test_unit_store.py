@@ -44,33 +44,33 @@ def cookie(value: str, domain: str = "") -> dict[str, Any]:
     return {"name": NAME, "value": value, "domain": domain}
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("?click_id=abc", "abc"),
-        ("?utm=1&click_id=A-b_9&x", "A-b_9"),
-        ("?utm=a?click_id=b", "b"),
-        ("?click_id=a?utm=b", "a"),
-        ("?click_id=&click_id=b", "b"),
-        ("?click_id={click_id}&click_id=b&click_id=c", "b"),
-        ("?click_id=%7Bclick_id%7D&click_id=b", "b"),
-        ("?click_id=a%2Db", "a-b"),
-        ("?a=%&click_id=b&c=%zz", "b"),
-        ("?click_id=%E0%A4%A&click_id=b", "b"),
-        ("?click_id=" + "x" * 200, "x" * 200),
-        ("?click_id=" + "x" * 201, None),
-        ("?click_id=a b", None),
-        ("?click_id=a.b", None),
-        ("?click_id={click_id}", None),
-        ("?click_id=", None),
-        ("?click_id", None),
-        ("?xclick_id=a", None),
-        ("?click_idx=a", None),
-        ("?next=%3Fclick_id%3Da", None),
-        ("#click_id=a", None),
-        ("?a#?click_id=a", None),
-    ],
-)
+QUERIES = [
+    ("?click_id=abc", "abc"),
+    ("?utm=1&click_id=A-b_9&x", "A-b_9"),
+    ("?utm=a?click_id=b", "b"),
+    ("?click_id=a?utm=b", "a"),
+    ("?click_id=&click_id=b", "b"),
+    ("?click_id={click_id}&click_id=b&click_id=c", "b"),
+    ("?click_id=%7Bclick_id%7D&click_id=b", "b"),
+    ("?click_id=a%2Db", "a-b"),
+    ("?a=%&click_id=b&c=%zz", "b"),
+    ("?click_id=%E0%A4%A&click_id=b", "b"),
+    ("?click_id=" + "x" * 200, "x" * 200),
+    ("?click_id=" + "x" * 201, None),
+    ("?click_id=a b", None),
+    ("?click_id=a.b", None),
+    ("?click_id={click_id}", None),
+    ("?click_id=", None),
+    ("?click_id", None),
+    ("?xclick_id=a", None),
+    ("?click_idx=a", None),
+    ("?next=%3Fclick_id%3Da", None),
+    ("#click_id=a", None),
+    ("?a#?click_id=a", None),
+]
+
+
+@pytest.mark.parametrize(("query", "found"), QUERIES)
 def test_the_first_valid_value_counts(page: NodePage, query: str, found: str | None) -> None:
     """What Stripe would drop is no id; malformed URLs throw nothing."""
     page.load(query)
@@ -93,6 +93,16 @@ def test_both_stores_hold_what_the_vendor_writes(page: NodePage) -> None:
     assert page.storage()[NAME] == "abc"
     written = next(text for kind, text in page.log() if kind == "cookie")
     assert written == f"{NAME}=abc;max-age=31536000;path=/;secure;samesite=lax"
+
+
+@pytest.mark.parametrize(("query", "found"), QUERIES)
+def test_capture_alone_reads_as_both_parts_do(
+    page: NodePage, query: str, found: str | None
+) -> None:
+    """What a page that is left before the file came keeps is what Stripe accepts, too."""
+    page.ask("page", script=compose(Settings()).inline, url=SHOP + query)
+    assert page.cookies() == ([(found, "", 365)] if found else [])
+    assert page.storage() == ({NAME: found} if found else {})
 
 
 def test_capture_alone_stores(page: NodePage) -> None:
