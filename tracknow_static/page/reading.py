@@ -15,10 +15,11 @@ import ada_url
 from lxml import etree
 
 from tracknow_static.page import links
-from tracknow_static.page.surfaces import Inspection, Surface, SurfaceKind, hidden
+from tracknow_static.page.surfaces import NOTHING, Inspection, Surface, SurfaceKind, hidden
+from tracknow_static.page.windows import Piece, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _URL_ATTRIBUTES: dict[str, tuple[SurfaceKind, tuple[str, ...]]] = {
     "a": ("link", ("href", "xlink:href")),
@@ -31,6 +32,8 @@ _STRIPE_ELEMENTS: dict[str, SurfaceKind] = {
     "stripe-buy-button": "buy-button",
     "stripe-pricing-table": "pricing-table",
 }
+# Elements that a parser adds by itself.
+_IMPLIED = frozenset(("html", "head", "body", "p"))
 # https://html.spec.whatwg.org/#shared-declarative-refresh-steps
 _REFRESH = re.compile(
     r"[\t\n\f\r ]*[0-9.]+[\t\n\f\r ]*(?:[;,][\t\n\f\r ]*|[\t\n\f\r ])"
@@ -47,15 +50,6 @@ _RUNS = re.compile(
 )
 
 
-class _Piece(NamedTuple):
-    """A piece of the page that is parsed at once: ``data[start:end]``, its first line."""
-
-    start: int
-    end: int
-    line: int
-    lines: int
-
-
 class _Found(NamedTuple):
     """Something that may lead to a payment page; it is judged when ``base`` is known.
 
@@ -65,28 +59,42 @@ class _Found(NamedTuple):
     kind: SurfaceKind
     tag: str
     values: tuple[str, ...]
-    piece: _Piece
+    piece: Piece
     first: bool
 
 
 def read(data: bytes, hosts: Collection[str], where: str, needles: Collection[bytes]) -> Inspection:
     """Read a page in UTF-8; ``needles`` are what the spelling of each payment host contains."""
-    inspection = _read(data, hosts, where, needles, _pieces(data, needles))
+    few = windows(data, needles)
+    if few is None:
+        return read_whole(data, hosts, where, needles)
+    inspection = _read(data, hosts, where, needles, few) if few else NOTHING
+    assert inspection is not None  # noqa: S101 - each of these pieces knows its line
+    return inspection
+
+
+def read_whole(
+    data: bytes, hosts: Collection[str], where: str, needles: Collection[bytes]
+) -> Inspection:
+    """Do what :func:`read` does, through the parser from the first byte to the last."""
+    keep_all = b"<base" in data.lower()  # relative addresses may lead there as well
+    pieces = _pieces(data, needles)
+    inspection = _read(data, hosts, where, needles, pieces, keep_all=keep_all)
     if inspection is None:  # a line is not known: a host is spelled in a way that no needle finds
-        inspection = _read(data, hosts, where, needles, _by_line(data))
+        inspection = _read(data, hosts, where, needles, _by_line(data), keep_all=keep_all)
         assert inspection is not None  # noqa: S101
     return inspection
 
 
-def _by_line(data: bytes) -> Iterator[_Piece]:
+def _by_line(data: bytes) -> Iterator[Piece]:
     start, line = 0, 1
     while start < len(data):
         end = data.find(b"\n", start) + 1 or len(data)
-        yield _Piece(start, end, line, 1)
+        yield Piece(start, end, line, 1)
         start, line = end, line + 1
 
 
-def _pieces(data: bytes, needles: Collection[bytes]) -> Iterator[_Piece]:
+def _pieces(data: bytes, needles: Collection[bytes]) -> Iterator[Piece]:
     """Cut a page so that each line that matters is a piece of its own: each piece costs time."""
     low = data.lower()
     spots = {start for start, _ in hidden(low)}
@@ -102,13 +110,13 @@ def _pieces(data: bytes, needles: Collection[bytes]) -> Iterator[_Piece]:
         begin = data.rfind(b"\n", start, spot) + 1 or start
         if begin > start:
             lines = data.count(b"\n", start, begin)
-            yield _Piece(start, begin, line, lines)
+            yield Piece(start, begin, line, lines)
             line += lines
         start = data.find(b"\n", spot) + 1 or len(data)
-        yield _Piece(begin, start, line, 1)
+        yield Piece(begin, start, line, 1)
         line += 1
     if start < len(data):
-        yield _Piece(start, len(data), line, data.count(b"\n", start) + 1)
+        yield Piece(start, len(data), line, data.count(b"\n", start) + 1)
 
 
 def _read(
@@ -116,10 +124,12 @@ def _read(
     hosts: Collection[str],
     where: str,
     needles: Collection[bytes],
-    pieces: Iterator[_Piece],
+    pieces: Iterable[Piece],
+    *,
+    keep_all: bool = False,
 ) -> Inspection | None:
     """Read a page piece by piece; None if the line of something cannot be told."""
-    target = _Target([needle.decode() for needle in needles], keep_all=b"<base" in data.lower())
+    target = _Target([needle.decode() for needle in needles], keep_all=keep_all)
     parser = etree.HTMLParser(
         target=target,  # type: ignore[arg-type] # the stubs ask for bytes and comments, lxml does not
         encoding="utf-8",
@@ -149,7 +159,7 @@ class _Target:
     """What lxml calls for each tag and text, in the order of the source."""
 
     def __init__(self, needles: list[str], *, keep_all: bool) -> None:
-        self.piece = _Piece(0, 0, 1, 1)
+        self.piece = Piece(0, 0, 1, 1)
         self.first = True
         self.found: list[_Found] = []
         self.base: str | None = None
@@ -161,7 +171,9 @@ class _Target:
         self._unseen = 0
 
     def start(self, tag: str, attrib: Mapping[str, str]) -> None:
-        first, self.first = self.first, False
+        first = self.first
+        if attrib or tag not in _IMPLIED:  # what is not written begins nowhere
+            self.first = False
         if tag == "noscript":  # with scripts a browser sees no element inside
             self._unseen += 1
         if self._unseen:
@@ -222,7 +234,7 @@ class _Target:
 
 
 def _stripe_element(
-    tag: str, values: tuple[str | None, str | None], piece: _Piece, first: bool
+    tag: str, values: tuple[str | None, str | None], piece: Piece, first: bool
 ) -> _Found:
     reference, key = values
     test = "test" if (key or "").startswith("pk_test_") else ""

