@@ -1,10 +1,12 @@
 """Durable acknowledgements a second, and what a caller waits for one.
 
 100 keep-alive connections post events of 4 KB, each signed for itself, to one server after the
-other: ours with 8 and with 32 threads, peers, and two bounds. The bounds are the same server with
-the same application but no database, and SQLite alone committing the same rows in groups. All of
-them run in turn, ``--rounds`` times; medians are shown. An acknowledgement is counted if it was a
-200, and ours are compared with the rows found afterwards.
+other: ours as ``tracknow-relay serve`` runs it, with one worker and with two, ours as a plain WSGI
+application with 32 threads, peers, and two bounds. The bounds are the same server with the same
+application but no database, and SQLite alone committing the same rows in groups. Express is there
+twice: storing bare events, and storing the rows that an outbox needs, the same as ours. All of them
+run in turn, ``--rounds`` times; medians are shown. An acknowledgement is counted if it was a 200,
+and ours are compared with the rows found afterwards.
 
 Then the table is filled with a million events, and acknowledgements and claims are measured again.
 
@@ -41,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).resolve().parent / "peers"
 WORK = ROOT / ".work"
 SECRET = "whsec_benchmark_secret"
+OURS = "tracknow-relay serve"
 SIZE = 4096
 CONNECTIONS = 100
 EXPRESS, STRIPE = "express@5.1.0", "stripe@23.1.0"
@@ -73,6 +76,7 @@ class Target:
     sign: str = "stripe"
     environment: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, int], None] | None = None
+    # Its rows are in our tables, and are counted afterwards.
     ours: bool = False
 
 
@@ -228,12 +232,14 @@ def check_rows(folder: Path, acknowledged: int) -> None:
         raise RuntimeError(f"{acknowledged} events were acknowledged, {rows} are stored")
 
 
-def granian(threads: int, application: str, *extra: str, python: str = sys.executable) -> Any:
-    """A command that runs a WSGI application on granian."""
+def granian(
+    interface: str, application: str, *extra: str, python: str = sys.executable
+) -> Callable[[int, Path], list[str]]:
+    """A command that runs an application on granian."""
 
     def command(port: int, _folder: Path) -> list[str]:
-        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-        options += ["--blocking-threads", str(threads), "--http", "1", "--no-ws", *extra]
+        options = ["--interface", interface, "--host", "127.0.0.1", "--port", str(port)]
+        options += ["--http", "1", "--no-ws", *extra]
         return [python, "-m", "granian", *options, application]
 
     return command
@@ -274,29 +280,47 @@ def newer_python() -> str:
     raise RuntimeError("it needs Python 3.12")
 
 
-def ours(threads: int) -> Target:
-    """Our application behind granian."""
-    command = granian(threads, "tracknow_static.relay:application")
-    return Target(f"tracknow-static, {threads} threads", command, ours=True)
+def ours(workers: int) -> Target:
+    """`tracknow-relay serve`, as it is without further set-up but for the workers."""
+    program = str(Path(sys.executable).with_name("tracknow-relay"))
+
+    def command(port: int, _folder: Path) -> list[str]:
+        bind = ["--bind", f"127.0.0.1:{port}"]
+        return [program, "serve", "--no-deliver", "--workers", str(workers), *bind]
+
+    return Target(OURS if workers == 1 else f"{OURS}, {workers} workers", command, ours=True)
+
+
+def wsgi() -> Target:
+    """Our application as any WSGI server runs it."""
+    command = granian("wsgi", "tracknow_static.relay:application", "--blocking-threads", "32")
+    return Target("tracknow-static as WSGI, 32 threads", command, ours=True)
 
 
 def bound() -> Target:
-    """The same server and application without a database."""
-    command = granian(32, "verify_only:create", "--factory")
-    return Target("bound: no database, 32 threads", command)
+    """The same server and application as `serve` without a database."""
+    command = granian("rsgi", "verify_only:create", "--factory", "--loop", "asyncio")
+    return Target("bound: no database", command)
 
 
-def express() -> Target:
+def express(rows: str) -> Target:
     """Express with the official library and group commit on node's SQLite."""
     folders = [str(npm(EXPRESS)), str(npm(STRIPE))]
     node = str(Path(sys.executable).with_name("node"))
     script = str(PEERS / "express.cjs")
 
+    def prepare(folder: Path, _port: int) -> None:
+        made = _outbox(folder)
+        made.open()
+        made.close()
+
     def command(port: int, folder: Path) -> list[str]:
-        return [node, script, *folders, str(folder / "peer.sqlite3"), str(port), SECRET]
+        file = "relay.sqlite3" if rows == "outbox" else "peer.sqlite3"
+        return [node, script, *folders, str(folder / file), str(port), SECRET, rows]
 
     environment = {"NODE_NO_WARNINGS": "1", "NODE_ENV": "production"}
-    return Target("Express + stripe, SQLite group commit", command, environment=environment)
+    name = "Express + stripe, " + ("the same rows" if rows == "outbox" else "bare events")
+    return Target(name, command, environment=environment, prepare=prepare, ours=rows == "outbox")
 
 
 def hookspool() -> Target:
@@ -321,7 +345,9 @@ def hookspool() -> Target:
 def knockerlite() -> Target:
     """Knockerlite behind granian; it syncs nothing before it answers."""
     python = str(venv("peer-knockerlite", newer_python(), KNOCKERLITE, "granian") / "python")
-    return Target("knockerlite, not durable", granian(32, "knocker_app:application", python=python))
+    threads = ["--blocking-threads", "32"]
+    command = granian("wsgi", "knocker_app:application", *threads, python=python)
+    return Target("knockerlite, not durable", command)
 
 
 def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
@@ -498,10 +524,12 @@ def main() -> int:
     place = WORK / "bench"
     place.mkdir(parents=True, exist_ok=True)
     makers: dict[str, Callable[[], Target]] = {
-        "tracknow-static 8": lambda: ours(8),
-        "tracknow-static 32": lambda: ours(32),
+        "tracknow-static 1": lambda: ours(1),
+        "tracknow-static 2": lambda: ours(2),
+        "tracknow-static WSGI": wsgi,
         "bound": bound,
-        "Express": express,
+        "Express": lambda: express("inbox"),
+        "Express, the same rows": lambda: express("outbox"),
         "hookspool": hookspool,
         "knockerlite": knockerlite,
     }
@@ -536,11 +564,11 @@ def show(results: dict[str, list[Result]], alone: dict[int, list[float]]) -> Non
     for batch, rates in alone.items():
         name = f"bound: SQLite alone, {batch} rows a commit"
         print(f"{name:38} {statistics.median(rates):8,.0f}")
-    mine = results.get("tracknow-static, 32 threads", [])
+    mine = results.get(OURS, [])
     for name, found in results.items():
-        if mine and not name.startswith("tracknow"):
+        if mine and not name.startswith(OURS):
             ratio = statistics.median(a.rate / b.rate for a, b in zip(mine, found, strict=True))
-            print(f"ours with 32 threads against {name}: {ratio:.2f} ×")
+            print(f"ours against {name}: {ratio:.2f} ×")
 
 
 if __name__ == "__main__":

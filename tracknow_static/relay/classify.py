@@ -21,7 +21,8 @@ THIN_HELP = (
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TYPE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,255}")
 # What both databases take as text: no NUL, no half of a surrogate pair.
-_TEXT = re.compile(r"[^\x00\ud800-\udfff]{1,500}")
+_LONGEST_TEXT = 500
+_TEXT = re.compile(rf"[^\x00\ud800-\udfff]{{1,{_LONGEST_TEXT}}}")
 _LARGEST = 2**62
 
 
@@ -133,7 +134,11 @@ def _kept_because(
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and _TEXT.fullmatch(value) else None
+    if not isinstance(value, str):
+        return None
+    # Nearly all are plain and short, and seen so at once.
+    plain = value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_TEXT
+    return value if plain or _TEXT.fullmatch(value) else None
 
 
 def _id_of(value: object) -> str | None:

@@ -6,6 +6,7 @@ All times are Unix seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PENDING = "pending"
 DELIVERED = "delivered"
@@ -18,8 +19,7 @@ PAUSED = "paused"
 KEPT_REASONS = ("type", "mode", "account", "thin")
 
 
-@dataclass(frozen=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """A verified event on its way into the outbox.
 
     ``payload`` holds the request's raw bytes. ``kept_because`` is one of ``KEPT_REASONS`` for an

@@ -6,14 +6,18 @@ from tracknow_static.relay.application import Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.outbox import Outbox
 from tracknow_static.relay.records import Accepted, NewEvent
+from tracknow_static.relay.rsgi import RsgiRelay
 
 
 class _Nowhere(Outbox):
     def accept(self, event: NewEvent) -> Accepted:
         return Accepted(event.id, new=True)
 
+    async def accept_async(self, event: NewEvent) -> Accepted:
+        return Accepted(event.id, new=True)
 
-def create() -> Relay:
-    """Make the application from the environment."""
+
+def create() -> RsgiRelay:
+    """Make the application as `serve` runs it, from the environment."""
     config = RelayConfig.from_environ()
-    return Relay(config, _Nowhere.from_config(config))
+    return RsgiRelay(Relay(config, _Nowhere.from_config(config)))

@@ -45,7 +45,7 @@ class _CheckingOutbox(Outbox):
         seen = self.event(event.id)
         if seen is not None:
             return Accepted(event.id, new=False)
-        return super().accept(NewEvent(**{**vars(event), "id": _unique(event.id)}))
+        return super().accept(event._replace(id=_unique(event.id)))
 
 
 _numbers = iter(range(10**9))
