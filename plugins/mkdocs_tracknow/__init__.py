@@ -41,7 +41,7 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         self.settings = Settings()
         self._opt_outs = OptOuts()
-        self._cache = InspectionCache()
+        self._cache: InspectionCache | None = None
         self._depth = 0
 
     def load_config(
@@ -59,8 +59,9 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
         self.config.update(asdict(self.settings))
         return [], warnings
 
-    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
-        """Ask MkDocs to keep this instance over the rebuilds of one run."""
+    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:  # noqa: ARG002
+        """Have MkDocs keep this instance over the rebuilds of one run, and keep what they need."""
+        self._cache = self._cache or (InspectionCache() if command == "serve" else None)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Count builds: mkdocs-static-i18n runs one for each language inside the first."""

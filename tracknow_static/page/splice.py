@@ -79,7 +79,7 @@ def _as_before(page: bytes, tag: bytes) -> Spliced | None:
         return None
     offset = len(beginning)
     there = page.startswith(tag, offset)
-    if page.find(MARK, offset + len(tag) if there else 0) >= 0:
+    if page.rfind(MARK, offset + len(tag) if there else 0) >= 0:  # faster than find: mostly absent
         return None
     bare = beginning + page[offset + len(tag) :] if there else page
     if b"\0" in bare or b"charset" in bare[offset : encoding.PRESCAN].lower():
