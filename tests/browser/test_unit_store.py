@@ -6,6 +6,7 @@ year passes at once.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +43,15 @@ def page(node: NodePage) -> NodePage:
 def cookie(value: str, domain: str = "") -> dict[str, Any]:
     """Give a cookie that another page wrote."""
     return {"name": NAME, "value": value, "domain": domain}
+
+
+def click(page: NodePage, search: str, host: str = "buy.stripe.com") -> str:
+    """Click a link with that query; give what its query is set to, or what it was."""
+    link = {"host": host, "search": search}
+    code = (
+        f"const link = {json.dumps(link)}; listeners.click[0]({{composedPath: () => [{{}}, link]}})"
+    )
+    return str(page.ask("run", code=f"(() => {{ {code}; return link.search }})()"))
 
 
 QUERIES = [
@@ -110,6 +120,37 @@ def test_capture_alone_stores(page: NodePage) -> None:
     page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
     assert page.cookies() == [("abc", "", 365)]
     assert page.storage() == {NAME: "abc"}
+
+
+def test_capture_alone_leaves_the_first_click(page: NodePage) -> None:
+    """With attribution: first neither store nor a click that comes before the file takes the second."""
+    inline = compose(FIRST).inline
+    page.ask("page", script=inline, url=SHOP + "?click_id=one")
+    page.ask("page", script=inline, url=SHOP + "?click_id=two")
+    assert page.cookies() == [("one", "", 365)]
+    assert page.storage() == {NAME: "one"}
+    assert click(page, "") == "client_reference_id=one"
+
+
+@pytest.mark.parametrize(
+    ("search", "asked"),
+    [
+        ("", "client_reference_id=abc"),
+        ("?a=%20b", "?a=%20b&client_reference_id=abc"),
+        ("?client_reference_id=own", "?client_reference_id=own"),
+    ],
+)
+def test_capture_alone_decorates(page: NodePage, search: str, asked: str) -> None:
+    """A click before the file came adds the reference, and leaves one that is there."""
+    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
+    assert click(page, search) == asked
+
+
+@pytest.mark.parametrize("host", ["buy.stripe.com.evil.example", "notbuy.stripe.com", ""])
+def test_capture_alone_leaves_other_hosts(page: NodePage, host: str) -> None:
+    """What only looks like Stripe gets no click id, before the file came as after."""
+    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
+    assert click(page, "?a", host) == "?a"
 
 
 def test_carry_alone_stores(page: NodePage) -> None:
@@ -218,6 +259,24 @@ def test_a_store_that_throws_leaves_the_page_its_id(page: NodePage, refused: lis
     assert page.decorate("https://buy.stripe.com/x")[0].endswith("=abc")
 
 
+@pytest.mark.parametrize("refused", ["cookies", "storage"])
+def test_a_store_that_throws_leaves_the_other(page: NodePage, refused: str) -> None:
+    """One store that works carries the id to the next page, whichever it is."""
+    page.reset(refuse=[refused])
+    page.load("?click_id=abc")
+    page.load()
+    assert page.click_id() == "abc"
+
+
+@pytest.mark.parametrize("refused", ["cookies", "storage"])
+def test_capture_alone_meets_a_store_that_throws(page: NodePage, refused: str) -> None:
+    """Nothing is thrown, and the other store is written."""
+    page.reset(refuse=[refused])
+    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
+    written = {"storage": [value for value, _, _ in page.cookies()], "cookies": page.storage()}
+    assert "abc" in str(written[refused])
+
+
 @pytest.mark.parametrize(
     ("url", "kept"),
     [
@@ -229,6 +288,7 @@ def test_a_store_that_throws_leaves_the_page_its_id(page: NodePage, refused: lis
         ("http://localhost.example/", False),
         ("http://127.0.0.1.example/", False),
         ("https://shop.example/", True),
+        ("https://localhost:8000/", True),
     ],
 )
 def test_secure_is_left_out_on_plain_loopback_only(page: NodePage, url: str, *, kept: bool) -> None:
