@@ -60,9 +60,10 @@ def test_surface_inserted_later(shop: Shop, surface: str) -> None:
 
 
 def test_href_reset_by_a_framework(shop: Shop) -> None:
-    """A framework that writes the href anew does not lose the reference."""
+    """A framework that writes the href anew does not lose the reference, clicked or not."""
     browser = shop.visit('<a id=x href="/other">Buy</a>')
     browser.run("document.querySelector('#x').href = arguments[0]", shop.pay + "/new?a=1")
+    browser.until(f"return document.querySelector('#x').search === '?a=1&{REFERENCE}'")
     browser.click("#x")
     assert shop.left().target == f"/{shop.key}/new?a=1&{REFERENCE}"
 
@@ -76,6 +77,27 @@ def test_href_set_in_the_moment_of_the_click(shop: Shop) -> None:
     )
     browser.click("#x")
     assert shop.left().target == f"/{shop.key}/mouseup?{REFERENCE}"
+
+
+MOMENTS = [
+    *("pointerdown", "click", "auxclick", "contextmenu", "dragstart", "submit"),
+    *("pageshow", "visibilitychange"),
+]
+
+
+def test_every_moment_asks_the_store(shop: Shop) -> None:
+    """Whatever a visitor does, links carry the id that another tab may have brought meanwhile."""
+    browser = shop.visit(shop.link())
+    seen = browser.run(
+        """return arguments[0].map(type => {
+          document.cookie = `tn_click_id=at-${type};max-age=9999;path=/;secure`;
+          localStorage.tn_click_id = `at-${type}`;
+          const target = /pageshow|visibility/.test(type) ? document : buy;
+          target.dispatchEvent(new Event(type, {bubbles: true, composed: true}));
+          return buy.search.split('=')[1] })""",
+        MOMENTS,
+    )
+    assert seen == [f"at-{moment}" for moment in MOMENTS]
 
 
 @pytest.mark.parametrize("how", ["target", "middle", "control", "enter"])

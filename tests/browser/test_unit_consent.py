@@ -46,6 +46,14 @@ def test_nothing_is_stored_before_consent(page: NodePage) -> None:
     assert page.cookies() == [("abc", "", 365)]
 
 
+def test_the_address_keeps_the_id_until_consent(page: NodePage) -> None:
+    """clean_url waits for the answer: until then the address is where the id is found again."""
+    page.load("?click_id=abc", Settings(consent="event:answered", clean_url=True))
+    assert page.log() == []
+    page.ask("fire", type="answered")
+    assert ["replaceState", {"kept": 1}, SHOP] in page.log()
+
+
 def test_consent_that_came_before_the_file_counts(page: NodePage) -> None:
     """A manager that answers while the page is parsed is heard by capture."""
     code = text(EVENT).replace(";\n", ";\nlisteners.answered[0]({detail: null});\n", 1)

@@ -146,6 +146,13 @@ def test_capture_alone_decorates(page: NodePage, search: str, asked: str) -> Non
     assert click(page, search) == asked
 
 
+def test_capture_alone_stores_for_the_domain(page: NodePage) -> None:
+    """With cookie_domain the other subdomains know the id before the file came."""
+    inline = compose(Settings(cookie_domain="shop.example")).inline
+    page.ask("page", script=inline, url="https://www.shop.example/?click_id=abc")
+    assert ("abc", "shop.example", 365) in page.cookies()
+
+
 @pytest.mark.parametrize("host", ["buy.stripe.com.evil.example", "notbuy.stripe.com", ""])
 def test_capture_alone_leaves_other_hosts(page: NodePage, host: str) -> None:
     """What only looks like Stripe gets no click id, before the file came as after."""
@@ -354,6 +361,14 @@ def test_the_address_bar_is_cleaned(page: NodePage, query: str, left: str) -> No
     assert [entry for entry in page.log() if entry[0] == "replaceState"] == [
         ["replaceState", {"kept": 1}, "https://shop.example/" + left]
     ]
+
+
+def test_the_address_is_cleaned_after_storing(page: NodePage) -> None:
+    """Where a policy forbids the inline part the file reads the address before it cleans it."""
+    script = compose(Settings(clean_url=True)).asset or b""
+    page.ask("page", script=script.decode(), url=SHOP + "?click_id=abc")
+    assert page.click_id() == "abc"
+    assert ["replaceState", {"kept": 1}, SHOP] in page.log()
 
 
 def test_an_address_without_the_parameter_is_left_alone(page: NodePage) -> None:
