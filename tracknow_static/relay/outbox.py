@@ -349,9 +349,9 @@ class Outbox:
 
         ``rate`` spreads them over time, in deliveries a second (0: all at once).
         ``destinations`` restricts to some, and creates deliveries where an event has none for
-        them; without it an event's own deliveries are replayed, and an event that was kept and
-        not forwarded goes to the outbox's destinations. ``progress`` is told how many events are
-        done.
+        them; without it those of an event's deliveries are replayed that the filter names by
+        state or destination, or all of them, and an event that was kept and not forwarded goes
+        to the outbox's destinations. ``progress`` is told how many events are done.
         """
         self.open()
         replayed = replaying.replay(
