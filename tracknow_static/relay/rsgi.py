@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # Stripe sends a body at once. Whoever needs longer is not Stripe, or comes again.
 BODY_SECONDS = 30.0
 # Bodies over the size (events have a few kilobytes) are read so many at a time: what is held for
-# callers that nobody has verified stays below 64 MB.
+# callers that nobody has verified stays below 64 times the limit of a body.
 LARGE = 65_536
 LARGE_AT_ONCE = 64
 # Pages look into the database; while it hangs each who asks holds one thread.
@@ -149,6 +149,9 @@ class _Patience:
     async def wait(self, awaitable: Any) -> bytes:
         """Wait for granian's future; raises ``CancelledError`` when it was given up."""
         self._waiting = awaitable
+        if self.over:
+            # The part before came in the very moment; what is cancelled here is the next one.
+            awaitable.cancel()
         found: bytes = await awaitable
         return found
 
