@@ -58,6 +58,7 @@ def test_debug_tells_what_happened(shop: Shop) -> None:
     log = browser.run("return __record.log")
     assert f"TNB1 stored {ID}" in log
     assert f"TNB5 decorated {shop.pay}?{REFERENCE}" in log
+    assert "TNB5 decorated [object HTMLFormElement]" in log
     assert f"TNB6 kept {shop.pay}/mine?client_reference_id=order-7" in log
 
 

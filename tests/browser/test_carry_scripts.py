@@ -72,6 +72,35 @@ def test_history_of_a_navigation_by_script(shop: Shop) -> None:
     assert browser.url == shop.url(f"/?click_id={ID}")
 
 
+def test_history_of_a_replacement_by_script(shop: Shop) -> None:
+    """location.replace() stays what it is: the way back skips the page that called it."""
+    shop.page("<p>First", "/first")
+    shop.browser.open(shop.url("/first"))
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>
+        x.addEventListener('click', () => {{ location.replace('{shop.pay}') }})</script>"""
+    )
+    browser.run("window.__left = true")
+    browser.click("#x")
+    shop.left()
+    browser.loaded()
+    browser.back()
+    browser.until(f"return location.host === '{shop.host}'")
+    assert browser.url == shop.url("/first")
+
+
+def test_post_form_that_changes_while_it_is_sent(shop: Shop) -> None:
+    """What a form posts is not lost, though its action leads to Stripe at the last moment only."""
+    browser = shop.visit(
+        f"""<form id=f method=post action="/no"><input name=a value=b></form><button id=x>Buy</button>
+        <script>f.addEventListener('submit', () => {{ f.action = '{shop.pay}' }});
+        x.addEventListener('click', () => f.requestSubmit())</script>"""
+    )
+    browser.click("#x")
+    request = shop.left()
+    assert (request.method, request.body) == ("POST", b"a=b")
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_window_open(shop: Shop, wrapped: bool) -> None:
     """window.open() carries the id when the merchant asked for it, and is left alone otherwise."""
@@ -176,8 +205,20 @@ def test_form_sent_by_script(shop: Shop) -> None:
         f"""<form id=f action="{shop.pay}"><input name=prefilled_email value="a@b.c"></form>
         <button id=x onclick="document.getElementById('f').submit()">Buy</button>"""
     )
+    assert browser.run("return f.elements[f.elements.length - 1].type") == "hidden"
     browser.click("#x")
     assert shop.left().query == f"prefilled_email=a%40b.c&{REFERENCE}"
+
+
+def test_what_a_form_posts_stays(shop: Shop) -> None:
+    """A POST form carries the reference in its address, and posts what it posted."""
+    browser = shop.visit(
+        f"""<form method=post action="{shop.pay}"><input name=a value=b><button id=x>Buy</button>
+        </form>"""
+    )
+    browser.click("#x")
+    request = shop.left()
+    assert (request.query, request.body) == (REFERENCE, b"a=b")
 
 
 def test_get_form_with_a_reference_of_its_own(shop: Shop) -> None:

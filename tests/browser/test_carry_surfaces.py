@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.shops import REFERENCE
+from tests.browser.shops import ID, REFERENCE
 from tools.engines.browser import CONTROL, ENTER, MIDDLE
 from tools.engines.stripe import payment_page
 
@@ -29,6 +29,9 @@ SURFACES = {
     "svg a": '<svg width=90 height=90><a href="{pay}"><rect id=x width=80 height=80 /></a></svg>',
     "svg xlink": '<svg width=90 height=90 xmlns:xlink="http://www.w3.org/1999/xlink">'
     '<a xlink:href="{pay}"><rect id=x width=80 height=80 /></a></svg>',
+    # No selector finds this one, and only what HTML made has a host to look at.
+    "svg a oddly spelled, in a new tab": "<svg width=90 height=90><a target=_blank"
+    ' href="https://buy.str&#9;ipe.com/{key}"><rect id=x width=80 height=80 /></a></svg>',
     "form get": '<form action="{pay}"><button id=x>Buy</button></form>',
     "form post": '<form method=post action="{pay}"><button id=x>Buy</button></form>',
     "formaction get": '<form action="/no"><button id=x formaction="{pay}">Buy</button></form>',
@@ -130,6 +133,44 @@ def test_link_in_a_shadow_root(shop: Shop) -> None:
         shop.pay,
     )
     browser.click("#host >>> #inner >>> #x")
+    assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+def test_shadow_root_without_a_click(shop: Shop) -> None:
+    """Links in a shadow root that the page came with carry the reference before any click."""
+    browser = shop.visit(
+        f"""<div id=host></div><script>host.attachShadow({{mode: 'open'}}).innerHTML =
+        '<a href="{shop.pay}">Buy</a>'</script>"""
+    )
+    browser.until(f"return host.shadowRoot.querySelector('a').search === '?{REFERENCE}'")
+
+
+def test_shadow_root_met_in_an_event(shop: Shop) -> None:
+    """A shadow root made later is met with the first event in it: all its links carry the id."""
+    browser = shop.visit("<div id=host></div>")
+    seen = browser.run(
+        """const root = host.attachShadow({mode: 'open'});
+        root.innerHTML = `<p>Hello</p><a href="${arguments[0]}">Buy</a>`;
+        root.firstChild.dispatchEvent(new Event('pointerdown', {bubbles: true, composed: true}));
+        return root.lastChild.search""",
+        shop.pay,
+    )
+    assert seen == f"?{REFERENCE}"
+
+
+def test_page_that_stops_every_event(shop: Shop) -> None:
+    """The newest id leaves also when the link lets nobody else hear of the click."""
+    browser = shop.visit(
+        f"""<a id=x target=_blank href="{shop.pay}">Buy</a><script>
+        for (const type of ['pointerdown', 'mousedown', 'click'])
+          x.addEventListener(type, event => event.stopImmediatePropagation(), true)</script>""",
+        path="/?click_id=older",
+    )
+    browser.run(
+        f"""document.cookie = 'tn_click_id={ID};max-age=9999;path=/;secure';
+        localStorage.tn_click_id = '{ID}'"""
+    )
+    browser.click("#x")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"
 
 

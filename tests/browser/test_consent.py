@@ -25,7 +25,8 @@ def _define(name: str, given: str) -> str:
 def test_yes_and_later_no(shop: Shop, name: str) -> None:
     """The id is kept when the visitor agrees; when they change their mind all traces go."""
     shop.use(consent=MANAGERS[name].consent)
-    body = shop.link() + "<stripe-buy-button></stripe-buy-button>"
+    body = f"""{shop.link()}<stripe-buy-button></stripe-buy-button>
+    <form action="{shop.pay}"></form>"""
     shop.page(body, head=_define(name, "null"))
     browser = shop.browser
     browser.open(shop.url(f"/?click_id={ID}"))
@@ -36,11 +37,13 @@ def test_yes_and_later_no(shop: Shop, name: str) -> None:
     assert stored(browser) == (ID, ID)
     assert browser.attribute("#buy", "href") == f"{shop.pay}?{REFERENCE}"
     assert browser.attribute("stripe-buy-button", "client-reference-id") == ID
+    assert browser.run("return document.forms[0].elements.length") == 1
     browser.run(MANAGERS[name].no)
     browser.until("return document.links[0] && !document.links[0].search")
     browser.until("return !document.cookie.includes('tn_click_id')")
     assert "tn_click_id" not in browser.run(KEPT)
     assert browser.attribute("stripe-buy-button", "client-reference-id") is None
+    assert browser.run("return document.forms[0].elements.length") == 0
     browser.click("#buy")
     assert shop.left().target == f"/{shop.key}"
 

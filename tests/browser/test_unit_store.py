@@ -415,6 +415,21 @@ def test_debugging_tells_what_happened(page: NodePage) -> None:
     assert not [entry for entry in page.log() if entry[0] == "console"]
 
 
+def test_debugging_tells_that_nothing_is_kept(page: NodePage) -> None:
+    """Where no store works the console says that the id lives in memory."""
+    page.reset(refuse=["cookies", "storage"])
+    page.load("?click_id=abc&tn_debug=1")
+    page.click_id()
+    assert ["console", "TNB2 memory", "abc"] in page.log()
+
+
+def test_debugging_tells_the_answer(page: NodePage) -> None:
+    """What a consent manager, or a script of the site, says is told."""
+    page.load("?click_id=abc&tn_debug=1")
+    page.ask("run", code="tracknow.consent(false)")
+    assert ["console", "TNB7 consent", "false"] in page.log()
+
+
 def test_ready_gives_the_interface(page: NodePage) -> None:
     """tracknow.ready is kept with window.tracknow once the store was read."""
     page.load("?click_id=abc")
