@@ -380,8 +380,9 @@ def test_an_address_without_the_parameter_is_left_alone(page: NodePage) -> None:
 
 def test_twice_is_once(page: NodePage) -> None:
     """A page that carries the script twice behaves as with one."""
-    page.ask("page", script=text(Settings()) * 2, url=SHOP + "?click_id=abc")
+    page.ask("page", script=text(Settings()) * 2, url=SHOP + "?click_id=abc&tn_debug=1")
     assert page.click_id() == "abc"
+    assert page.log().count(["console", "TNB1 stored", "abc"]) == 1
     assert page.decorate("https://buy.stripe.com/x") == [
         "https://buy.stripe.com/x?client_reference_id=abc"
     ]
