@@ -221,14 +221,25 @@ def test_what_a_form_posts_stays(shop: Shop) -> None:
     assert (request.query, request.body) == (REFERENCE, b"a=b")
 
 
-def test_get_form_with_a_reference_of_its_own(shop: Shop) -> None:
-    """A field that the merchant filled stays, and none is added beside it."""
+@pytest.mark.parametrize(("value", "sent"), [("order-7", "order-7"), ("", ID)])
+def test_get_form_with_a_field_of_its_own(shop: Shop, value: str, sent: str) -> None:
+    """A field that the merchant filled stays, an empty one is filled; none is added beside it."""
     browser = shop.visit(
-        f"""<form action="{shop.pay}?lost=1"><input name=client_reference_id value=order-7>
+        f"""<form action="{shop.pay}?lost=1"><input name=client_reference_id value="{value}">
         <button id=x>Buy</button></form>"""
     )
     browser.click("#x")
-    assert shop.left().query == "client_reference_id=order-7"
+    assert shop.left().query == f"client_reference_id={sent}"
+
+
+def test_script_that_undoes_ours(shop: Shop) -> None:
+    """Somebody's observer that puts the link back again and again does not make the page hang."""
+    browser = shop.visit(
+        f"""{shop.link()}<script>window.undone = 0;
+        new MutationObserver(() => {{ if (buy.search) {{ buy.href = '{shop.pay}'; undone++ }} }})
+          .observe(buy, {{attributes: true}})</script>"""
+    )
+    assert 0 < browser.run("return undone") < 1000
 
 
 def test_visitors_without_id(shop: Shop) -> None:
