@@ -72,7 +72,10 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
     navigator: { globalPrivacyControl: refuse.includes("gpc") },
     history: {
       state: { kept: 1 },
-      replaceState: (held, _, to) => log.push(["replaceState", held, to]),
+      replaceState: (held, _, to) => {
+        log.push(["replaceState", held, to]);
+        address.href = to;
+      },
     },
     addEventListener: listen,
     URL,

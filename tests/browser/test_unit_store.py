@@ -132,6 +132,14 @@ def test_capture_alone_leaves_the_first_click(page: NodePage) -> None:
     assert click(page, "") == "client_reference_id=one"
 
 
+def test_capture_alone_leaves_the_first_click_where_no_cookie_is(page: NodePage) -> None:
+    """With attribution: first and without cookies the localStorage entry stays, too."""
+    page.reset(refuse=["cookies"])
+    for value in ("one", "two"):
+        page.ask("page", script=compose(FIRST).inline, url=f"{SHOP}?click_id={value}")
+    assert page.storage() == {NAME: "one"}
+
+
 @pytest.mark.parametrize(
     ("search", "asked"),
     [
