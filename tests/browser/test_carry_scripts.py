@@ -239,6 +239,8 @@ def test_get_form_with_a_field_of_its_own(shop: Shop, value: str, sent: str) -> 
         f"""<form action="{shop.pay}?lost=1"><input name=client_reference_id value="{value}">
         <button id=x>Buy</button></form>"""
     )
+    fields = browser.run("return [...document.querySelectorAll('input')].map(one => one.value)")
+    assert fields == [sent]
     browser.click("#x")
     assert shop.left().query == f"client_reference_id={sent}"
 
