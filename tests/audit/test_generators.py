@@ -48,6 +48,24 @@ def test_a_site_of_mkdocs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+def test_a_site_of_mkdocs_with_a_base_file(site: Site) -> None:
+    """What a base file says counts where the site's own says nothing, as in the build itself."""
+    (site.root.parent / "shared").mkdir()
+    (site.root.parent / "shared" / "base.yml").write_text(
+        "site_url: https://shop.example/\nplugins:\n  tracknow:\n"
+        "    param: aff\n    window_days: 30\n"
+    )
+    site.beside(
+        "mkdocs.yml",
+        "INHERIT: shared/base.yml\nsite_name: Shop\nplugins:\n  tracknow:\n    window_days: 60\n",
+    )
+    (site.root.parent / "docs").mkdir()
+    (site.root.parent / "docs" / "index.md").write_text(f"[buy]({LINK})\n")
+    build(site.root.parent, "mkdocs", "build", "--quiet")
+    assert site.json()["summary"]["pages"] == {"current": 2}
+
+
+@pytest.mark.slow
 def test_a_site_of_pelican(site: Site) -> None:
     """A build with TRACKNOW in pelicanconf.py is fine."""
     site.beside(
@@ -103,6 +121,8 @@ def test_severities_leave_the_generators_settings_alone(site: Site) -> None:
         ("conf.py", "tracknow = {'parm': 'x'}\n", "Did you mean param?"),
         ("mkdocs.yml", "plugins:\n  - tracknow:\n      window_days: many\n", "window_days: 'many'"),
         ("mkdocs.yml", "plugins: [\n", "cannot be read"),
+        ("mkdocs.yml", "INHERIT: nowhere.yml\n", "nowhere.yml"),
+        ("mkdocs.yml", "INHERIT: ./mkdocs.yml\n", "leads back to itself"),
     ],
 )
 def test_settings_that_cannot_be_read(site: Site, file: str, text: str, said: str) -> None:

@@ -1,7 +1,8 @@
 """The settings of a site whose generator's plugin put the script in, from the generator's own file.
 
-Read when nothing else gives options (a tracknow.toml with severities gives none): the plugin's options in ``mkdocs.yml``, ``TRACKNOW`` in
-``pelicanconf.py``, ``tracknow`` in Sphinx's ``conf.py``. Python files are read, never run.
+Read when nothing else gives options (a tracknow.toml with severities gives none): the plugin's
+options in ``mkdocs.yml``, ``TRACKNOW`` in ``pelicanconf.py``, ``tracknow`` in Sphinx's ``conf.py``.
+Python files are read, never run.
 """
 
 from __future__ import annotations
@@ -58,9 +59,55 @@ def _joined(project: Project, options: dict[str, Any], url: str | None, source: 
 
 def _mkdocs(file: Path) -> _Options | None:
     try:
-        import yaml
+        import yaml  # noqa: F401
     except ImportError:  # it comes with MkDocs; a site built elsewhere has to name its settings
         return None
+    data = _inherited(file, ())
+    plugins = data.get("plugins")
+    found = None
+    entries = plugins.items() if isinstance(plugins, dict) else map(_entry, plugins or ())
+    for name, options in entries:
+        if name == "tracknow":
+            found = options or {}
+    if not isinstance(found, dict):
+        return None
+    url = data.get("site_url")
+    return found, url if isinstance(url, str) else None
+
+
+def _inherited(file: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    """Read a file of MkDocs over the one that its ``INHERIT`` names.
+
+    Mappings are merged key by key, everything else is replaced
+    (mkdocs.org/user-guide/configuration/#configuration-inheritance).
+    """
+    data = _yaml(file)
+    if not isinstance(data, dict):
+        return {}
+    parent = data.pop("INHERIT", None)
+    if not isinstance(parent, str):
+        return data
+    base = Path(os.path.normpath(file.parent / parent))
+    if base in (file, *children):
+        raise SettingsError([f"INHERIT: {parent!r} leads back to itself."], where=str(file))
+    if not base.is_file():
+        raise SettingsError([f"INHERIT: there is no file {parent!r}."], where=str(file))
+    return _merged(_inherited(base, (file, *children)), data)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        if isinstance(under, dict) and isinstance(value, dict):
+            result[key] = _merged(under, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _yaml(file: Path) -> Any:
+    import yaml
 
     class Loader(yaml.SafeLoader):
         """Knows MkDocs' own tags; what Python objects they name does not matter here."""
@@ -79,22 +126,10 @@ def _mkdocs(file: Path) -> _Options | None:
     Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
     try:
         with file.open("rb") as stream:
-            data = yaml.load(stream, Loader)  # noqa: S506 - a safe loader with two tags more
+            return yaml.load(stream, Loader)  # noqa: S506 - a safe loader with two tags more
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = f"cannot be read: {str(error).partition(chr(10))[0]}"
         raise SettingsError([problem], where=str(file)) from None
-    if not isinstance(data, dict):
-        return None
-    plugins = data.get("plugins")
-    found = None
-    entries = plugins.items() if isinstance(plugins, dict) else map(_entry, plugins or ())
-    for name, options in entries:
-        if name == "tracknow":
-            found = options or {}
-    if not isinstance(found, dict):
-        return None
-    url = data.get("site_url")
-    return found, url if isinstance(url, str) else None
 
 
 def _entry(one: Any) -> tuple[Any, Any]:
