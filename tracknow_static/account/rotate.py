@@ -151,7 +151,7 @@ def _refuse_waiting(account: Account, new: Endpoint, old: Endpoint) -> None:
     if waiting:
         ids = ", ".join(event.id for event in waiting[:3])
         text = (
-            f"Refused for now: Stripe is still trying events older than {new.id} ({ids}), which "
+            f"Refused: Stripe is still trying events older than {new.id} ({ids}), which "
             f"only {old.id} can deliver. Wait until status shows none, or use --force."
         )
         raise AccountError(text, REFUSED)

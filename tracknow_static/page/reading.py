@@ -15,7 +15,7 @@ import ada_url
 from lxml import etree
 
 from tracknow_static.page import links
-from tracknow_static.page.surfaces import NOTHING, Inspection, Surface, SurfaceKind, hidden
+from tracknow_static.page.surfaces import NOTHING, Inspection, Surface, SurfaceKind, spots_of
 from tracknow_static.page.windows import Piece, windows
 
 if TYPE_CHECKING:
@@ -96,15 +96,8 @@ def _by_line(data: bytes) -> Iterator[Piece]:
 
 def _pieces(data: bytes, needles: Collection[bytes]) -> Iterator[Piece]:
     """Cut a page so that each line that matters is a piece of its own: each piece costs time."""
-    low = data.lower()
-    spots = {start for start, _ in hidden(low)}
-    for needle in (*needles, b"<script"):
-        found = low.find(needle)
-        while found >= 0:
-            spots.add(found)
-            found = low.find(needle, found + len(needle))
     start, line = 0, 1
-    for spot in sorted(spots):
+    for spot in sorted(spots_of(data.lower(), (*needles, b"<script"))):
         if spot < start:
             continue
         begin = data.rfind(b"\n", start, spot) + 1 or start

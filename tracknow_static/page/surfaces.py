@@ -14,7 +14,7 @@ import ada_url
 from tracknow_static.page import encoding, links
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 SurfaceKind = Literal["link", "form", "buy-button", "pricing-table", "handler", "script", "refresh"]
 
@@ -87,6 +87,17 @@ def hidden(low: bytes) -> Iterator[tuple[int, int]]:
             spot = low.find(sign, spot + 1)
         if spot >= 0:
             yield from (match.span() for match in pattern.finditer(low, spot))
+
+
+def spots_of(low: bytes, needles: Iterable[bytes]) -> set[int]:
+    """Give the places in a lower-case page where a needle is, or a letter may be hidden."""
+    spots = {start for start, _ in hidden(low)}
+    for needle in needles:
+        found = low.find(needle)
+        while found >= 0:
+            spots.add(found)
+            found = low.find(needle, found + len(needle))
+    return spots
 
 
 def has(page: bytes, word: bytes, start: int = 0) -> bool:

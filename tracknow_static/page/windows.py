@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.page import encoding
-from tracknow_static.page.surfaces import has, hidden
+from tracknow_static.page.surfaces import has, spots_of
 from tracknow_static.page.tokens import RAW_NAMES, SPACE, TAG, raw_end
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def windows(data: bytes, needles: Collection[bytes]) -> list[Piece] | None:
     # Relative addresses may lead to a payment page, needle or not.
     if has(low, b"<base") or (not data.isascii() and _FOREIGN_HOST.search(data)):
         return None
-    spots = {start for start, _ in hidden(low)}
-    for needle in (*needles, b"tn_click_id"):
-        found = low.find(needle)
-        while found >= 0:
-            spots.add(found)
-            found = low.find(needle, found + len(needle))
+    spots = spots_of(low, (*needles, b"tn_click_id"))
     if len(spots) > _MANY:
         return None
     try:

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.records import ACTIVE, PENDING
+from tracknow_static.relay.records import ACTIVE, PENDING, NewEvent
 from tracknow_static.relay.schema import (
     customer_references,
     deliveries,
@@ -82,11 +82,8 @@ class Rows:
         return " ".join(parts)
 
 
-EVENTS = Rows(
-    events,
-    [column.name for column in events.columns if column.name != "purged_at"],
-    returning="id",
-)
+# A new event's fields are columns; it lacks only the time at which it is stored.
+EVENTS = Rows(events, [*NewEvent._fields, "received_at"], returning="id")
 DELIVERIES = Rows(
     deliveries,
     ["event_id", "destination", "due_at", "accepted_at"],

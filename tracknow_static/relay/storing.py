@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select
 
@@ -80,12 +80,12 @@ def store(
 def _add_events(connection: Connection, batch: Sequence[NewEvent], now: float) -> list[NewEvent]:
     """Insert the events that are not there; gives those."""
     if connection.dialect.name == "postgresql":
-        new = set(EVENTS.insert(connection, [_row(event, now) for event in batch]))
+        new = set(EVENTS.insert(connection, [(*event, now) for event in batch]))
         return [event for event in batch if event.id in new]
     # SQLite's transaction holds the one lock for writing: what is not there now stays absent.
     known = _known(connection, [event.id for event in batch])
     fresh = [event for event in batch if event.id not in known]
-    EVENTS.insert(connection, [_row(event, now) for event in fresh])
+    EVENTS.insert(connection, [(*event, now) for event in fresh])
     return fresh
 
 
@@ -98,26 +98,6 @@ def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
         filled,
     )
     return set(found.scalars())
-
-
-def _row(event: NewEvent, now: float) -> tuple[Any, ...]:
-    """Give an event's columns in the table's order."""
-    return (
-        event.id,
-        event.type,
-        event.object_id,
-        event.reference,
-        event.payment_intent,
-        event.customer,
-        event.livemode,
-        event.account,
-        event.created,
-        now,
-        event.kept_because,
-        event.content_type,
-        event.signature,
-        event.payload,
-    )
 
 
 def _add_deliveries(
