@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "tests" / "benchmarks"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "benchmarks"
 
 
 def main(names: list[str]) -> int:
@@ -21,7 +22,8 @@ def main(names: list[str]) -> int:
     failed = []
     for name in names or known:
         print(f"\n── {name} {'─' * (70 - len(name))}", flush=True)
-        if subprocess.run([sys.executable, str(known[name])], check=False).returncode:
+        command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}"]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
     if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
