@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.node_page import NodePage
 from tests.browser.shops import Shop
 from tools.engines.browser import Browser, BrowserError
 from tools.engines.launch import ENGINES, launch
@@ -82,3 +83,17 @@ def _missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[NodePage]:
+    """Give the process."""
+    with NodePage() as made:
+        yield made
+
+
+@pytest.fixture
+def page(node: NodePage) -> NodePage:
+    """Give a browser that stored nothing yet."""
+    node.reset()
+    return node

@@ -25,6 +25,40 @@ def text(settings: Settings) -> str:
     return f"{script.inline or ''};\n{(script.asset or b'').decode('ascii')}"
 
 
+NAME = "tn_click_id"
+DATE = "tn_click_id_at"
+# Queries of landing pages, and the id that each gives.
+QUERIES = [
+    ("?click_id=abc", "abc"),
+    ("?utm=1&click_id=A-b_9&x", "A-b_9"),
+    ("?utm=a?click_id=b", "b"),
+    ("?click_id=a?utm=b", "a"),
+    ("?click_id=&click_id=b", "b"),
+    ("?click_id={click_id}&click_id=b&click_id=c", "b"),
+    ("?click_id=%7Bclick_id%7D&click_id=b", "b"),
+    ("?click_id=a%2Db", "a-b"),
+    ("?a=%&click_id=b&c=%zz", "b"),
+    ("?click_id=%E0%A4%A&click_id=b", "b"),
+    ("?click_id=" + "x" * 200, "x" * 200),
+    ("?click_id=" + "x" * 201, None),
+    ("?click_id=a b", None),
+    ("?click_id=a.b", None),
+    ("?click_id={click_id}", None),
+    ("?click_id=", None),
+    ("?click_id", None),
+    ("?xclick_id=a", None),
+    ("?click_idx=a", None),
+    ("?next=%3Fclick_id%3Da", None),
+    ("#click_id=a", None),
+    ("?a#?click_id=a", None),
+]
+
+
+def cookie(value: str, domain: str = "") -> dict[str, Any]:
+    """Give a cookie that another page wrote."""
+    return {"name": NAME, "value": value, "domain": domain}
+
+
 class NodePage:
     """A browser's store and its page; see node_page.js."""
 

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.browser.node_page import SHOP, NodePage, text
+from tests.browser.node_page import NAME, SHOP, NodePage, cookie, text
 from tracknow_static.settings import CONSENT_MANAGERS, Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NAME = "tn_click_id"
 EVENT = Settings(consent="event:answered")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodePage]:
-    """Give the process."""
-    with NodePage() as made:
-        yield made
-
-
-@pytest.fixture
-def page(node: NodePage) -> NodePage:
-    """Give a browser that stored nothing yet."""
-    node.reset()
-    return node
-
-
-def cookie(value: str) -> dict[str, Any]:
-    """Give a cookie that another page wrote."""
-    return {"name": NAME, "value": value, "domain": ""}
 
 
 def test_nothing_is_stored_before_consent(page: NodePage) -> None:

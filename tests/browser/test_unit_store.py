@@ -6,78 +6,16 @@ year passes at once.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.browser.node_page import SHOP, NodePage, text
+from tests.browser.node_page import NAME, QUERIES, SHOP, NodePage, cookie, text
 from tracknow_static.browser.compose import compose
 from tracknow_static.settings import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NAME = "tn_click_id"
-DATE = "tn_click_id_at"
 DAY = 86400
 FIRST = Settings(attribution="first")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodePage]:
-    """Give the process."""
-    with NodePage() as made:
-        yield made
-
-
-@pytest.fixture
-def page(node: NodePage) -> NodePage:
-    """Give a browser that stored nothing yet."""
-    node.reset()
-    return node
-
-
-def cookie(value: str, domain: str = "") -> dict[str, Any]:
-    """Give a cookie that another page wrote."""
-    return {"name": NAME, "value": value, "domain": domain}
-
-
-def click(page: NodePage, search: str, host: str = "buy.stripe.com") -> str:
-    """Click a link with that query; give what its query is set to, or what it was."""
-    link = {"host": host, "search": search}
-    code = (
-        f"const link = {json.dumps(link)}; listeners.click[0]({{composedPath: () => [{{}}, link]}})"
-    )
-    return str(page.ask("run", code=f"(() => {{ {code}; return link.search }})()"))
-
-
-QUERIES = [
-    ("?click_id=abc", "abc"),
-    ("?utm=1&click_id=A-b_9&x", "A-b_9"),
-    ("?utm=a?click_id=b", "b"),
-    ("?click_id=a?utm=b", "a"),
-    ("?click_id=&click_id=b", "b"),
-    ("?click_id={click_id}&click_id=b&click_id=c", "b"),
-    ("?click_id=%7Bclick_id%7D&click_id=b", "b"),
-    ("?click_id=a%2Db", "a-b"),
-    ("?a=%&click_id=b&c=%zz", "b"),
-    ("?click_id=%E0%A4%A&click_id=b", "b"),
-    ("?click_id=" + "x" * 200, "x" * 200),
-    ("?click_id=" + "x" * 201, None),
-    ("?click_id=a b", None),
-    ("?click_id=a.b", None),
-    ("?click_id={click_id}", None),
-    ("?click_id=", None),
-    ("?click_id", None),
-    ("?xclick_id=a", None),
-    ("?click_idx=a", None),
-    ("?next=%3Fclick_id%3Da", None),
-    ("#click_id=a", None),
-    ("?a#?click_id=a", None),
-]
 
 
 @pytest.mark.parametrize(("query", "found"), QUERIES)
@@ -103,69 +41,6 @@ def test_both_stores_hold_what_the_vendor_writes(page: NodePage) -> None:
     assert page.storage()[NAME] == "abc"
     written = next(text for kind, text in page.log() if kind == "cookie")
     assert written == f"{NAME}=abc;max-age=31536000;path=/;secure;samesite=lax"
-
-
-@pytest.mark.parametrize(("query", "found"), QUERIES)
-def test_capture_alone_reads_as_both_parts_do(
-    page: NodePage, query: str, found: str | None
-) -> None:
-    """What a page that is left before the file came keeps is what Stripe accepts, too."""
-    page.ask("page", script=compose(Settings()).inline, url=SHOP + query)
-    assert page.cookies() == ([(found, "", 365)] if found else [])
-    assert page.storage() == ({NAME: found} if found else {})
-
-
-def test_capture_alone_stores(page: NodePage) -> None:
-    """Where the file never arrives the id is kept all the same."""
-    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
-    assert page.cookies() == [("abc", "", 365)]
-    assert page.storage() == {NAME: "abc"}
-
-
-def test_capture_alone_leaves_the_first_click(page: NodePage) -> None:
-    """With attribution: first neither store nor a click that comes before the file takes the second."""
-    inline = compose(FIRST).inline
-    page.ask("page", script=inline, url=SHOP + "?click_id=one")
-    page.ask("page", script=inline, url=SHOP + "?click_id=two")
-    assert page.cookies() == [("one", "", 365)]
-    assert page.storage() == {NAME: "one"}
-    assert click(page, "") == "client_reference_id=one"
-
-
-def test_capture_alone_leaves_the_first_click_where_no_cookie_is(page: NodePage) -> None:
-    """With attribution: first and without cookies the localStorage entry stays, too."""
-    page.reset(refuse=["cookies"])
-    for value in ("one", "two"):
-        page.ask("page", script=compose(FIRST).inline, url=f"{SHOP}?click_id={value}")
-    assert page.storage() == {NAME: "one"}
-
-
-@pytest.mark.parametrize(
-    ("search", "asked"),
-    [
-        ("", "client_reference_id=abc"),
-        ("?a=%20b", "?a=%20b&client_reference_id=abc"),
-        ("?client_reference_id=own", "?client_reference_id=own"),
-    ],
-)
-def test_capture_alone_decorates(page: NodePage, search: str, asked: str) -> None:
-    """A click before the file came adds the reference, and leaves one that is there."""
-    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
-    assert click(page, search) == asked
-
-
-def test_capture_alone_stores_for_the_domain(page: NodePage) -> None:
-    """With cookie_domain the other subdomains know the id before the file came."""
-    inline = compose(Settings(cookie_domain="shop.example")).inline
-    page.ask("page", script=inline, url="https://www.shop.example/?click_id=abc")
-    assert ("abc", "shop.example", 365) in page.cookies()
-
-
-@pytest.mark.parametrize("host", ["buy.stripe.com.evil.example", "notbuy.stripe.com", ""])
-def test_capture_alone_leaves_other_hosts(page: NodePage, host: str) -> None:
-    """What only looks like Stripe gets no click id, before the file came as after."""
-    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
-    assert click(page, "?a", host) == "?a"
 
 
 def test_carry_alone_stores(page: NodePage) -> None:
@@ -281,15 +156,6 @@ def test_a_store_that_throws_leaves_the_other(page: NodePage, refused: str) -> N
     page.load("?click_id=abc")
     page.load()
     assert page.click_id() == "abc"
-
-
-@pytest.mark.parametrize("refused", ["cookies", "storage"])
-def test_capture_alone_meets_a_store_that_throws(page: NodePage, refused: str) -> None:
-    """Nothing is thrown, and the other store is written."""
-    page.reset(refuse=[refused])
-    page.ask("page", script=compose(Settings()).inline, url=SHOP + "?click_id=abc")
-    written = {"storage": [value for value, _, _ in page.cookies()], "cookies": page.storage()}
-    assert "abc" in str(written[refused])
 
 
 @pytest.mark.parametrize(
