@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_sale_never_counts_twice(merchant: Merchant, there: str, wanted: str) -> None:
     """A direct endpoint beside the relay is refused, explained, and the way out is named."""
     id_ = merchant.stripe.add(there)
-    result = merchant.run(f"setup {wanted} --yes", code=3)
+    result = merchant.run(f"setup {wanted} --yes", code=6)
     assert "every sale would count twice" in result.output
     assert f"{id_}  {there}" in result.output
     assert f"tracknow-static stripe remove --id {id_}" in result.output
@@ -30,7 +30,7 @@ def test_a_sale_never_counts_twice(merchant: Merchant, there: str, wanted: str) 
 def test_the_way_out_of_double_counting_works(merchant: Merchant) -> None:
     """After the removal that the refusal names, the same command goes through."""
     id_ = merchant.stripe.add(DIRECT)
-    merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+    merchant.run(f"setup --relay-url {RELAY} --yes", code=6)
     merchant.run(f"remove --id {id_} --yes")
     merchant.run(f"setup --relay-url {RELAY} --yes")
     assert [one["url"] for one in merchant.stripe.endpoints.values()] == [RELAY]
@@ -39,7 +39,7 @@ def test_the_way_out_of_double_counting_works(merchant: Merchant) -> None:
 def test_another_program_may_have_the_relays_path(merchant: Merchant) -> None:
     """--not-a-relay says that an endpoint with the relay's path is something else."""
     id_ = merchant.stripe.add("https://app.example.com/stripe/webhook")
-    result = merchant.run("setup --namespace shop --yes", code=3)
+    result = merchant.run("setup --namespace shop --yes", code=6)
     assert f"--not-a-relay {id_}" in result.output
     merchant.run(f"setup --namespace shop --yes --not-a-relay {id_}")
     assert len(merchant.stripe.endpoints) == 2
@@ -56,7 +56,7 @@ def test_what_reports_no_sales_is_no_rival(merchant: Merchant, state: dict[str, 
 def test_two_endpoints_of_one_url_are_refused(merchant: Merchant) -> None:
     """Which of two equal endpoints to keep is the merchant's decision."""
     first, second = merchant.stripe.add(DIRECT), merchant.stripe.add(DIRECT)
-    result = merchant.run("setup --namespace shop --yes", code=3)
+    result = merchant.run("setup --namespace shop --yes", code=6)
     assert first in result.output
     assert second in result.output
 
@@ -72,9 +72,9 @@ def test_an_event_destination_of_thin_events_is_pointed_out(merchant: Merchant) 
 def test_an_event_destination_of_snapshots_counts_sales(merchant: Merchant) -> None:
     """A destination that stands only in Stripe's newer list is a rival all the same."""
     merchant.stripe.destinations.append(_destination("snapshot"))
-    result = merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+    result = merchant.run(f"setup --relay-url {RELAY} --yes", code=6)
     assert "ed_1: in the Dashboard" in result.output
-    result = merchant.run("setup --namespace shop --yes", code=3)
+    result = merchant.run("setup --namespace shop --yes", code=6)
     assert "this command cannot change" in result.output
 
 
@@ -103,4 +103,4 @@ def test_endpoints_beyond_the_first_page_count(merchant: Merchant) -> None:
     for number in range(5):
         merchant.stripe.add(f"https://other.example/{number}")
     assert "Nothing to do" not in merchant.run("setup --namespace shop --dry-run").output
-    merchant.run(f"setup --relay-url {RELAY} --yes", code=3)
+    merchant.run(f"setup --relay-url {RELAY} --yes", code=6)

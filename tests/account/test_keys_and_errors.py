@@ -106,7 +106,7 @@ def test_a_key_does_not_show_itself() -> None:
 
 def test_a_key_of_the_other_mode_is_refused(merchant: Merchant) -> None:
     """--mode live with a test key stops before anything is asked."""
-    result = merchant.run(f"{SETUP} --mode live", code=3)
+    result = merchant.run(f"{SETUP} --mode live", code=6)
     assert "the API key is a test one" in result.output
     assert merchant.stripe.requests == []
 
@@ -183,7 +183,7 @@ def test_tracknow_needs_no_secret(merchant: Merchant) -> None:
 def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
     """A key cannot be led to another machine by a variable."""
     for base in ("https://evil.example", "http://127.0.0.1.evil.example", "http://10.0.0.1"):
-        result = merchant.run("status", code=3, TRACKNOW_STRIPE_API_BASE=base)
+        result = merchant.run("status", code=2, TRACKNOW_STRIPE_API_BASE=base)
         assert "loopback addresses only" in result.output
 
 

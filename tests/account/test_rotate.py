@@ -67,7 +67,7 @@ def test_a_plan_first(merchant: Merchant) -> None:
 @pytest.mark.usefixtures("rotating")
 def test_one_rotation_at_a_time(merchant: Merchant) -> None:
     """A second one is refused while the first is under way, and nothing new is made."""
-    result = merchant.run("rotate --yes", code=3)
+    result = merchant.run("rotate --yes", code=6)
     assert "A rotation is under way" in result.output
     assert len(merchant.stripe.endpoints) == 2
 
@@ -91,7 +91,7 @@ def test_events_that_only_the_old_endpoint_gets_are_waited_for(
     for one in merchant.stripe.endpoints.values():
         one["created"] += int(time.time()) - one["created"]
     merchant.stripe.add_event("evt_waiting", created)
-    result = merchant.run("rotate --finish --yes", code=3)
+    result = merchant.run("rotate --finish --yes", code=6)
     assert "evt_waiting" in result.output
     assert set(merchant.stripe.endpoints) == set(rotating)
     merchant.run("rotate --finish --yes --force")
@@ -104,7 +104,7 @@ def test_an_endpoint_whose_secret_is_not_in_the_file_does_not_stay_alone(
 ) -> None:
     """--finish is refused when the relay could not verify the endpoint that is left."""
     merchant.secret_file.write_text(merchant.secrets[1] + "\n")
-    result = merchant.run("rotate --finish --yes", code=3)
+    result = merchant.run("rotate --finish --yes", code=6)
     assert "would stay alone" in result.output
     assert len(merchant.stripe.endpoints) == 2
 
@@ -139,13 +139,13 @@ def test_tracknows_own_endpoint_is_not_doubled(merchant: Merchant) -> None:
     """Two direct endpoints would count each sale twice, so a direct one is not rotated."""
     merchant.run("setup --namespace shop --yes")
     for line in ("rotate --yes", "rotate --namespace shop --yes"):
-        result = merchant.run(line, code=3)
+        result = merchant.run(line, code=6)
         assert "would count each sale of that while twice" in result.output
     assert [one["url"] for one in merchant.stripe.endpoints.values()] == [DIRECT]
 
 
 def test_there_is_something_to_rotate(merchant: Merchant) -> None:
     """Without an endpoint of the relay both halves say what is missing."""
-    assert "stripe setup" in merchant.run("rotate --yes", code=3).output
+    assert "stripe setup" in merchant.run("rotate --yes", code=1).output
     merchant.run(f"setup --relay-url {RELAY} --yes")
-    assert "no rotation to finish" in merchant.run("rotate --finish --yes", code=3).output
+    assert "no rotation to finish" in merchant.run("rotate --finish --yes", code=1).output

@@ -20,11 +20,11 @@ SETUP = f"setup --relay-url {RELAY} --yes"
 def test_a_test_key_does_not_write_into_a_live_file(merchant: Merchant, tmp_path: Path) -> None:
     """A file that is live by name, or holds secrets unknown to test mode, is refused."""
     by_name = tmp_path / "webhook-secret.live"
-    result = merchant.run(f"{SETUP} --secret-file {by_name}", code=3)
+    result = merchant.run(f"{SETUP} --secret-file {by_name}", code=6)
     assert "for live-mode secrets by its name" in result.output
     plain = tmp_path / "webhook-secret"
     plain.write_text("whsec_live_perhaps\n")
-    result = merchant.run(f"{SETUP} --secret-file {plain}", code=3)
+    result = merchant.run(f"{SETUP} --secret-file {plain}", code=6)
     assert "may be of live mode" in result.output
     assert merchant.stripe.changes() == []
 
@@ -48,10 +48,10 @@ def test_live_mode_has_a_file_of_its_own(merchant: Merchant) -> None:
 def test_a_file_that_cannot_be_written_is_found_out_first(
     merchant: Merchant, tmp_path: Path
 ) -> None:
-    """A folder where the file should be: code 6, and Stripe was asked for nothing."""
+    """A folder where the file should be: code 3, and Stripe was asked for nothing."""
     folder = tmp_path / "secrets-test"
     folder.mkdir()
-    result = merchant.run(f"{SETUP} --secret-file {folder}", code=6)
+    result = merchant.run(f"{SETUP} --secret-file {folder}", code=3)
     assert str(folder) in result.output
     assert merchant.stripe.changes() == []
 
@@ -65,7 +65,7 @@ def test_a_secret_that_cannot_be_kept_undoes_the_endpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
-    result = merchant.run(SETUP, code=6)
+    result = merchant.run(SETUP, code=3)
     assert "No space left on device" in result.output
     assert [request[0] for request in merchant.stripe.changes()] == ["POST", "DELETE"]
     assert merchant.stripe.endpoints == {}

@@ -32,7 +32,7 @@ def test_a_plan_changes_nothing(merchant: Merchant) -> None:
 
 def test_nothing_is_done_without_consent(merchant: Merchant) -> None:
     """Without a terminal and without --yes the plan is shown and refused."""
-    result = merchant.run(f"setup --relay-url {RELAY}", code=3)
+    result = merchant.run(f"setup --relay-url {RELAY}", code=2)
     assert "Add --yes" in result.output
     assert merchant.stripe.changes() == []
 
@@ -120,7 +120,7 @@ def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:
     url = "https://shop.example/relay/stripe/webhook"
     assert "your proxy" not in merchant.run(f"setup --relay-url {url} --dry-run").output
     merchant.stripe.add(url)
-    merchant.run("setup --namespace shop --yes", code=3)
+    merchant.run("setup --namespace shop --yes", code=6)
 
 
 def test_what_was_changed_by_hand_is_mended(merchant: Merchant) -> None:

@@ -131,7 +131,7 @@ def test_remove_leaves_what_was_made_by_hand(merchant: Merchant) -> None:
 def test_remove_of_an_unknown_id(merchant: Merchant) -> None:
     """An id that the account does not have is named, and nothing is deleted."""
     merchant.run("setup --namespace shop --yes")
-    assert "we_none" in merchant.run("remove --id we_none --yes", code=3).output
+    assert "we_none" in merchant.run("remove --id we_none --yes", code=1).output
     assert len(merchant.stripe.endpoints) == 1
 
 

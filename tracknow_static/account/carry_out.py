@@ -11,10 +11,11 @@ import click
 
 from tracknow_static.account import options, show
 from tracknow_static.account.endpoints import FINGERPRINT
-from tracknow_static.account.failures import ATTENTION, REFUSED, AccountError
+from tracknow_static.account.failures import AccountError
 from tracknow_static.account.key import obtain
 from tracknow_static.account.secret_file import fingerprint
 from tracknow_static.account.stripe_api import Account
+from tracknow_static.exit_codes import ATTENTION, MISUSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class Consent:
             return True
         if not sys.stdin.isatty():
             text = "Nothing was changed: there is no terminal to ask on. Add --yes."
-            raise AccountError(text, REFUSED)
+            raise AccountError(text, MISUSE)
         click.confirm("Carry this out?", abort=True, err=True)
         return True
 

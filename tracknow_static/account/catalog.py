@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ada_url
 
-from tracknow_static.account.failures import KEY, AccountError, in_words
+from tracknow_static.account.failures import AccountError, in_words
+from tracknow_static.exit_codes import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,25 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import TracknowError
+from tracknow_static.exit_codes import CONFLICT, FAILED, INTERRUPTED, KEY, STRIPE, epilog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ATTENTION = 1  # done, but something needs a person; also: declined at the prompt
-REFUSED = 3
-KEY = 4
-STRIPE = 5
-FILE = 6
-
-EXIT_CODES = """\b
-Exit codes:
-  0  done, or nothing to do
-  1  done, but something needs your attention; or you declined
-  2  wrong usage
-  3  refused: a sale would count twice, or live and test would mix
-  4  the API key is missing, wrong, or lacks a permission
-  5  Stripe cannot be reached, is busy, or refused the request
-  6  the secret file cannot be read or written"""
+EXIT_CODES = epilog(
+    FAILED,
+    KEY,
+    STRIPE,
+    CONFLICT,
+    INTERRUPTED,
+    attention="done, but something needs your attention; or nothing was found, or you declined",
+)
 
 # "Having the 'rak_webhook_read' permission would allow …", since 2026 also
 # "Enabling Webhook Endpoints, Event Destinations Read ('webhook_read') permissions …".

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from tracknow_static.account.failures import KEY, REFUSED, AccountError
+from tracknow_static.account.failures import AccountError
 from tracknow_static.account.targets import LOOPBACK
+from tracknow_static.exit_codes import CONFLICT, KEY, MISUSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ class ApiKey:
         if base:
             if urlsplit(base).hostname not in LOOPBACK:
                 text = "TRACKNOW_STRIPE_API_BASE is for tests and takes loopback addresses only."
-                raise AccountError(text, REFUSED)
+                raise AccountError(text, MISUSE)
             options["base_addresses"] = {"api": base}
         client: StripeClient = stripe.StripeClient(self.value, **options)
         return client
@@ -82,7 +83,7 @@ def library() -> Any:
             f"The package {error.name} is not installed. "
             "Install it with: pip install 'tracknow-static[stripe]'"
         )
-        raise AccountError(text, 2) from None
+        raise AccountError(text, MISUSE) from None
     # It would time requests for Stripe and leave an identity in the user's folder.
     stripe.enable_telemetry = False
     return stripe
@@ -111,6 +112,6 @@ def obtain(
     key = ApiKey.parse(text)
     if mode is not None and key.mode != mode:
         raise AccountError(
-            f"--mode {mode} was asked for, but the API key is a {key.mode} one.", REFUSED
+            f"--mode {mode} was asked for, but the API key is a {key.mode} one.", CONFLICT
         )
     return key

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tracknow_static.account.endpoints import MARK, REPLACES, Endpoint, replaced
-from tracknow_static.account.failures import REFUSED, AccountError
+from tracknow_static.account.failures import AccountError
 from tracknow_static.account.rivals import refuse_double, several, unmanaged
 from tracknow_static.account.targets import RELAY_PATH, ends_as_the_relays
+from tracknow_static.exit_codes import ATTENTION, CONFLICT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -78,9 +79,9 @@ def plan_setup(
             and one.id not in leaving
         ]
     if len(current) > 1:
-        raise AccountError(several(current), REFUSED)
+        raise AccountError(several(current), CONFLICT)
     if current and not current[0].managed:
-        raise AccountError(unmanaged(current[0]), REFUSED)
+        raise AccountError(unmanaged(current[0]), CONFLICT)
     if current:
         return Plan(_mend(current[0], target, events), attention, current[0])
     text = f"make a webhook endpoint for {target.url}"
@@ -127,12 +128,12 @@ def plan_remove(endpoints: Sequence[Endpoint], target: Target | None, ids: Colle
     missing = set(ids) - {one.id for one in endpoints}
     if missing:
         text = f"The account has no webhook endpoint {', '.join(sorted(missing))} in this mode."
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, ATTENTION)
     if ids:
         chosen = [one for one in endpoints if one.id in ids]
         for one in chosen:
             if not one.managed:
-                raise AccountError(unmanaged(one), REFUSED)
+                raise AccountError(unmanaged(one), CONFLICT)
     else:
         chosen = [
             one
@@ -161,7 +162,7 @@ class Rotation:
 def find_rotation(endpoints: Sequence[Endpoint], target: Target | None) -> Rotation:
     """Find the relay's endpoint. Raises :class:`AccountError` when there is not exactly one."""
     if target is not None and target.kind == "direct":
-        raise AccountError(DIRECT_ROTATION, REFUSED)
+        raise AccountError(DIRECT_ROTATION, CONFLICT)
     relays = [
         one
         for one in endpoints
@@ -172,12 +173,12 @@ def find_rotation(endpoints: Sequence[Endpoint], target: Target | None) -> Rotat
     leaving = replaced(relays)
     current = [one for one in relays if one.id not in leaving]
     if not current and any(one.ours and one.kind == "direct" for one in endpoints):
-        raise AccountError(DIRECT_ROTATION, REFUSED)
+        raise AccountError(DIRECT_ROTATION, CONFLICT)
     if not current:
         text = "There is no endpoint of a relay here. Make one: tracknow-static stripe setup"
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, ATTENTION)
     if len(current) > 1:
-        raise AccountError(several(current), REFUSED)
+        raise AccountError(several(current), CONFLICT)
     old = next((one for one in relays if one.id == current[0].metadata.get(REPLACES)), None)
     return Rotation(current[0], old)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracknow_static.account.failures import REFUSED, AccountError
+from tracknow_static.account.failures import AccountError
+from tracknow_static.exit_codes import CONFLICT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -19,7 +20,7 @@ def refuse_double(
     """Raise :class:`AccountError` when others report sales that ``target`` is to report."""
     rivals = [one for one in endpoints if one.id not in not_a_relay and _rivals(one, target)]
     if rivals:
-        raise AccountError("\n".join(_refusal(target, rivals)), REFUSED)
+        raise AccountError("\n".join(_refusal(target, rivals)), CONFLICT)
 
 
 def _rivals(one: Endpoint, target: Target) -> bool:

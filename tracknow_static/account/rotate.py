@@ -15,9 +15,10 @@ import click
 
 from tracknow_static.account import options, show
 from tracknow_static.account.carry_out import RETRIED, Consent, create_with_secret, look
-from tracknow_static.account.failures import EXIT_CODES, REFUSED, AccountError
+from tracknow_static.account.failures import EXIT_CODES, AccountError
 from tracknow_static.account.plan import Plan, Rotation, Step, find_rotation
 from tracknow_static.account.targets import Target
+from tracknow_static.exit_codes import ATTENTION, CONFLICT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +97,7 @@ def _start(run: _Run, *, show_secret: bool) -> None:
             f"A rotation is under way: {current.id} replaces {old.id}. When the relay accepts the "
             "events of the new one: tracknow-static stripe rotate --finish"
         )
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, CONFLICT)
     text = f"make a second endpoint for {current.url}, to replace {current.id}"
     why = (f"events: {', '.join(current.events)}", f"its secret goes first into {file.path}")
     plan = Plan((Step("create", text, why=why),))
@@ -119,13 +120,13 @@ def _start(run: _Run, *, show_secret: bool) -> None:
 def _finish(run: _Run, *, force: bool) -> None:
     new, old, file = run.rotation.current, run.rotation.old, run.file
     if old is None:
-        raise AccountError("There is no rotation to finish.", REFUSED)
+        raise AccountError("There is no rotation to finish.", ATTENTION)
     if file.holds(new.fingerprint) == "no":
         text = f"Refused: {file.path} does not hold the secret of {new.id}, which would stay alone."
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, CONFLICT)
     if not new.enabled:
         text = f"Refused: {new.id}, which would stay alone, is disabled. Run setup to enable it."
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, CONFLICT)
     if not force:
         _refuse_waiting(run.account, new, old)
     plan = Plan((Step("delete", f"delete {old.id} ({old.url})", old),))
@@ -154,4 +155,4 @@ def _refuse_waiting(account: Account, new: Endpoint, old: Endpoint) -> None:
             f"Refused: Stripe is still trying events older than {new.id} ({ids}), which "
             f"only {old.id} can deliver. Wait until status shows none, or use --force."
         )
-        raise AccountError(text, REFUSED)
+        raise AccountError(text, CONFLICT)

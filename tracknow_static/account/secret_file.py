@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tracknow_static.account.failures import FILE, REFUSED, AccountError
+from tracknow_static.account.failures import AccountError
+from tracknow_static.exit_codes import CONFLICT, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class SecretFile:
                 "Live and test secrets are kept in separate files: name another one with "
                 "--secret-file."
             )
-            raise AccountError(text, REFUSED)
+            raise AccountError(text, CONFLICT)
         # Writing through a symlink keeps it a symlink.
         return cls(Path(os.path.realpath(path)))
 
@@ -73,7 +74,7 @@ class SecretFile:
                 "mode. Live and test secrets are kept in separate files: name another one with "
                 f"--secret-file, such as {self.path.name}.test."
             )
-            raise AccountError(text, REFUSED)
+            raise AccountError(text, CONFLICT)
 
     def read(self) -> list[str]:
         """Give the secrets in the file, in order; none when there is no file yet."""
@@ -82,7 +83,7 @@ class SecretFile:
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
-            raise AccountError(f"{self.path}: cannot be read: {_reason(error)}", FILE) from None
+            raise AccountError(f"{self.path}: cannot be read: {_reason(error)}", FAILED) from None
         return [item for item in re.split(r"[\s,]+", text) if item]
 
     @contextlib.contextmanager
@@ -106,7 +107,9 @@ class SecretFile:
         except OSError as error:
             if name:
                 Path(name).unlink(missing_ok=True)
-            raise AccountError(f"{self.path}: cannot be written: {_reason(error)}", FILE) from None
+            raise AccountError(
+                f"{self.path}: cannot be written: {_reason(error)}", FAILED
+            ) from None
         try:
             yield Reservation(self, Path(name))
         finally:
@@ -119,7 +122,7 @@ class SecretFile:
                 self.path.unlink(missing_ok=True)
             except OSError as error:
                 text = f"{self.path}: cannot be deleted: {_reason(error)}"
-                raise AccountError(text, FILE) from None
+                raise AccountError(text, FAILED) from None
             return
         with self.reserve() as reservation:
             reservation.commit(secrets)
@@ -175,7 +178,7 @@ class Reservation:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise AccountError(f"{path}: cannot be written: {_reason(error)}", FILE) from None
+            raise AccountError(f"{path}: cannot be written: {_reason(error)}", FAILED) from None
 
 
 def _keep_owner(path: Path, temporary: Path) -> None:

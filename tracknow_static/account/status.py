@@ -12,8 +12,9 @@ import click
 from tracknow_static.account import options, show
 from tracknow_static.account.carry_out import about_secret, look
 from tracknow_static.account.endpoints import EVENTS, Endpoint, replaced
-from tracknow_static.account.failures import ATTENTION, EXIT_CODES, AccountError
+from tracknow_static.account.failures import EXIT_CODES, AccountError
 from tracknow_static.account.plan import thin_text
+from tracknow_static.exit_codes import ATTENTION
 
 if TYPE_CHECKING:
     from pathlib import Path

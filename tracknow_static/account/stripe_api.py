@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.account.endpoints import MARK, REPLACES, Endpoint
-from tracknow_static.account.failures import REFUSED, STRIPE, AccountError, in_words
+from tracknow_static.account.failures import AccountError, in_words
+from tracknow_static.exit_codes import CONFLICT, STRIPE
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -62,7 +63,7 @@ class Account:
         for endpoint in found:
             if endpoint.livemode != self.key.livemode:
                 text = f"{endpoint.id} is not of {self.key.mode} mode, the API key is: not touched."
-                raise AccountError(text, REFUSED)
+                raise AccountError(text, CONFLICT)
         return found
 
     def _destinations(self) -> list[Endpoint]:

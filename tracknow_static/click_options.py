@@ -1,0 +1,55 @@
+"""Options that several commands declare alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_JSON = f"{__name__}.json"
+
+
+def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command ``--format text|json`` and ``--json``, its short form.
+
+    The command's function gets the chosen name as ``output_format``. ``more`` adds names after
+    ``text`` and ``json``, such as ``github`` and ``sarif``.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        short = click.option(
+            "--json",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_remember,
+            help="Short for --format json.",
+        )
+        full = click.option(
+            "--format",
+            "output_format",
+            type=click.Choice(["text", "json", *more]),
+            default="text",
+            show_default=True,
+            callback=_choose,
+            help="Format of the output.",
+        )
+        return full(short(command))
+
+    return decorate
+
+
+def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100
+    context.meta[_JSON] = value
+
+
+def _choose(context: click.Context, option: click.Parameter, value: str) -> str:
+    if not context.meta.get(_JSON):
+        return value
+    source = context.get_parameter_source(option.name or "")
+    if value != "json" and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--json and --format {value} exclude each other: use one of them.")
+    return "json"
