@@ -12,12 +12,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
-from typing_extensions import Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@
 set -eu
 python=$1 venv=$2
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    echo "tracknow-static needs Python 3.10 or newer; $python is $("$python" --version)." >&2
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "tracknow-static needs Python 3.11 or newer; $python is $("$python" --version)." >&2
     echo "Name another one: make PYTHON=python3.12 …" >&2
     exit 1
 }

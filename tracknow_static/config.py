@@ -6,18 +6,13 @@ current folder only: a build must not depend on what lies above its own folder.
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.errors import SettingsError
 from tracknow_static.settings import OPTIONS, Settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover - the same library under its older name
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -90,7 +90,7 @@ def undelivered(events: Sequence[Undelivered]) -> None:
     for name in ("event", "type", "created (UTC)", "endpoints waiting"):
         table.add_column(name, overflow="fold")
     for event in events[:_MOST]:
-        when = dt.datetime.fromtimestamp(event.created, dt.timezone.utc)
+        when = dt.datetime.fromtimestamp(event.created, dt.UTC)
         table.add_row(event.id, event.type, f"{when:%Y-%m-%d %H:%M}", str(event.pending))
     _print(table)
     if len(events) > _MOST:

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.audit.codes import found
 from tracknow_static.page.findings import Finding, printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover - the same library under its older name
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

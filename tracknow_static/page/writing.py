@@ -31,11 +31,7 @@ if sys.platform.startswith("linux"):
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    if sys.version_info >= (3, 11):
-        from typing import Self
-    else:
-        from typing_extensions import Self
+    from typing import Self
 
 # Name of a temporary file: the process that makes it, and a number.
 _TEMPORARY = re.compile(r"\.tracknow-([0-9]{1,10})-[0-9]{1,10}\.tmp")

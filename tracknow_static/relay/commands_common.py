@@ -68,13 +68,12 @@ class When(click.ParamType[float]):
             return value
         text = str(value).strip()
         age = _AGE.fullmatch(text)
-        now = dt.datetime.now(dt.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         if age:
             return now.timestamp() - int(age[1]) * _UNITS[age[2]]
         with contextlib.suppress(ValueError, OverflowError):
-            # "Z" is read by Python 3.11 and later only.
-            found = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-            found = found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)
+            found = dt.datetime.fromisoformat(text.upper())  # it knows "Z", not "z"
+            found = found if found.tzinfo else found.replace(tzinfo=dt.UTC)
             return found.timestamp()
         return self.fail(
             f"{text!r} is not accepted. Accepted: an age such as 45m, 2h, 3d, "

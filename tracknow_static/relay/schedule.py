@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from datetime import timezone
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ def _moment(text: str | None) -> float | None:
     try:
         moment: datetime = parsedate_to_datetime(text)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
+            moment = moment.replace(tzinfo=UTC)
         return moment.timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -37,7 +37,7 @@ def time_of(seconds: float | None) -> str | None:
     """Write a time for scripts: ISO 8601, UTC, milliseconds."""
     if seconds is None:
         return None
-    text = dt.datetime.fromtimestamp(seconds, dt.timezone.utc).isoformat(timespec="milliseconds")
+    text = dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
@@ -240,4 +240,4 @@ def _word(state: str, text: str | None = None) -> Text:
 
 
 def _moment(seconds: float) -> str:
-    return f"{dt.datetime.fromtimestamp(seconds, dt.timezone.utc):%Y-%m-%d %H:%M:%S}Z"
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
@@ -17,7 +17,7 @@ NOW = 1_800_000_000.0
 
 def http_date(moment: float) -> str:
     """Write a moment as HTTP does."""
-    return format_datetime(datetime.fromtimestamp(moment, timezone.utc), usegmt=True)
+    return format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
