@@ -26,19 +26,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tools.demonstration.builds import build_mkdocs, build_pelican
 from tools.demonstration.purchase import tell_purchase
 from tools.demonstration.serving import serve
-from tools.demonstration.story import Story
+from tools.demonstration.steps import Steps
 from tools.demonstration.walk import Visitor, walk_mkdocs, walk_pelican
 from tools.engines.browser import Browser, BrowserError
+from tools.engines.fake_stripe import PAYMENT_HOSTS, payment_page, serve_stripe
+from tools.engines.fake_web import FakeWeb, Request
 from tools.engines.launch import ENGINES, launch
-from tools.engines.room import Room, RoomError
-from tools.engines.stage import Request, Stage
-from tools.engines.stripe import PAYMENT_HOSTS, payment_page, set_up
+from tools.engines.sandbox import Sandbox, SandboxError
 
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
 
 
 def main() -> int:
-    """Tell the story; give an exit code."""
+    """Tell the steps; give an exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--all-engines", action="store_true", help="Firefox and WebKit go the same way as Chromium"
@@ -48,18 +48,18 @@ def main() -> int:
         signal.signal(number, _stop)
     # Firefox's driver tells the version of what it starts; the steps do already.
     logging.getLogger("mozversion").setLevel(logging.WARNING)
-    story = Story()
+    steps = Steps()
     try:
         with tempfile.TemporaryDirectory(prefix="tracknow-demo-") as work:
             # What browsers leave behind goes with it.
             os.environ["TMPDIR"] = tempfile.tempdir = work
             shops = {MORROW: Path(work, "morrow"), TIDEWATER: Path(work, "tidewater")}
-            code = _tell(story, shops, engines, Path(work))
+            code = _tell(steps, shops, engines, Path(work))
             if os.environ.get("CI") != "true" and not code:
                 with contextlib.suppress(KeyboardInterrupt):
-                    _keep_serving(story, shops)
+                    _keep_serving(steps, shops)
     except KeyboardInterrupt:
-        story.stopped()
+        steps.stopped()
         return 130
     return code
 
@@ -71,67 +71,67 @@ def _stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _tell(story: Story, shops: dict[str, Path], engines: list[str], work: Path) -> int:
-    story.chapter("Build time", "the plugins put the script into every page")
-    story.step("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
-    story.step("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
-    asked = [] if story.failed else _browse(story, shops, engines)
+def _tell(steps: Steps, shops: dict[str, Path], engines: list[str], work: Path) -> int:
+    steps.section("Build time", "the plugins put the script into every page")
+    steps.run("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
+    steps.run("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
+    asked = [] if steps.failed else _browse(steps, shops, engines)
     if asked:
         # What Stripe was asked for first is what it tells of in the end.
         (reference,) = parse_qs(asked[0].query)["client_reference_id"]
-        tell_purchase(story, reference, work)
-    return story.end()
+        tell_purchase(steps, reference, work)
+    return steps.end()
 
 
-def _browse(story: Story, shops: dict[str, Path], engines: list[str]) -> list[Request]:
+def _browse(steps: Steps, shops: dict[str, Path], engines: list[str]) -> list[Request]:
     try:
-        room = Room()
-    except RoomError as error:
+        sandbox = Sandbox()
+    except SandboxError as error:
         why = str(error)
-        story.chapter("In the browser")
-        story.step("makes a network of its own", lambda: _refuse(why))
+        steps.section("In the browser")
+        steps.run("makes a network of its own", lambda: _refuse(why))
         return []
     asked: list[Request] = []
     with contextlib.ExitStack() as opened:
-        opened.callback(_wait_for_end, room)
-        opened.callback(room.close)
-        stage = Stage(room)
-        opened.callback(stage.close)
-        set_up(stage)
-        stage.put_host(f"pay.{MORROW}", payment_page)
+        opened.callback(_wait_for_end, sandbox)
+        opened.callback(sandbox.close)
+        web = FakeWeb(sandbox)
+        opened.callback(web.close)
+        serve_stripe(web)
+        web.put_host(f"pay.{MORROW}", payment_page)
         for host, folder in shops.items():
-            stage.put_folder(host, folder)
+            web.put_folder(host, folder)
         for engine in engines:
-            asked += _visit(story, stage, shops, engine)
+            asked += _visit(steps, web, shops, engine)
     return asked
 
 
-def _wait_for_end(room: Room) -> None:
+def _wait_for_end(sandbox: Sandbox) -> None:
     """Let what was killed go, so that nobody writes into a folder that is being removed."""
     end = time.monotonic() + 10
-    while room.processes() and time.monotonic() < end:
+    while sandbox.processes() and time.monotonic() < end:
         time.sleep(0.02)
 
 
-def _visit(story: Story, stage: Stage, shops: dict[str, Path], engine: str) -> list[Request]:
+def _visit(steps: Steps, web: FakeWeb, shops: dict[str, Path], engine: str) -> list[Request]:
     browsers: list[Browser] = []
 
     def start() -> str:
-        browsers.append(launch(engine, stage.room))
+        browsers.append(launch(engine, web.sandbox))
         return str(browsers[0].run("return navigator.userAgent"))
 
-    story.chapter(f"In the browser: {engine}")
-    story.step("starts", start)
+    steps.section(f"In the browser: {engine}")
+    steps.run("starts", start)
     if not browsers:
         return []
     try:
-        story.chapter(f"Morrow Coffee in {engine}", "MkDocs, Material, consent banner")
+        steps.section(f"Morrow Coffee in {engine}", "MkDocs, Material, consent banner")
         hosts = (*PAYMENT_HOSTS, f"pay.{MORROW}")
-        morrow = Visitor(browsers[0], stage, MORROW, "partner-7f3a_2026", hosts)
-        walk_mkdocs(story, morrow)
-        story.chapter(f"Tidewater Press in {engine}", "Pelican, clean addresses, a content blocker")
+        morrow = Visitor(browsers[0], web, MORROW, "partner-7f3a_2026", hosts)
+        walk_mkdocs(steps, morrow)
+        steps.section(f"Tidewater Press in {engine}", "Pelican, clean addresses, a content blocker")
         walk_pelican(
-            story, Visitor(browsers[0], stage, TIDEWATER, "print-guild-42"), shops[TIDEWATER]
+            steps, Visitor(browsers[0], web, TIDEWATER, "print-guild-42"), shops[TIDEWATER]
         )
     finally:
         # A Ctrl-C reaches the browser's driver as well, which then answers no more.
@@ -144,9 +144,9 @@ def _refuse(why: str) -> str:
     raise BrowserError(why)
 
 
-def _keep_serving(story: Story, shops: dict[str, Path]) -> None:
+def _keep_serving(steps: Steps, shops: dict[str, Path]) -> None:
     with serve(shops[MORROW], 8001) as at_morrow, serve(shops[TIDEWATER], 8002) as at_tidewater:
-        story.console.print(
+        steps.console.print(
             "\nThe shops are open. In a browser of your own, with the console (F12) in view:\n"
         )
         addresses = {
@@ -155,9 +155,9 @@ def _keep_serving(story: Story, shops: dict[str, Path]) -> None:
         }
         for address, what in addresses.items():
             # An address that is broken in two is none.
-            story.console.print(f"  {address}", soft_wrap=True)
-            story.console.print(f"      [dim]{what}[/]")
-        story.console.print(
+            steps.console.print(f"  {address}", soft_wrap=True)
+            steps.console.print(f"      [dim]{what}[/]")
+        steps.console.print(
             "\n  [dim]Their payment links lead to Stripe's real hosts and buy nothing. Ctrl-C ends.[/]"
         )
         while True:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
 from tools.demonstration.walk import agree
+from tools.engines.fake_stripe import serve_stripe
+from tools.engines.fake_web import FakeWeb
 from tools.engines.launch import launch
-from tools.engines.room import Room
+from tools.engines.sandbox import Sandbox
 from tools.engines.selenium_engines import Chromium
-from tools.engines.stage import Stage
-from tools.engines.stripe import set_up
 
 ROOT = Path(__file__).resolve().parent.parent
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
@@ -22,16 +22,16 @@ MORROW, TIDEWATER = "morrow.example", "tidewater.example"
 
 def main() -> None:
     """Write docs/shop-mkdocs.png and docs/shop-pelican.png, each 1280 by 800."""
-    room = Room()
-    stage = Stage(room)
-    set_up(stage)
-    browser = launch("chromium", room)
+    sandbox = Sandbox()
+    web = FakeWeb(sandbox)
+    serve_stripe(web)
+    browser = launch("chromium", sandbox)
     assert isinstance(browser, Chromium)  # noqa: S101 - tells mypy what launch() gave
     with tempfile.TemporaryDirectory(prefix="tracknow-pictures-") as work:
         builds = {MORROW: build_mkdocs, TIDEWATER: build_pelican}
         for host, build in builds.items():
             build(Path(work, host))
-            stage.put_folder(host, Path(work, host))
+            web.put_folder(host, Path(work, host))
         browser.resize(1280, 800)
         browser.open(f"https://{MORROW}/?click_id=partner-7f3a_2026")
         agree(browser)
@@ -39,8 +39,8 @@ def main() -> None:
         browser.open(f"https://{TIDEWATER}/?click_id=print-guild-42")
         _save(browser, "shop-pelican.png")
     browser.quit()
-    stage.close()
-    room.close()
+    web.close()
+    sandbox.close()
 
 
 def _save(browser: Chromium, name: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from tests.audit.conftest import page
 from tools.engines.browser import Browser, BrowserError
+from tools.engines.fake_web import FakeWeb, Response
 from tools.engines.launch import launch
-from tools.engines.room import Room, RoomError
-from tools.engines.stage import Answer, Stage
+from tools.engines.sandbox import Sandbox, SandboxError
 from tracknow_static.audit.markup import read_markup
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.browser.compose import compose
@@ -51,33 +51,33 @@ LANDED = "try { return document.cookie.includes('tn_click_id') } catch { return 
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[tuple[Stage, Browser]]:
-    """A browser, and a stage that serves it."""
+def chromium() -> Iterator[tuple[FakeWeb, Browser]]:
+    """A browser, and a fake web that serves it."""
     try:
-        room = Room()
-        stage = Stage(room)
-        browser = launch("chromium", room)
-    except (RoomError, BrowserError) as error:
+        sandbox = Sandbox()
+        web = FakeWeb(sandbox)
+        browser = launch("chromium", sandbox)
+    except (SandboxError, BrowserError) as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
-    room.name("policy.example")
+    sandbox.add_hosts("policy.example")
     # In place of the file, which would do the inline part's work where that is blocked.
-    told = Answer(b"window.fileRan = true", "text/javascript")
-    stage.put("policy.example", f"/{SCRIPT.asset_path}", told)
-    yield stage, browser
+    told = Response(b"window.fileRan = true", "text/javascript")
+    web.put("policy.example", f"/{SCRIPT.asset_path}", told)
+    yield web, browser
     browser.quit()
-    stage.close()
-    room.close()
+    web.close()
+    sandbox.close()
 
 
 def ran(
-    chromium: tuple[Stage, Browser], number: int, text: bytes, policy: str
+    chromium: tuple[FakeWeb, Browser], number: int, text: bytes, policy: str
 ) -> tuple[bool, bool]:
     """Land on a page under a policy; say whether the inline part and the file ran."""
-    stage, browser = chromium
+    web, browser = chromium
     headers = {"Content-Security-Policy": policy} if policy else {}
-    stage.put("policy.example", f"/{number}", Answer(text, headers=headers))
+    web.put("policy.example", f"/{number}", Response(text, headers=headers))
     browser.open("https://policy.example/")
     browser.run("localStorage.clear(); document.cookie = 'tn_click_id=; max-age=0; path=/; secure'")
     browser.open(f"https://policy.example/{number}?click_id=abc")
@@ -94,7 +94,7 @@ def expected(policy: str) -> tuple[bool, bool]:
     return f"'{HASH}'" not in missing, "'self'" not in missing
 
 
-def test_headers(chromium: tuple[Stage, Browser]) -> None:
+def test_headers(chromium: tuple[FakeWeb, Browser]) -> None:
     """For each policy: both parts run exactly where the audit says so."""
     text = transform(page().encode(), SCRIPT, "/").page
     wrong = {}
@@ -105,7 +105,7 @@ def test_headers(chromium: tuple[Stage, Browser]) -> None:
     assert wrong == {}
 
 
-def test_a_meta_policy_counts_for_what_stands_after_it(chromium: tuple[Stage, Browser]) -> None:
+def test_a_meta_policy_counts_for_what_stands_after_it(chromium: tuple[FakeWeb, Browser]) -> None:
     """Our tag goes before a policy in the page, and runs; a tag behind it does not."""
     policy = "<meta http-equiv=content-security-policy content=\"script-src 'none'\">"
     text = transform(page(head=policy).encode(), SCRIPT, "/").page

@@ -11,10 +11,10 @@ import pytest
 from tests.browser.node_page import NodePage
 from tests.browser.shops import Shop
 from tools.engines.browser import Browser, BrowserError
+from tools.engines.fake_stripe import serve_stripe
+from tools.engines.fake_web import FakeWeb
 from tools.engines.launch import ENGINES, launch
-from tools.engines.room import Room, RoomError
-from tools.engines.stage import Stage
-from tools.engines.stripe import set_up
+from tools.engines.sandbox import Sandbox, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,21 +23,21 @@ _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def web() -> Iterator[FakeWeb]:
     """Servers and browsers of this process live in a network of their own."""
     try:
-        room = Room()
-    except RoomError as error:
+        sandbox = Sandbox()
+    except SandboxError as error:
         _missing(str(error))
-    made = Stage(room)
-    set_up(made)
+    made = FakeWeb(sandbox)
+    serve_stripe(made)
     yield made
     made.close()
-    room.close()
+    sandbox.close()
 
 
 @pytest.fixture(scope="session")
-def started(stage: Stage) -> Iterator[dict[str, Browser]]:
+def started(web: FakeWeb) -> Iterator[dict[str, Browser]]:
     """Hold the browsers that run, by engine."""
     browsers: dict[str, Browser] = {}
     yield browsers
@@ -53,13 +53,13 @@ def started(stage: Stage) -> Iterator[dict[str, Browser]]:
     ]
 )
 def browser(
-    request: pytest.FixtureRequest, stage: Stage, started: dict[str, Browser]
+    request: pytest.FixtureRequest, web: FakeWeb, started: dict[str, Browser]
 ) -> Iterator[Browser]:
     """Give a browser with one empty tab; one that died is replaced for the next test."""
     name: str = request.param
     if name not in started:
         try:
-            started[name] = launch(name, stage.room)
+            started[name] = launch(name, web.sandbox)
         except BrowserError as error:
             _missing(str(error))
     one = started[name]
@@ -72,9 +72,9 @@ def browser(
 
 
 @pytest.fixture
-def shop(stage: Stage, browser: Browser) -> Iterator[Shop]:
+def shop(web: FakeWeb, browser: Browser) -> Iterator[Shop]:
     """Give a shop whose pages must not have reported anything when the test ends."""
-    made = Shop(stage, browser, next(_NUMBERS))
+    made = Shop(web, browser, next(_NUMBERS))
     yield made
     assert made.problems() == []
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tools.engines.stage import Answer, Request, Stage
-from tools.engines.stripe import PAYMENT_HOSTS
+from tools.engines.fake_stripe import PAYMENT_HOSTS
+from tools.engines.fake_web import FakeWeb, Request, Response
 from tracknow_static.browser.compose import Script, compose
 from tracknow_static.page.splice import transform
 from tracknow_static.settings import Settings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ID = "aff-7d1e_42"
 REFERENCE = f"client_reference_id={ID}"
 
-# Stands before our script in every page: what goes wrong is reported to the stage, what is
+# Stands before our script in every page: what goes wrong is reported to the fake web, what is
 # written to the console is kept where a test can read it.
 RECORDER = """<script>(() => {
 const record = window.__record = {log: []};
@@ -38,22 +38,22 @@ for (const name of ['log', 'info', 'warn', 'error', 'debug']) {
 
 
 class Shop:
-    """A site of its own on the stage, under a host name that no other test uses.
+    """A site of its own on the fake web, under a host name that no other test uses.
 
     ``pay`` is the start of the URLs of its payment pages; ``left`` tells what was asked of them.
     """
 
-    def __init__(self, stage: Stage, browser: Browser, number: int) -> None:
-        self.stage = stage
+    def __init__(self, web: FakeWeb, browser: Browser, number: int) -> None:
+        self.web = web
         self.browser = browser
         self.host = f"shop{number}.example"
         self.key = f"t{number}"
         self.pay = f"https://buy.stripe.com/{self.key}"
         self.script: Script | None = None
         self.carry_hold: threading.Event | None = None
-        self.carry_answer: Answer | None = None
-        self._seen = self._started = len(stage.requests)
-        stage.room.name(self.host)
+        self.carry_answer: Response | None = None
+        self._seen = self._started = len(web.requests)
+        web.sandbox.add_hosts(self.host)
         self.use()
 
     def use(self, **options: object) -> Script:
@@ -72,7 +72,7 @@ class Shop:
         headers: dict[str, str] | None = None,
         script: bool = True,
     ) -> None:
-        """Put a page on the stage, with the script spliced in as the build does."""
+        """Publish a page, with the script spliced in as the build does."""
         host = host or self.host
         text = (
             f'<!doctype html><html><head><meta charset=utf-8><link rel=icon href="data:,">'
@@ -83,39 +83,39 @@ class Shop:
             assert made.skipped is None
             text = made.page
             if self.script.asset_path and self.script.asset:
-                answer = self.carry_answer or Answer(
+                answer = self.carry_answer or Response(
                     self.script.asset, "text/javascript", hold=self.carry_hold
                 )
-                self.stage.put(host, "/" + self.script.asset_path, answer)
+                self.web.put(host, "/" + self.script.asset_path, answer)
         if recorder:
             text = text.replace(b"<head>", b"<head>" + recorder.encode(), 1)
-        self.stage.put(host, path, Answer(text, headers=headers or {}))
+        self.web.put(host, path, Response(text, headers=headers or {}))
 
     def url(self, path: str = "/", *, host: str | None = None, scheme: str = "https") -> str:
         """Give the URL of a page."""
         return f"{scheme}://{host or self.host}{path}"
 
     def visit(self, body: str, *, path: str = f"/?click_id={ID}", **page: Any) -> Browser:
-        """Put a page on the stage and land on it with a click id; give the browser."""
+        """Publish a page and land on it with a click id; give the browser."""
         self.page(body, path.partition("?")[0], **page)
         self.browser.open(self.url(path, host=page.get("host")))
         return self.browser
 
     def left(self) -> Request:
         """Wait for the next request for a payment page of this shop, and give it."""
-        request = self.stage.wait_for(self._is_payment, self._seen)
-        self._seen = self.stage.requests.index(request, self._seen) + 1
+        request = self.web.wait_for(self._is_payment, self._seen)
+        self._seen = self.web.requests.index(request, self._seen) + 1
         return request
 
     def asked(self) -> list[Request]:
         """Give all requests for payment pages of this shop so far."""
-        return [one for one in self.stage.requests[self._started :] if self._is_payment(one)]
+        return [one for one in self.web.requests[self._started :] if self._is_payment(one)]
 
     def problems(self) -> list[str]:
         """Give what pages reported: uncaught errors, rejections, breaches of a policy."""
         return [
             request.body.decode()
-            for request in self.stage.requests[self._started :]
+            for request in self.web.requests[self._started :]
             if request.path == "/__report"
         ]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE, stored
 from tools.engines.browser import MIDDLE
-from tools.engines.stage import Answer
+from tools.engines.fake_web import Response
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("how", ["blocked", "missing"])
 def test_without_the_file(shop: Shop, how: str) -> None:
     """When the file never comes, landing and plain payment links still work on later pages."""
-    shop.carry_answer = Answer(cut=True) if how == "blocked" else Answer(status=404)
+    shop.carry_answer = Response(cut=True) if how == "blocked" else Response(status=404)
     browser = shop.visit("<p>Hello")
     assert stored(browser) == (ID, ID)
     shop.page(shop.link("?a=%20b#frag"), "/buy")

@@ -9,12 +9,12 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE, stored
 from tools.engines.browser import RIGHT
-from tools.engines.stripe import posted
+from tools.engines.fake_stripe import posted
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
     from tools.engines.browser import Browser
-    from tools.engines.stage import Request
+    from tools.engines.fake_web import Request
 
 ELEMENTS = [
     ("stripe-buy-button", "buy-button-id", "buy-button"),
@@ -135,7 +135,7 @@ def test_stripe_element(shop: Shop, element: str, attribute: str, script: str) -
         f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}>"
     )
     assert browser.attribute(element, "client-reference-id") == ID
-    shop.stage.wait_for(partial(_posted, shop.key, ID))
+    shop.web.wait_for(partial(_posted, shop.key, ID))
     browser.click_in_frame(f"{element} >>> iframe", "a")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"
 
@@ -150,14 +150,14 @@ def test_stripe_element_before_the_id(
         f"{tag}<{element} {attribute}={shop.key} style='display:block'></{element}><p id=p>Text",
         path="/",
     )
-    shop.stage.wait_for(partial(_posted, shop.key, ""))
+    shop.web.wait_for(partial(_posted, shop.key, ""))
     assert browser.attribute(element, "client-reference-id") is None
     for value in ("from-another-tab", ID):
         browser.run(
             "document.cookie = `tn_click_id=${arguments[0]};max-age=9999;path=/;secure`", value
         )
         browser.click("#p")
-        shop.stage.wait_for(partial(_posted, shop.key, value))
+        shop.web.wait_for(partial(_posted, shop.key, value))
     assert browser.attribute(element, "client-reference-id") == ID
 
 

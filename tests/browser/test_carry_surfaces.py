@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE
 from tools.engines.browser import CONTROL, ENTER, MIDDLE
-from tools.engines.stripe import payment_page
+from tools.engines.fake_stripe import payment_page
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
@@ -46,7 +46,7 @@ SURFACES = {
 def test_surface_in_the_page(shop: Shop, surface: str) -> None:
     """Whatever leads to Stripe when the page has loaded asks for it with the reference."""
     shop.use(payment_hosts=[f"pay.{shop.host}"])
-    shop.stage.put_host(f"pay.{shop.host}", payment_page)
+    shop.web.put_host(f"pay.{shop.host}", payment_page)
     markup = SURFACES[surface].format(pay=shop.pay, key=shop.key, host=shop.host)
     shop.visit(markup).click("#x")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"

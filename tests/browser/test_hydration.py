@@ -13,7 +13,7 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE
 from tools.engines import npm
-from tools.engines.stage import Answer
+from tools.engines.fake_web import Response
 from tools.minify import node
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_hydration(shop: Shop, version: str, what: str) -> None:
     React 18 does find one, the form's hidden input, and renders the part anew.
     """
     script = _script(version, shop.pay, f"const what = '{what}'; {_HYDRATE}")
-    shop.stage.put(shop.host, "/app.js", Answer(script.encode(), "text/javascript"))
+    shop.web.put(shop.host, "/app.js", Response(script.encode(), "text/javascript"))
     html = _rendered(version, shop.pay)
     browser = shop.visit(
         html if what == "page" else f"<div id=root>{html}</div>",

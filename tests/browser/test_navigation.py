@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE, stored
 from tools.engines import npm
-from tools.engines.stage import Answer
+from tools.engines.fake_web import Response
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
@@ -43,7 +43,7 @@ def test_back_forward_cache(shop: Shop) -> None:
 def test_turbo(shop: Shop) -> None:
     """Turbo's page changes and frames keep the id; its new pages' links carry it."""
     turbo = npm.read("@hotwired/turbo", "8.0.23", "dist/turbo.es2017-umd.js")
-    shop.stage.put(shop.host, "/turbo.js", Answer(turbo, "text/javascript"))
+    shop.web.put(shop.host, "/turbo.js", Response(turbo, "text/javascript"))
     head = "<script src=/turbo.js></script>"
     shop.page(shop.link() + "<turbo-frame id=f src=/frame></turbo-frame>", "/next", head=head)
     shop.page(f'<turbo-frame id=f><a id=x href="{shop.pay}/f">Buy</a></turbo-frame>', "/frame")
@@ -61,7 +61,7 @@ def test_turbo(shop: Shop) -> None:
 def test_turbo_brings_an_id(shop: Shop) -> None:
     """The way of a visitor whose first page had no id and who landed again by a full load."""
     turbo = npm.read("@hotwired/turbo", "8.0.23", "dist/turbo.es2017-umd.js")
-    shop.stage.put(shop.host, "/turbo.js", Answer(turbo, "text/javascript"))
+    shop.web.put(shop.host, "/turbo.js", Response(turbo, "text/javascript"))
     head = "<script src=/turbo.js></script>"
     shop.page(f'<form action="{shop.pay}"><button id=x>Buy</button></form>', "/next", head=head)
     browser = shop.visit('<a id=go href="/next">Next</a>', head=head, path="/")
@@ -75,9 +75,9 @@ def test_turbo_brings_an_id(shop: Shop) -> None:
 def test_htmx(shop: Shop) -> None:
     """What htmx swaps into the page carries the id."""
     htmx = npm.read("htmx.org", "2.0.4", "dist/htmx.min.js")
-    shop.stage.put(shop.host, "/htmx.js", Answer(htmx, "text/javascript"))
+    shop.web.put(shop.host, "/htmx.js", Response(htmx, "text/javascript"))
     part = f'<a id=buy href="{shop.pay}?a=1">Buy</a><form id=f action="{shop.pay}/f"></form>'
-    shop.stage.put(shop.host, "/part", Answer(part.encode()))
+    shop.web.put(shop.host, "/part", Response(part.encode()))
     browser = shop.visit(
         "<button id=get hx-get=/part hx-target=#here>Show</button><div id=here></div>",
         head="<script src=/htmx.js></script>",

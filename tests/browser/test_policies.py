@@ -18,10 +18,10 @@ REPORTS = "<script src=/recorder.js></script>"
 
 def _recorder(shop: Shop) -> str:
     from tests.browser.shops import RECORDER
-    from tools.engines.stage import Answer
+    from tools.engines.fake_web import Response
 
     text = RECORDER.removeprefix("<script>").removesuffix("</script>").encode()
-    shop.stage.put(shop.host, "/recorder.js", Answer(text, "text/javascript"))
+    shop.web.put(shop.host, "/recorder.js", Response(text, "text/javascript"))
     return REPORTS
 
 

@@ -25,15 +25,15 @@ def morrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _pays(shop: Shop, selector: str) -> str:
-    since = len(shop.stage.requests)
+    since = len(shop.web.requests)
     shop.browser.click(selector)
-    return shop.stage.wait_for(lambda one: one.host == "buy.stripe.com", since).target
+    return shop.web.wait_for(lambda one: one.host == "buy.stripe.com", since).target
 
 
 def test_instant_navigation(shop: Shop, morrow: Path) -> None:
     """Pages that Material swaps in carry the id, and keep the tag as it was."""
     browser = shop.browser
-    shop.stage.put_folder(shop.host, morrow)
+    shop.web.put_folder(shop.host, morrow)
     browser.open(shop.url(f"/?click_id={ID}"))
     assert stored(browser) == (None, None)
     agree(browser)
@@ -56,7 +56,7 @@ def test_instant_navigation(shop: Shop, morrow: Path) -> None:
 def test_redirect_stub(shop: Shop, morrow: Path) -> None:
     """A landing URL that mkdocs-redirects leads elsewhere loses no id, consent included."""
     browser = shop.browser
-    shop.stage.put_folder(shop.host, morrow)
+    shop.web.put_folder(shop.host, morrow)
     browser.open(shop.url(f"/go/spring/?click_id={ID}"), wait=False)
     browser.until("return location.pathname === '/welcome/' && document.readyState === 'complete'")
     assert stored(browser) == (None, None)
@@ -71,7 +71,7 @@ def test_redirect_stub(shop: Shop, morrow: Path) -> None:
 def test_page_that_does_not_exist(shop: Shop, morrow: Path) -> None:
     """The 404 page loads the file from any depth, and keeps the id like any other."""
     browser = shop.browser
-    shop.stage.put_folder(shop.host, morrow)
+    shop.web.put_folder(shop.host, morrow)
     browser.open(shop.url(f"/no/such/page/?click_id={ID}"))
     browser.until("return !!(window.tracknow && tracknow.decorate)")
     agree(browser)

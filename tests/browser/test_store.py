@@ -308,8 +308,8 @@ def test_real_prerendering(shop: Shop) -> None:
         # Firefox and WebKit have no prerendering: the page of the test above stands in for it.
         assert browser.name in ("firefox", "webkit")
         return
-    shop.stage.wait_for(lambda one: one.host == host and one.path == "/landing")
-    shop.stage.wait_for(lambda one: one.host == host and one.path.startswith("/assets/carry"))
+    shop.web.wait_for(lambda one: one.host == host and one.path == "/landing")
+    shop.web.wait_for(lambda one: one.host == host and one.path.startswith("/assets/carry"))
     assert stored(browser) == (None, None)
     browser.run("window.__left = true")
     browser.click("#go")

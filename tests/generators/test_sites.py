@@ -11,10 +11,10 @@ from tests.generators.sites import ELEVENTY, ELEVENTY_SITE, LINK, SITES, Site
 from tests.plugins.builds import assert_only_added, files, run
 from tools.engines import npm
 from tools.engines.browser import Browser, BrowserError
+from tools.engines.fake_stripe import serve_stripe
+from tools.engines.fake_web import FakeWeb
 from tools.engines.launch import launch
-from tools.engines.room import Room, RoomError
-from tools.engines.stage import Stage
-from tools.engines.stripe import set_up
+from tools.engines.sandbox import Sandbox, SandboxError
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,26 +26,26 @@ ID = "aff-7d1e_42"
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[tuple[Stage, Browser]]:
-    """A browser, and a stage that serves it."""
+def chromium() -> Iterator[tuple[FakeWeb, Browser]]:
+    """A browser, and a fake web that serves it."""
     try:
-        room = Room()
-        stage = Stage(room)
-        set_up(stage)
-        browser = launch("chromium", room)
-    except (RoomError, BrowserError) as error:
+        sandbox = Sandbox()
+        web = FakeWeb(sandbox)
+        serve_stripe(web)
+        browser = launch("chromium", sandbox)
+    except (SandboxError, BrowserError) as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
-    yield stage, browser
+    yield web, browser
     browser.quit()
-    stage.close()
-    room.close()
+    web.close()
+    sandbox.close()
 
 
 @pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
 def test_a_site_from_its_build_to_stripe_and_back(
-    site: Site, chromium: tuple[Stage, Browser], tmp_path: Path
+    site: Site, chromium: tuple[FakeWeb, Browser], tmp_path: Path
 ) -> None:
     """Pages gain the snippet alone, nothing is to mend, the id arrives, every byte comes back."""
     if site is ELEVENTY_SITE:
@@ -67,15 +67,15 @@ def test_a_site_from_its_build_to_stripe_and_back(
     assert files(built) == files(plain)
 
 
-def _buy(site: Site, built: Path, stage: Stage, browser: Browser) -> None:
+def _buy(site: Site, built: Path, web: FakeWeb, browser: Browser) -> None:
     """Land on the front page with a click id, walk to the payment link, and click it."""
     host = f"{site.name}.example"
-    stage.put_folder(host, built)
+    web.put_folder(host, built)
     browser.open(f"https://{host}/?click_id={ID}")
     browser.open(f"https://{host}{site.walk}")
-    since = len(stage.requests)
+    since = len(web.requests)
     browser.click(f'a[href^="{LINK}"]')
-    asked = stage.wait_for(lambda one: one.host == "buy.stripe.com", since)
+    asked = web.wait_for(lambda one: one.host == "buy.stripe.com", since)
     assert asked.url == f"{LINK}?prefilled_promo_code=SPRING&client_reference_id={ID}"
 
 

@@ -19,24 +19,24 @@ import httpx
 from stripe import WebhookSignature
 
 if TYPE_CHECKING:
-    from tools.demonstration.story import Story
+    from tools.demonstration.steps import Steps
 
 SECRET = "whsec_demo_only_4f1c"  # noqa: S105 - of a relay that lives as long as the demo
 
 
-def tell_purchase(story: Story, reference: str, work: Path) -> None:
+def tell_purchase(steps: Steps, reference: str, work: Path) -> None:
     """Send an event whose reference is the one that the browser took to Stripe."""
-    story.chapter("After the purchase", "Stripe's event through tracknow-relay to Tracknow")
+    steps.section("After the purchase", "Stripe's event through tracknow-relay to Tracknow")
     tracknow = _Tracknow()
     relay = _Relay(work, tracknow.url)
     event = checkout_completed(reference)
     try:
-        story.step("the relay starts", relay.start)
-        story.step("a forged event", lambda: relay.refuses(event))
-        story.step("the signed event", lambda: relay.accepts(event))
-        story.step("reaches Tracknow", lambda: tracknow.got(event, reference))
-        story.step("sent by Stripe a second time", lambda: relay.accepts(event))
-        story.step("still one delivery", tracknow.got_no_more)
+        steps.run("the relay starts", relay.start)
+        steps.run("a forged event", lambda: relay.refuses(event))
+        steps.run("the signed event", lambda: relay.accepts(event))
+        steps.run("reaches Tracknow", lambda: tracknow.got(event, reference))
+        steps.run("sent by Stripe a second time", lambda: relay.accepts(event))
+        steps.run("still one delivery", tracknow.got_no_more)
     finally:
         relay.stop()
         tracknow.close()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tools.engines.stage import Answer
-from tools.engines.stripe import PAYMENT_HOSTS, posted
+from tools.engines.fake_stripe import PAYMENT_HOSTS, posted
+from tools.engines.fake_web import Response
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tools.demonstration.story import Story
+    from tools.demonstration.steps import Steps
     from tools.engines.browser import Browser
-    from tools.engines.stage import Request, Stage
+    from tools.engines.fake_web import FakeWeb, Request
 
 _KEPT = """const cookie = document.cookie.split('; ').find(one => one.startsWith('tn_click_id='));
 return [cookie || 'no cookie', localStorage.getItem('tn_click_id') || 'nothing']"""
@@ -34,7 +34,7 @@ class Visitor:
     """Somebody with a browser, in a shop, sent by a partner with a click id."""
 
     browser: Browser
-    stage: Stage
+    web: FakeWeb
     host: str
     click_id: str
     hosts: tuple[str, ...] = PAYMENT_HOSTS
@@ -69,13 +69,13 @@ class Visitor:
 
     def pays(self, selector: str, frame: str = "") -> str:
         """Click what leads to Stripe; give the URL that Stripe was asked for."""
-        since = len(self.stage.requests)
+        since = len(self.web.requests)
         self.browser.until("return document.querySelector(arguments[0])", frame or selector)
         if frame:
             self.browser.click_in_frame(frame + " >>> iframe", selector)
         else:
             self.browser.click(selector)
-        asked = self.stage.wait_for(self._is_payment, since)
+        asked = self.web.wait_for(self._is_payment, since)
         self.asked.append(asked)
         self.browser.until("return location.host === arguments[0]", asked.host)
         reference = f"client_reference_id={self.click_id}"
@@ -92,59 +92,59 @@ class Visitor:
             self.click_id,
         )
         target = posted(product, self.click_id)
-        self.stage.wait_for(lambda one: one.host == "js.stripe.com" and one.target == target)
+        self.web.wait_for(lambda one: one.host == "js.stripe.com" and one.target == target)
         return f"<{element} client-reference-id={self.click_id}>"
 
     def _is_payment(self, request: Request) -> bool:
         return request.host in self.hosts and request.path != "/favicon.ico"
 
 
-def walk_mkdocs(story: Story, visitor: Visitor) -> None:
+def walk_mkdocs(steps: Steps, visitor: Visitor) -> None:
     """Morrow Coffee: Material with instant navigation and its consent banner."""
-    story.step("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}"))
-    story.step("is asked for consent", visitor.keeps_nothing)
-    story.step("agrees", lambda: _agree(visitor))
-    story.step("walks on, without a reload", lambda: _walk_instantly(visitor))
-    story.step("buys by a link", lambda: visitor.pays('a[href*="SAMPLEhuila250"].md-button'))
-    story.step("comes back, without id", lambda: visitor.open("/gifts/"))
-    story.step(
+    steps.run("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}"))
+    steps.run("is asked for consent", visitor.keeps_nothing)
+    steps.run("agrees", lambda: _agree(visitor))
+    steps.run("walks on, without a reload", lambda: _walk_instantly(visitor))
+    steps.run("buys by a link", lambda: visitor.pays('a[href*="SAMPLEhuila250"].md-button'))
+    steps.run("comes back, without id", lambda: visitor.open("/gifts/"))
+    steps.run(
         "sees a buy button",
         lambda: visitor.element_knows("stripe-buy-button", "buy_btn_SAMPLEgiftbox"),
     )
-    story.step("buys by its button", lambda: visitor.pays("a", "stripe-buy-button"))
-    story.step("buys by a form (GET)", lambda: _at(visitor, "/gifts/", "#voucher button"))
-    story.step("buys by a form (POST)", lambda: _at(visitor, "/gifts/", "#office button"))
-    story.step(
+    steps.run("buys by its button", lambda: visitor.pays("a", "stripe-buy-button"))
+    steps.run("buys by a form (GET)", lambda: _at(visitor, "/gifts/", "#voucher button"))
+    steps.run("buys by a form (POST)", lambda: _at(visitor, "/gifts/", "#office button"))
+    steps.run(
         "sees a pricing table",
         lambda: _see(visitor, "/subscription/", "stripe-pricing-table", "prctbl_SAMPLEmorrow"),
     )
-    story.step(
+    steps.run(
         "buys at the shop's own domain",
         lambda: _at(visitor, "/coffees/night-ferry/", "a[href*='nightferry250']"),
     )
-    story.step("buys by a script's redirect", lambda: _at(visitor, "/coffees/", "button[onclick]"))
-    story.step("gives to a cause", lambda: _at(visitor, "/garden/", "a[href*='SAMPLEgarden']"))
+    steps.run("buys by a script's redirect", lambda: _at(visitor, "/coffees/", "button[onclick]"))
+    steps.run("gives to a cause", lambda: _at(visitor, "/garden/", "a[href*='SAMPLEgarden']"))
 
 
-def walk_pelican(story: Story, visitor: Visitor, folder: Path) -> None:
+def walk_pelican(steps: Steps, visitor: Visitor, folder: Path) -> None:
     """Tidewater Press: a plain site that cleans its address bar, seen through a blocker."""
-    story.step("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}&page=1#prints"))
-    story.step("the id is kept", visitor.keeps)
-    story.step("the address is clean", lambda: _is_clean(visitor))
-    story.step("walks on", lambda: visitor.open("/gifts/"))
-    story.step(
+    steps.run("lands", lambda: visitor.open(f"/?click_id={visitor.click_id}&page=1#prints"))
+    steps.run("the id is kept", visitor.keeps)
+    steps.run("the address is clean", lambda: _is_clean(visitor))
+    steps.run("walks on", lambda: visitor.open("/gifts/"))
+    steps.run(
         "buys by a form (GET)", lambda: visitor.pays("#mailed button, #mailed input[type=submit]")
     )
-    story.step("buys by a button's onclick", lambda: _at(visitor, "/gifts/", "button[onclick]"))
-    story.step(
+    steps.run("buys by a button's onclick", lambda: _at(visitor, "/gifts/", "button[onclick]"))
+    steps.run(
         "buys with a promotion code",
         lambda: _at(visitor, "/prints/reeds-at-noon/", "a[href*='SAMPLEreeds']"),
     )
-    story.step("a blocker stops the file", lambda: _block(visitor, folder))
-    story.step(
+    steps.run("a blocker stops the file", lambda: _block(visitor, folder))
+    steps.run(
         "… and buys all the same", lambda: _at(visitor, "/welcome/", "a[href*='SAMPLEsampler']")
     )
-    visitor.stage.take_back(visitor.host, _carry(folder))
+    visitor.web.remove(visitor.host, _carry(folder))
 
 
 def agree(browser: Browser) -> None:
@@ -196,7 +196,7 @@ def _is_clean(visitor: Visitor) -> str:
 
 
 def _block(visitor: Visitor, folder: Path) -> str:
-    visitor.stage.put(visitor.host, _carry(folder), Answer(cut=True))
+    visitor.web.put(visitor.host, _carry(folder), Response(cut=True))
     return f"{_carry(folder)} does not load"
 
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from tools.engines.room import Room
+    from tools.engines.sandbox import Sandbox
 
 LEFT, MIDDLE, RIGHT = 0, 1, 2
 # Keys of the WebDriver standard (section "Keyboard actions").
@@ -48,7 +48,7 @@ class BrowserError(RuntimeError):
 
 
 class Browser(ABC):
-    """A browser that was started in a room. All methods may be called from any thread."""
+    """A browser that was started in a sandbox. All methods may be called from any thread."""
 
     name: str
     # What must be installed: command and path.
@@ -56,16 +56,16 @@ class Browser(ABC):
     # Whether input can be given to a frame of another site; if not, the page passes it on.
     clicks_in_frames: ClassVar[bool] = False
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        room.call(self._start)
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        sandbox.call(self._start)
         self._first = self.tabs()[0]
 
-    # What each engine does in its own way; all run in the room.
+    # What each engine does in its own way; all run in the sandbox.
 
     @abstractmethod
     def _start(self) -> None:
-        """Start the browser with one tab, accepting the stage's certificate."""
+        """Start the browser with one tab, accepting the web's certificate."""
 
     @abstractmethod
     def _go(self, url: str) -> None:
@@ -99,7 +99,7 @@ class Browser(ABC):
     def open(self, url: str, *, wait: bool = True) -> None:
         """Open a URL as if typed; wait until the page has loaded, unless told otherwise."""
         self.run("window.__left = true")
-        self.room.call(self._go, url)
+        self.sandbox.call(self._go, url)
         if wait:
             self.loaded()
 
@@ -113,7 +113,7 @@ class Browser(ABC):
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run the body of a function in the page and give what it returns."""
-        return self.room.call(self._run, script, arguments)
+        return self.sandbox.call(self._run, script, arguments)
 
     def until(self, script: str, *arguments: object, timeout: float = 20) -> Any:
         """Run a script again and again until it returns something true; give that.
@@ -126,7 +126,7 @@ class Browser(ABC):
         while time.monotonic() < end:
             try:
                 # Lost answers are met while a page is being replaced, which is here.
-                if last := self.room.call(self._run, script, arguments, 3):
+                if last := self.sandbox.call(self._run, script, arguments, 3):
                     return last
             except Exception as error:  # noqa: BLE001 - each engine has exceptions of its own
                 last = error
@@ -177,7 +177,7 @@ class Browser(ABC):
         sources: list[dict[str, object]] = [_mouse(pointer)]
         if keys:
             sources.append({"type": "key", "id": "keyboard", "actions": [*down, *rest[:3], *up]})
-        self.room.call(self._perform, sources)
+        self.sandbox.call(self._perform, sources)
 
     def drag(self, selector: str, by: tuple[int, int]) -> None:
         """Press the mouse on an element, move it by so many pixels in steps, and let go."""
@@ -190,14 +190,14 @@ class Browser(ABC):
             {**move, "x": x, "y": y},
             {"type": "pointerDown", "button": LEFT},
         ]
-        self.room.call(
+        self.sandbox.call(
             self._perform, [_mouse([*press, *steps, {"type": "pointerUp", "button": LEFT}])]
         )
 
     def press(self, *keys: str) -> None:
         """Press and release keys one after the other, into whatever has the focus."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
-        self.room.call(self._perform, [{"type": "key", "id": "keyboard", "actions": actions}])
+        self.sandbox.call(self._perform, [{"type": "key", "id": "keyboard", "actions": actions}])
 
     def focus(self, selector: str) -> None:
         """Give an element the keyboard's focus."""
@@ -213,18 +213,18 @@ class Browser(ABC):
     @property
     def url(self) -> str:
         """The address bar."""
-        return str(self.room.call(self._command, "url"))
+        return str(self.sandbox.call(self._command, "url"))
 
     def tabs(self) -> list[str]:
         """Give the handles of all tabs and windows."""
-        return list(self.room.call(self._command, "tabs"))
+        return list(self.sandbox.call(self._command, "tabs"))
 
     def to_new_tab(self, known: list[str]) -> None:
         """Wait for a tab that is not among the known ones, and go there."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
             if new := [tab for tab in self.tabs() if tab not in known]:
-                self.room.call(self._command, "switch", new[0])
+                self.sandbox.call(self._command, "switch", new[0])
                 return
             time.sleep(0.05)
         raise AssertionError("no new tab was opened")
@@ -232,50 +232,50 @@ class Browser(ABC):
     def back(self) -> None:
         """Go back in the history."""
         self.run("window.__left = true")
-        self.room.call(self._command, "back")
+        self.sandbox.call(self._command, "back")
 
     def forward(self) -> None:
         """Go forward in the history."""
         self.run("window.__left = true")
-        self.room.call(self._command, "forward")
+        self.sandbox.call(self._command, "forward")
 
     def reload(self) -> None:
         """Load the page again and wait for it."""
         self.run("window.__left = true")
-        self.room.call(self._command, "reload")
+        self.sandbox.call(self._command, "reload")
         self.loaded()
 
     def cookies(self) -> list[dict[str, Any]]:
         """Give the page's cookies with their attributes, as the WebDriver standard names them."""
-        return list(self.room.call(self._command, "cookies"))
+        return list(self.sandbox.call(self._command, "cookies"))
 
     def enter_frame(self, selector: str) -> None:
         """Let scripts and input mean a frame of the page from now on."""
         # What a script scrolls inside a frame of another site need not move the page around it.
         self.run(_MIDDLE_OF, selector)
-        self.room.call(self._command, "frame", selector)
+        self.sandbox.call(self._command, "frame", selector)
 
     def leave_frame(self) -> None:
         """Let scripts and input mean the page itself again."""
-        self.room.call(self._command, "top")
+        self.sandbox.call(self._command, "top")
 
     def screenshot(self) -> bytes:
         """Give the visible part of the page as PNG."""
-        return self.room.call(self._screenshot)
+        return self.sandbox.call(self._screenshot)
 
     def reset(self) -> None:
         """Close all tabs but one and leave its page. Raises when the browser does not answer."""
         for tab in self.tabs():
             if tab != self._first:
-                self.room.call(self._command, "switch", tab)
-                self.room.call(self._command, "close")
-        self.room.call(self._command, "switch", self._first)
-        self.room.call(self._go, "about:blank")
+                self.sandbox.call(self._command, "switch", tab)
+                self.sandbox.call(self._command, "close")
+        self.sandbox.call(self._command, "switch", self._first)
+        self.sandbox.call(self._go, "about:blank")
         self.until("return location.href === 'about:blank'")
 
     def quit(self) -> None:
         """End the browser."""
-        self.room.call(self._quit)
+        self.sandbox.call(self._quit)
 
 
 def _mouse(actions: list[dict[str, object]]) -> dict[str, object]:

@@ -89,7 +89,7 @@ _PREFERENCES = {
     "dom.disable_open_during_load": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
-    # Partitioned lookups of names that exist only in the room.
+    # Partitioned lookups of names that exist only in the sandbox.
     "network.dns.disablePrefetch": True,
     "network.trr.mode": 5,
 }

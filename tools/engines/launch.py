@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tools.engines.browser import Browser, BrowserError
 
 if TYPE_CHECKING:
-    from tools.engines.room import Room
+    from tools.engines.sandbox import Sandbox
 
 ENGINES = {
     "chromium": "tools.engines.selenium_engines:Chromium",
@@ -19,18 +19,18 @@ ENGINES = {
 }
 
 
-def launch(name: str, room: Room) -> Browser:
-    """Start a browser in a room.
+def launch(name: str, sandbox: Sandbox) -> Browser:
+    """Start a browser in a sandbox.
 
     Raises :class:`BrowserError` when its programs are not installed or it does not start.
     """
     with warnings.catch_warnings():
         # The drivers' own use of what their libraries deprecate is not ours to mend.
         warnings.simplefilter("ignore")
-        return _launch(name, room)
+        return _launch(name, sandbox)
 
 
-def _launch(name: str, room: Room) -> Browser:
+def _launch(name: str, sandbox: Sandbox) -> Browser:
     module, _, class_name = ENGINES[name].partition(":")
     engine: type[Browser] = getattr(importlib.import_module(module), class_name)
     if missing := [path for path in engine.programs.values() if not Path(path).exists()]:
@@ -38,13 +38,13 @@ def _launch(name: str, room: Room) -> Browser:
             f"{name} is not installed: no {', '.join(missing)}. sh tools/install_browsers.sh installs it."
         )
     try:
-        return engine(room)
+        return engine(sandbox)
     except BrowserError:
         raise
     except Exception:  # noqa: BLE001 - each engine has exceptions of its own
         # What fails to start on a machine under load starts the second time.
-        room.clear()
+        sandbox.kill_all()
     try:
-        return engine(room)
+        return engine(sandbox)
     except Exception as error:
         raise BrowserError(f"{name} does not start: {error}") from error

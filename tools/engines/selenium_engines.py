@@ -116,7 +116,7 @@ class Chromium(SeleniumBrowser):
     def resize(self, width: int, height: int) -> None:
         """Give the page exactly this size in CSS pixels, whatever the window around it takes."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.room.call(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", size)
+        self.sandbox.call(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", size)
 
 
 class WebKit(SeleniumBrowser):

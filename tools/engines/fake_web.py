@@ -1,4 +1,4 @@
-"""The servers of the room: shops, and every other host a page of theirs may ask for.
+"""The servers of the sandbox: shops, and every other host a page of theirs may ask for.
 
 One server answers on port 443 and one on port 80, for all host names. It records each request as
 it came over the wire before it answers, and can hold an answer back for as long as a test wants.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tools.engines.room import Room
+    from tools.engines.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the stage answers. ``hold``: not before this event is set."""
+class Response:
+    """What the web answers. ``hold``: not before this event is set."""
 
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
@@ -65,35 +65,35 @@ class Answer:
     cut: bool = False
 
 
-class Stage:
+class FakeWeb:
     """Serves answers by host and path, and remembers requests in the order they came."""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
         self.requests: list[Request] = []
         self._news = threading.Condition()
-        self._answers: dict[tuple[str, str], Answer] = {}
+        self._answers: dict[tuple[str, str], Response] = {}
         self._folders: dict[str, tuple[str, Path]] = {}
-        self._hosts: dict[str, Callable[[Request], Answer]] = {}
-        self._servers = [room.call(self._serve, 443), room.call(self._serve, 80)]
+        self._hosts: dict[str, Callable[[Request], Response]] = {}
+        self._servers = [sandbox.call(self._serve, 443), sandbox.call(self._serve, 80)]
 
-    def put(self, host: str, path: str, answer: Answer) -> None:
-        """Answer requests for a path of a host, whatever their query."""
-        self.room.name(host)
+    def put(self, host: str, path: str, answer: Response) -> None:
+        """Response requests for a path of a host, whatever their query."""
+        self.sandbox.add_hosts(host)
         self._answers[host, path] = answer
 
-    def take_back(self, host: str, path: str) -> None:
+    def remove(self, host: str, path: str) -> None:
         """Forget what :meth:`put` said about a path."""
         self._answers.pop((host, path), None)
 
     def put_folder(self, host: str, folder: Path, prefix: str = "/") -> None:
         """Serve a built site under a prefix of a host, with its 404.html."""
-        self.room.name(host)
+        self.sandbox.add_hosts(host)
         self._folders[host] = (prefix, folder)
 
-    def put_host(self, host: str, answer: Callable[[Request], Answer]) -> None:
+    def put_host(self, host: str, answer: Callable[[Request], Response]) -> None:
         """Let a function answer everything that is asked of a host."""
-        self.room.name(host)
+        self.sandbox.add_hosts(host)
         self._hosts[host] = answer
 
     def wait_for(
@@ -123,17 +123,17 @@ class Stage:
 
     def _serve(self, port: int) -> _Server:
         server = _Server(("", port), _Handler)
-        server.stage = self
+        server.web = self
         if port == 443:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             trustme.CA().issue_cert("shop.example", "*.example", "*.stripe.com").configure_cert(
                 context
             )
             server.tls = context
-        threading.Thread(target=server.serve_forever, name=f"stage-{port}", daemon=True).start()
+        threading.Thread(target=server.serve_forever, name=f"web-{port}", daemon=True).start()
         return server
 
-    def take(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Record a request and decide the answer."""
         with self._news:
             self.requests.append(request)
@@ -145,20 +145,20 @@ class Stage:
             return _from_folder(folder, prefix, request.path)
         if answer := self._hosts.get(request.host):
             return answer(request)
-        return Answer(b"not here", "text/plain", 404)
+        return Response(b"not here", "text/plain", 404)
 
 
-def _from_folder(folder: Path, prefix: str, path: str) -> Answer:
+def _from_folder(folder: Path, prefix: str, path: str) -> Response:
     status, content_type, body = read_file(folder, prefix, path)
     if status == 301:
-        return Answer(status=301, headers={"Location": path + "/"})
-    return Answer(body, content_type, status)
+        return Response(status=301, headers={"Location": path + "/"})
+    return Response(body, content_type, status)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
-    stage: Stage
+    web: FakeWeb
     tls: ssl.SSLContext | None = None
 
     def get_request(self) -> tuple[socket.socket, object]:
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             self.rfile.read(length),
         )
-        answer = self.server.stage.take(request)
+        answer = self.server.web.respond(request)
         if answer.hold is not None:
             answer.hold.wait(60)
         if answer.cut:

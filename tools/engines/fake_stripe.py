@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from tools.engines.stage import Answer
+from tools.engines.fake_web import Response
 
 if TYPE_CHECKING:
-    from tools.engines.stage import Request, Stage
+    from tools.engines.fake_web import FakeWeb, Request
 
 PAYMENT_HOSTS = ("buy.stripe.com", "book.stripe.com", "donate.stripe.com")
 
@@ -59,16 +59,16 @@ show(params.get('client-reference-id'));
 </script>"""
 
 
-def set_up(stage: Stage) -> None:
-    """Let Stripe's hosts answer on a stage."""
+def serve_stripe(web: FakeWeb) -> None:
+    """Let Stripe's hosts answer on a web."""
     for host in PAYMENT_HOSTS:
-        stage.put_host(host, payment_page)
-    stage.put_host("js.stripe.com", _scripts)
+        web.put_host(host, payment_page)
+    web.put_host("js.stripe.com", _scripts)
 
 
-def payment_page(_: Request) -> Answer:
-    """Answer as a payment page does."""
-    return Answer(_PAYMENT_PAGE)
+def payment_page(_: Request) -> Response:
+    """Response as a payment page does."""
+    return Response(_PAYMENT_PAGE)
 
 
 def posted(product: str, reference: str) -> str:
@@ -76,12 +76,12 @@ def posted(product: str, reference: str) -> str:
     return "/posted?" + urlencode({"product": product, "id": reference})
 
 
-def _scripts(request: Request) -> Answer:
+def _scripts(request: Request) -> Response:
     if request.path == "/frame":
-        return Answer(_FRAME)
+        return Response(_FRAME)
     if request.path == "/posted":
-        return Answer(b"{}", "application/json")
+        return Response(b"{}", "application/json")
     if request.path in ("/v3/buy-button.js", "/v3/pricing-table.js"):
         name = request.path.removeprefix("/v3/").removesuffix(".js")
-        return Answer((_ELEMENT % f"stripe-{name}").encode(), "text/javascript")
-    return Answer(b"", "text/plain", 404)
+        return Response((_ELEMENT % f"stripe-{name}").encode(), "text/javascript")
+    return Response(b"", "text/plain", 404)

@@ -1,7 +1,7 @@
 """A network of its own for browsers and servers, in which every host name leads to this machine.
 
-Linux keeps namespaces per thread: the room is one thread that left the machine's network and mount
-namespaces. Sockets it opens and processes it starts belong to the room; the rest of the process
+Linux keeps namespaces per thread: the sandbox is one thread that left the machine's network and mount
+namespaces. Sockets it opens and processes it starts belong to the sandbox; the rest of the process
 goes on as before, and other processes notice nothing. It needs root.
 """
 
@@ -37,16 +37,16 @@ _SIOCSIFADDR = 0x8916
 _IFF_UP_RUNNING = 0x41
 
 
-class RoomError(RuntimeError):
+class SandboxError(RuntimeError):
     """The system does not let us make the namespaces; the text says what it takes."""
 
 
-class Room:
+class Sandbox:
     """A thread in network and mount namespaces of its own; ``call`` runs a function there."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="room")
-        self._folder = tempfile.TemporaryDirectory(prefix="tracknow-room-")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
+        self._folder = tempfile.TemporaryDirectory(prefix="tracknow-sandbox-")
         self._hosts = Path(self._folder.name, "hosts")
         self._known: set[str] = set()
         self._hosts.write_text("127.0.0.1 localhost\n", encoding="ascii")
@@ -58,10 +58,10 @@ class Room:
             raise
 
     def call(self, function: Callable[..., T], *args: object, **named: object) -> T:
-        """Run a function in the room and give its result, or raise what it raised."""
+        """Run a function in the sandbox and give its result, or raise what it raised."""
         return self._thread.submit(function, *args, **named).result()
 
-    def name(self, *hosts: str) -> None:
+    def add_hosts(self, *hosts: str) -> None:
         """Let host names lead to this machine, from now on."""
         new = [host for host in hosts if host not in self._known]
         self._known.update(new)
@@ -70,24 +70,24 @@ class Room:
             file.writelines(f"127.0.0.1 {host}\n" for host in new)
 
     def processes(self) -> list[int]:
-        """Give the ids of all processes in the room's network, without our own."""
+        """Give the ids of all processes in the sandbox's network, without our own."""
         return [pid for pid in _all_processes() if _network_of(pid) == self._network]
 
-    def clear(self) -> None:
-        """End all processes that were started in the room, whoever started them."""
+    def kill_all(self) -> None:
+        """End all processes that were started in the sandbox, whoever started them."""
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End what runs in the room, and the room."""
-        self.clear()
+        """End what runs in the sandbox, and the sandbox."""
+        self.kill_all()
         self._thread.shutdown()
         self._folder.cleanup()
 
     def _enter(self) -> str:
         if not sys.platform.startswith("linux"):
-            raise RoomError(
+            raise SandboxError(
                 f"browsers are tested on Linux, which has namespaces; here is {sys.platform}"
             )
         _system("unshare", _CLONE_NEWNET | _CLONE_NEWNS)
@@ -110,7 +110,7 @@ def _system(name: str, *args: object) -> None:
         return
     code = ctypes.get_errno()
     hint = " Run as root (in a container: with CAP_SYS_ADMIN)." if code == errno.EPERM else ""
-    raise RoomError(f"cannot make a network namespace: {name}: {os.strerror(code)}.{hint}")
+    raise SandboxError(f"cannot make a network namespace: {name}: {os.strerror(code)}.{hint}")
 
 
 def _all_processes() -> Iterable[int]:

@@ -16,7 +16,7 @@ _NAME_WIDTH = 32
 
 
 @dataclass
-class Story:
+class Steps:
     """Runs steps, prints each with what was seen, and knows how many failed.
 
     A step is a function that gives a line for a person, or raises. When one failed the rest of
@@ -28,13 +28,13 @@ class Story:
     done: int = 0
     _broken: bool = False
 
-    def chapter(self, title: str, subtitle: str = "") -> None:
+    def section(self, title: str, subtitle: str = "") -> None:
         """Begin a new part."""
         self._broken = False
         self.console.print()
         self.console.print(Text.assemble((title, "bold"), ("  " + subtitle, "dim")))
 
-    def step(self, name: str, action: Callable[[], str]) -> None:
+    def run(self, name: str, action: Callable[[], str]) -> None:
         """Run one step and tell what came of it."""
         if self._broken:
             self._line("–", "dim", name, "not tried", "dim")
@@ -66,7 +66,7 @@ class Story:
         return 0
 
     def stopped(self) -> None:
-        """Tell that somebody stopped the story before its end."""
+        """Tell that somebody stopped the steps before its end."""
         self.console.print(f"\n[bold]Stopped[/] after {self.done} steps")
 
     def _line(
