@@ -12,7 +12,7 @@ import pytest
 
 from tools.write_docs import MADE, written
 from tracknow_static.cli import cli as static
-from tracknow_static.relay.cli import cli as relay
+from tracknow_static.relay.operate.cli import cli as relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

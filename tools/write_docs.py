@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from tracknow_static.audit.codes import CODES
-from tracknow_static.relay.commands_variables import markdown_table
-from tracknow_static.relay.schedule import STEPS
+from tracknow_static.relay.deliver.schedule import STEPS
+from tracknow_static.relay.operate.variables import markdown_table
 from tracknow_static.settings import OPTIONS, Option
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -22,11 +22,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.courier import Courier
-from tracknow_static.relay.database import Database
-from tracknow_static.relay.outbox import Outbox
-from tracknow_static.relay.records import Claimed, NewEvent
-from tracknow_static.relay.sender import Network, Sender
+from tracknow_static.relay.deliver.dispatcher import Courier
+from tracknow_static.relay.deliver.sender import Network, Sender
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.model import Claimed, NewEvent
+from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

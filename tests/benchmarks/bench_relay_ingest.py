@@ -215,7 +215,7 @@ def claims(folder: Path, rounds: int = 200) -> float:
 
 def accepts(folder: Path, number: int, prefix: str) -> float:
     """Events a second that 32 threads of one process hand to the outbox."""
-    from tracknow_static.relay.records import NewEvent
+    from tracknow_static.relay.store.model import NewEvent
 
     made = outbox(folder)
     body = template()

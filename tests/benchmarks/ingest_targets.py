@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
-from tracknow_static.relay.database import Database
-from tracknow_static.relay.outbox import Outbox
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.relay.store.outbox_parts import A, B, Clock
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.outbox import Outbox
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,6 +27,7 @@ _USER = "nobody"
 _START_SECONDS = 30
 _MEMORY = Path("/dev/shm")
 _ROOM = 1024**3
+_FILE_ROOM = 256 * 1024 * 1024
 
 
 class Postgres:
@@ -161,9 +166,19 @@ def postgres_url(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory if there is room: what is tested is order and locks, not the disk."""
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _FILE_ROOM:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="tn-relay-", dir=_MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def sqlite_url(fast_path: Path) -> str:
     """URL of an SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'state' / 'relay.sqlite3'}"
+    return f"sqlite:///{fast_path / 'state' / 'relay.sqlite3'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -171,3 +186,17 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a fresh database, of each kind in turn."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The outbox's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def outbox(database_url: str, clock: Clock) -> Iterator[Outbox]:
+    """An outbox with two destinations on each kind of database."""
+    made = Outbox(Database(database_url, clock=clock), [A, B])
+    yield made
+    made.close()

@@ -7,12 +7,10 @@ configuration. Both need the extra ``tracknow-static[relay]``.
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.application import Relay
+    from tracknow_static.relay.app import Relay
     from tracknow_static.relay.config import RelayConfig
 
     application: Relay
@@ -27,11 +25,11 @@ def create_application(config: RelayConfig | None = None) -> Relay:
     fork after loading it. Raises ``SettingsError`` for a configuration that is not accepted.
     """
     from tracknow_static.relay import health
-    from tracknow_static.relay.application import Relay
+    from tracknow_static.relay.app import Relay
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.courier import Courier
-    from tracknow_static.relay.housekeeping import Housekeeper
-    from tracknow_static.relay.outbox import Outbox
+    from tracknow_static.relay.deliver.dispatcher import Courier
+    from tracknow_static.relay.operate.housekeeping import Housekeeper
+    from tracknow_static.relay.store.outbox import Outbox
 
     config = RelayConfig.from_environ() if config is None else config
     outbox = Outbox.from_config(config)
@@ -59,17 +57,3 @@ def __getattr__(name: str) -> Relay:
     made = create_application(config)
     globals()["application"] = made
     return made
-
-
-class _Package(ModuleType):
-    """This package, where ``application`` is what servers look for and not the module of that name.
-
-    Importing a submodule binds its name in the package; it must not hide the application.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "application" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

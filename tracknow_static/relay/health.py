@@ -15,17 +15,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay import storing
-from tracknow_static.relay.application import Answer
-from tracknow_static.relay.database import StorageError
+from tracknow_static.relay.app import Answer
 from tracknow_static.relay.forks import renew_after_fork
-from tracknow_static.relay.migrations import SchemaError
+from tracknow_static.relay.store import storing
+from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.migrations import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.outbox import Outbox
+    from tracknow_static.relay.store.outbox import Outbox
 
     Page = Callable[[Mapping[str, Any]], Answer]
 
@@ -43,7 +43,7 @@ def pages(config: RelayConfig, outbox: Outbox) -> dict[str, Page]:
 
     def metrics(environ: Mapping[str, Any]) -> Answer:
         # Costs 20 ms: paid by the first scrape, not by every start.
-        from tracknow_static.relay.metrics import exposition
+        from tracknow_static.relay.operate.metrics import exposition
 
         content_type, body = exposition(outbox, str(environ.get("HTTP_ACCEPT", "")))
         return _answer("200 OK", content_type, body)

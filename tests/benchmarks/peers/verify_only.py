@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tracknow_static.relay.application import Relay
+from tracknow_static.relay.app import Relay
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.outbox import Outbox
-from tracknow_static.relay.records import Accepted, NewEvent
-from tracknow_static.relay.rsgi import RsgiRelay
+from tracknow_static.relay.receive.rsgi import RsgiRelay
+from tracknow_static.relay.store.model import Accepted, NewEvent
+from tracknow_static.relay.store.outbox import Outbox
 
 
 class _Nowhere(Outbox):

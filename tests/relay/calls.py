@@ -1,0 +1,155 @@
+"""Events, signatures and calls that the relay's core tests share."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from wsgiref.validate import validator
+
+from tracknow_static.relay.app import Answer, Relay
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracknow_static.relay.store.model import NewEvent
+
+SECRET = "whsec_test_secret"
+DESTINATION = "https://acme-tracking.tracknow.info/stripe/postback"
+PATH = "/stripe/webhook"
+
+
+def config(url: str, **more: str) -> RelayConfig:
+    """The configuration of a merchant who set what must be set, and ``more``."""
+    environ = {
+        "TRACKNOW_NAMESPACE": "acme",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "TRACKNOW_RELAY_DATABASE": url,
+        "TRACKNOW_RELAY_MIN_FREE_MB": "0",
+    }
+    return RelayConfig.from_environ({**environ, **more})
+
+
+def relay(url: str, *, clock: Callable[[], float] = time.time, **more: str) -> Relay:
+    """The application on a database, without anything that delivers."""
+    made = config(url, **more)
+    return Relay(made, Outbox.from_config(made), clock=clock)
+
+
+def event(number: int | str = 1, **changes: Any) -> dict[str, Any]:
+    """A purchase as Stripe tells it: a completed checkout session, live."""
+    body = {
+        "id": f"evt_{number}",
+        "object": "event",
+        "api_version": "2025-03-31.basil",
+        "created": 1_790_000_000,
+        "type": "checkout.session.completed",
+        "livemode": True,
+        "data": {
+            "object": {
+                "id": f"cs_{number}",
+                "object": "checkout.session",
+                "client_reference_id": f"click-{number}",
+                "payment_intent": f"pi_{number}",
+                "customer": f"cus_{number}",
+                "payment_status": "paid",
+            }
+        },
+    }
+    return {**body, **changes}
+
+
+def charge(number: int | str = 1, **changes: Any) -> dict[str, Any]:
+    """The charge that belongs to the session of the same number."""
+    subject = {
+        "id": f"ch_{number}",
+        "object": "charge",
+        "payment_intent": f"pi_{number}",
+        "customer": f"cus_{number}",
+    }
+    body = event(f"{number}_charge", type="charge.succeeded", data={"object": subject})
+    return {**body, **changes}
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """Bytes as Stripe writes them: indented JSON."""
+    return json.dumps(body, indent=2).encode()
+
+
+def sign(payload: bytes, secret: str = SECRET, at: float | None = None) -> str:
+    """A signature header made by hand from Stripe's description of it."""
+    moment = int(time.time() if at is None else at)
+    digest = hmac.new(secret.encode(), b"%d." % moment + payload, hashlib.sha256).hexdigest()
+    return f"t={moment},v1={digest}"
+
+
+def environ(payload: bytes, signature: str | None, **changes: Any) -> dict[str, Any]:
+    """The WSGI environment of a webhook call; a change to None removes a key."""
+    made: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": PATH,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_TYPE": "application/json; charset=utf-8",
+        "CONTENT_LENGTH": str(len(payload)),
+        "HTTP_STRIPE_SIGNATURE": signature,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(payload),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    made.update(changes)
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def call(application: Relay, environment: dict[str, Any], *, checked: bool = True) -> Answer:
+    """Call the application as a WSGI server does, by default under wsgiref's validator."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        started.append((status, headers))
+        return lambda _data: None
+
+    target: Any = validator(application) if checked else application
+    chunks = target(environment, start_response)
+    body = b"".join(chunks)
+    if hasattr(chunks, "close"):
+        chunks.close()
+    status, headers = started[0]
+    return Answer(status, tuple(headers), body)
+
+
+def post(application: Relay, body: dict[str, Any], **changes: Any) -> Answer:
+    """Post a signed event."""
+    payload = encoded(body)
+    return call(application, environ(payload, sign(payload), **changes))
+
+
+def code(answer: Answer) -> tuple[int, str]:
+    """Status and stable code of an answer."""
+    return int(answer.status.split()[0]), str(json.loads(answer.body)["code"])
+
+
+class Memory:
+    """Stands where the outbox stands and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.events: list[NewEvent] = []
+        self.counted: list[str] = []
+
+    def accept(self, given: NewEvent) -> None:
+        self.events.append(given)
+
+    def count(self, name: str, number: int = 1, *, destination: str = "") -> None:
+        self.counted.append(name)

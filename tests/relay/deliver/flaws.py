@@ -1,0 +1,294 @@
+"""Couriers that are wrong in one way each: the tests must notice every one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import httpcore
+from sqlalchemy import select, update
+
+from tracknow_static.relay.deliver import addresses, breaker, hands, schedule, verdict
+from tracknow_static.relay.deliver.breaker import Gate
+from tracknow_static.relay.deliver.hands import Hands, Job
+from tracknow_static.relay.deliver.network import GuardedBackend
+from tracknow_static.relay.deliver.sender import Answer, Sender
+from tracknow_static.relay.deliver.worker import Lane
+from tracknow_static.relay.store import leases
+from tracknow_static.relay.store.model import Accepted, Claimed, NewEvent, Outcome
+from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.schema import deliveries
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
+
+FLAWS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {}
+
+
+def flaw(make: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+    """Register a flaw under the words of its function's name."""
+    FLAWS[make.__name__.replace("_", " ")] = contextlib.contextmanager(make)
+    return make
+
+
+@flaw
+def acknowledges_before_the_commit() -> Iterator[Any]:
+    """Stripe is told that an event is safe while it is on its way to the disk."""
+    accept = Outbox.accept
+
+    def early(self: Outbox, event: NewEvent) -> Accepted:
+        import threading
+
+        threading.Thread(target=accept, args=(self, event), daemon=True).start()
+        return Accepted(event.id, new=True)
+
+    with mock.patch.object(Outbox, "accept", early):
+        yield
+
+
+@flaw
+def settles_before_it_sends() -> Iterator[Any]:
+    """At most once instead of at least once."""
+    hand_out = Lane._hand_out
+
+    def settled(self: Lane, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
+        self._outbox.settle([Outcome(one, "delivered", 200) for one in found])
+        hand_out(self, found, leased_at, probe=probe)
+
+    with mock.patch.object(Lane, "_hand_out", settled):
+        yield
+
+
+@flaw
+def leases_without_a_fence() -> Iterator[Any]:
+    """Whoever comes last settles, whether its lease holds or not."""
+    settle = leases.settle
+
+    def unfenced(database: Any, outcomes: Sequence[Outcome], owner: str) -> list[bool]:
+        with database.read() as connection:
+            table = deliveries.c
+            tokens = dict(connection.execute(select(table.id, table.token)).tuples().all())
+        renewed = [
+            replace(one, claimed=replace(one.claimed, token=tokens[one.claimed.delivery_id]))
+            for one in outcomes
+        ]
+        database.run(
+            lambda connection: connection.execute(
+                update(deliveries)
+                .where(table.id.in_([one.claimed.delivery_id for one in outcomes]))
+                .values(state="pending", settled_at=None)
+            )
+        )
+        return settle(database, renewed, owner)
+
+    with mock.patch.object(leases, "settle", unfenced):
+        yield
+
+
+@flaw
+def counts_retries_during_an_outage() -> Iterator[Any]:
+    """Each probe brings its event nearer to the dead letters."""
+    right = verdict.outcome
+
+    def counted(claimed: Claimed, answer: Answer, *, probe: bool, **rest: Any) -> Outcome:
+        return right(claimed, answer, probe=False, **rest)
+
+    with mock.patch.object(verdict, "outcome", counted):
+        yield
+
+
+@flaw
+def has_no_breaker() -> Iterator[Any]:
+    """A destination that is out is bombarded, and every event pays for it."""
+    with (
+        mock.patch.object(breaker, "gate", return_value=(Gate.CLOSED, 0.0)),
+        mock.patch.object(hands, "THRESHOLD", 10**9),
+    ):
+        yield
+
+
+@flaw
+def lets_every_process_probe() -> Iterator[Any]:
+    """The breaker is written without comparing."""
+    write = Outbox.set_breaker
+
+    def always(self: Outbox, seen: Any, **changes: Any) -> bool:
+        write(self, seen, **changes)
+        return True
+
+    with mock.patch.object(Outbox, "set_breaker", always):
+        yield
+
+
+@flaw
+def keeps_sending_after_a_refusal() -> Iterator[Any]:
+    """A wrong configuration is an ordinary failure."""
+    right = verdict.meaning
+
+    def plain(answer: Answer) -> verdict.Meaning:
+        meant = right(answer)
+        return verdict.Meaning.FAILED if meant is verdict.Meaning.REFUSED else meant
+
+    with mock.patch.object(verdict, "meaning", plain):
+        yield
+
+
+@flaw
+def probes_the_same_event_for_ever() -> Iterator[Any]:
+    """The oldest event is always first, also when it has just failed."""
+    right = verdict.outcome
+
+    def first(claimed: Claimed, answer: Answer, **rest: Any) -> Outcome:
+        return replace(right(claimed, answer, **rest), delay=-1e6)
+
+    with mock.patch.object(verdict, "outcome", first):
+        yield
+
+
+@flaw
+def follows_redirects() -> Iterator[Any]:
+    """An event goes wherever an answer points to."""
+    exchange = Sender._exchange
+
+    def follow(self: Sender, request: httpcore.Request) -> Answer:
+        response = self._open().handle_request(request)
+        headers = {name.lower(): value for name, value in response.headers}
+        response.read()
+        response.close()
+        if b"location" not in headers:
+            return Answer(status=response.status)
+        self.close()
+        self._url = httpcore.URL(headers[b"location"])
+        again = httpcore.Request("POST", self._url, headers=request.headers, content=request.stream)
+        return exchange(self, again)
+
+    with mock.patch.object(Sender, "_exchange", follow):
+        yield
+
+
+@flaw
+def judges_one_address_and_dials_another() -> Iterator[Any]:
+    """The name is looked up a second time for the connection."""
+
+    def connect(self: GuardedBackend, host: str, port: int, **_rest: Any) -> Any:
+        judged = self._resolver.resolve(host, port, 5)
+        connect = right
+        if all(addresses.is_public(one) for one in judged):
+            connect = functools.partial(_unjudged, right)
+        return connect(self, host, port)
+
+    right = GuardedBackend.connect_tcp
+    with mock.patch.object(GuardedBackend, "connect_tcp", connect):
+        yield
+
+
+def _unjudged(right: Any, self: GuardedBackend, host: str, port: int) -> Any:
+    with mock.patch.object(self, "_private", new=True):
+        return right(self, host, port)
+
+
+@flaw
+def times_each_read_and_not_the_attempt() -> Iterator[Any]:
+    """A byte now and then keeps an attempt alive."""
+    with mock.patch.object(GuardedBackend, "left", return_value=0.5):
+        yield
+
+
+@flaw
+def reads_all_of_an_answer() -> Iterator[Any]:
+    """An answer of 10 MB is taken in."""
+    with mock.patch("tracknow_static.relay.deliver.sender.LONGEST_BODY", 1 << 40):
+        yield
+
+
+@flaw
+def writes_the_json_anew() -> Iterator[Any]:
+    """The payload is parsed and serialised: the signature no longer fits."""
+    request = Sender._request
+
+    def anew(self: Sender, claimed: Claimed) -> httpcore.Request:
+        with contextlib.suppress(ValueError):
+            claimed = replace(claimed, payload=json.dumps(json.loads(claimed.payload)).encode())
+        return request(self, claimed)
+
+    with mock.patch.object(Sender, "_request", anew):
+        yield
+
+
+@flaw
+def believes_every_retry_after() -> Iterator[Any]:
+    """A destination may park a commission for years."""
+    with mock.patch.object(schedule, "LONGEST_RETRY_AFTER", 10**12):
+        yield
+
+
+@flaw
+def has_no_jitter() -> Iterator[Any]:
+    """Events that failed together come back together."""
+    with mock.patch.object(schedule, "JITTER", 0.0):
+        yield
+
+
+@flaw
+def keeps_leases_when_it_stops() -> Iterator[Any]:
+    """What was not sent stays leased after SIGTERM."""
+    settle = Outbox.settle
+
+    def forget(self: Outbox, outcomes: Sequence[Outcome]) -> list[bool]:
+        kept = [one for one in outcomes if one.kind != "release"]
+        settle(self, kept)
+        return [True] * len(outcomes)
+
+    with mock.patch.object(Outbox, "settle", forget):
+        yield
+
+
+@flaw
+def begins_an_attempt_after_its_lease() -> Iterator[Any]:
+    """What waited in the process for long is sent although somebody else may send it, too."""
+    attempt = Hands._attempt
+
+    def late(self: Hands, sender: Sender, job: Job) -> Answer | None:
+        return attempt(self, sender, replace(job, start_by=time.monotonic() + 1e9))
+
+    with mock.patch.object(Hands, "_attempt", late):
+        yield
+
+
+@flaw
+def one_lane_for_all() -> Iterator[Any]:
+    """All destinations share the same threads."""
+    import threading
+
+    shared = threading.BoundedSemaphore(4)
+    send = Sender.send
+
+    def queue(self: Sender, claimed: Claimed) -> Answer:
+        with shared:
+            return send(self, claimed)
+
+    with mock.patch.object(Sender, "send", queue):
+        yield
+
+
+@flaw
+def trusts_every_certificate() -> Iterator[Any]:
+    """TLS without looking who answers."""
+    import ssl
+
+    wrap = ssl.SSLContext.wrap_socket
+
+    def blind(self: ssl.SSLContext, sock: socket.socket, **rest: Any) -> ssl.SSLSocket:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return wrap(context, sock, **rest)
+
+    with mock.patch.object(ssl.SSLContext, "wrap_socket", blind):
+        yield

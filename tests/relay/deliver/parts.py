@@ -1,0 +1,170 @@
+"""What the delivery tests share: a claimed event, a network, and a shop whose clock stands still."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import ssl
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tracknow_static.relay.deliver.dispatcher import Courier, Drained
+from tracknow_static.relay.deliver.network import Resolver
+from tracknow_static.relay.deliver.sender import Answer, Network, Sender
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.model import Claimed, Delivery, NewEvent
+from tracknow_static.relay.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+BODY = b'{"id": "evt_1",\r\n "object": "event", "name": "\xc3\xa9\\u00e9"}\n'
+NOON = 1_800_000_000.0
+_TLS = ssl.create_default_context()
+
+
+def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
+    """Give a leased delivery of an ordinary event."""
+    values: dict[str, Any] = {
+        "delivery_id": 1,
+        "token": 1,
+        "event_id": "evt_1",
+        "destination": "",
+        "payload": payload,
+        "content_type": "application/json; charset=utf-8",
+        "signature": "t=1700000000,v1=ab,v0=cd",
+        "attempts": 0,
+        "tries": 0,
+        "type": "charge.succeeded",
+        "accepted_at": NOON,
+    }
+    return Claimed(**{**values, **changes})
+
+
+def network(
+    *,
+    private: bool = True,
+    timeout: float = 5.0,
+    connect_timeout: float = 2.0,
+    lookup: Callable[..., list[Any]] = socket.getaddrinfo,
+    tls: ssl.SSLContext | None = None,
+) -> Network:
+    """Give a network that reaches this machine."""
+    return Network(
+        private=private,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        resolver=Resolver(lookup),
+        tls=tls or _TLS,
+    )
+
+
+def to(*found: str) -> Callable[..., list[Any]]:
+    """Give a name server that knows one answer."""
+    return lambda _host, port, **_rest: [(0, 0, 0, "", (one, port)) for one in found]
+
+
+@dataclass
+class Shop:
+    """An outbox with purchases in it, and couriers that work by a clock which the test sets."""
+
+    url: str
+    destinations: Sequence[str]
+    now: float = NOON
+    network: Network = field(default_factory=network)
+    concurrency: int = 4
+    lease_seconds: float = 15.0
+    outbox: Outbox = field(init=False)
+    _number: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.outbox = self.another_outbox()
+
+    def another_outbox(self) -> Outbox:
+        """Open the same database as another process would."""
+        return Outbox(Database(self.url, clock=lambda: self.now), self.destinations)
+
+    def sell(self, count: int = 1, **changes: Any) -> list[str]:
+        """Take in so many events; gives their ids."""
+        ids = [f"evt_{next(self._number)}" for _ in range(count)]
+        for one in ids:
+            values: dict[str, Any] = {
+                "id": one,
+                "type": "charge.succeeded",
+                "payload": BODY,
+                "content_type": "application/json; charset=utf-8",
+                "signature": "t=1700000000,v1=ab",
+            }
+            self.outbox.accept(NewEvent(**{**values, **changes}))
+        return ids
+
+    def courier(self, outbox: Outbox | None = None) -> Courier:
+        """Make a courier; it delivers for all destinations."""
+        return Courier(
+            outbox or self.outbox,
+            self.destinations,
+            lambda: self.network,
+            timeout=self.network.timeout,
+            concurrency=self.concurrency,
+            lease_seconds=self.lease_seconds,
+            clock=lambda: self.now,
+        )
+
+    def drain(self, seconds: float = 30.0) -> Drained:
+        """Deliver what is due at this moment of the shop's clock."""
+        return self.courier().drain(seconds)
+
+    def live(self, seconds: float, *, step: float) -> None:
+        """Let time pass, and deliver after every step."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(self.now + step, until)
+            self.drain()
+
+    def delivery(self, event_id: str, destination: str | None = None) -> Delivery:
+        """Give one event's way to a destination (the first)."""
+        stored = self.outbox.event(event_id)
+        assert stored is not None
+        wanted = destination or self.destinations[0]
+        return next(one for one in stored.deliveries if one.destination == wanted)
+
+    def states(self) -> dict[str, int]:
+        """Count deliveries by state, over all destinations."""
+        found = self.outbox.status().destinations
+        return {
+            "pending": sum(one.pending for one in found),
+            "in_flight": sum(one.in_flight for one in found),
+            "delivered": sum(one.delivered for one in found),
+            "dead": sum(one.dead for one in found),
+        }
+
+    def close(self) -> None:
+        """Close the outbox."""
+        self.outbox.close()
+
+
+def attempt(url: str, net: Network | None = None) -> Answer:
+    """Make one attempt."""
+    sender = Sender(url, net or network())
+    try:
+        return sender.send(claimed())
+    finally:
+        sender.close()
+
+
+@contextlib.contextmanager
+def one_peer(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Let ``talk`` speak to the first who connects; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                talk(peer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)

@@ -1,0 +1,300 @@
+"""How the courier works: each event once, destinations apart, leases, starting and stopping."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from tests.relay.deliver.parts import BODY, Shop, network, to
+from tests.relay.deliver.stand_in import (
+    Action,
+    Request,
+    StandIn,
+    answer,
+    hang,
+    later,
+    slowly,
+)
+from tracknow_static.relay.store.model import PAUSED
+from tracknow_static.relay.store.schema import deliveries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOUR = 3600
+
+
+# -- the ordinary case
+
+
+def test_every_event_arrives_once_and_unchanged(shop: Shop, destination: StandIn) -> None:
+    """A backlog goes out, each event once, and is settled."""
+    ids = shop.sell(60)
+    assert shop.drain().delivered == 60
+    assert destination.counts == dict.fromkeys(ids, 1)
+    assert {request.body for request in destination.requests} == {BODY}
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 60, "dead": 0}
+    assert shop.drain().delivered == 0
+
+
+def test_the_oldest_goes_first(small_shop: Shop, destination: StandIn) -> None:
+    """With one attempt at a time events arrive in the order in which they came."""
+    small_shop.concurrency = 1
+    ids = []
+    for _ in range(12):
+        ids += small_shop.sell()
+        small_shop.now += 1
+    small_shop.drain()
+    assert [request.event for request in destination.requests] == ids
+
+
+def test_an_attempt_is_recorded(shop: Shop, destination: StandIn) -> None:
+    """What each attempt met can be looked up afterwards."""
+    (one,) = shop.sell()
+    destination.decide = lambda _: answer(502)
+    shop.drain()
+    destination.decide = lambda _: answer(202)
+    shop.now += 2
+    shop.drain()
+    delivery = shop.delivery(one)
+    assert [attempt.status for attempt in delivery.history] == [502, 202]
+    assert (delivery.state, delivery.last_status) == ("delivered", 202)
+
+
+# -- several destinations
+
+
+@pytest.fixture
+def two(database_url: str, destination: StandIn) -> Iterator[tuple[Shop, StandIn, StandIn]]:
+    """Give a shop with two destinations."""
+    with StandIn().running() as other:
+        shop = Shop(database_url, [destination.url, other.url])
+        yield shop, destination, other
+        shop.close()
+
+
+def test_a_destination_that_hangs_slows_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
+    """While one holds all its connections open, everything reaches the other."""
+    shop, hanging, other = two
+    free = threading.Event()
+    hanging.decide = lambda request: later(lambda _: answer() if free.wait(60) else hang(), request)
+    shop.network = network(timeout=60)
+    shop.lease_seconds = 90
+    ids = shop.sell(60)
+    courier = shop.courier()
+    courier.start()
+    try:
+        assert other.wait_for(lambda: len(other.requests) == 60, 15)
+        assert set(other.counts) == set(ids)
+        assert 0 < len(hanging.requests) <= shop.concurrency
+        assert not hanging.answered
+    finally:
+        free.set()
+        assert courier.stop()
+
+
+def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
+    """Each destination has its own breaker and its own dead letters."""
+    shop, refusing, other = two
+    refusing.decide = lambda _: answer(404)
+    shop.sell(20)
+    drained = shop.drain()
+    assert (drained.delivered, drained.left) == (20, 20)
+    assert len(other.counts) == 20
+    states = {one.destination: one.state for one in shop.outbox.status().destinations}
+    assert states == {refusing.url: PAUSED, other.url: "active"}
+
+
+# -- leases
+
+
+def test_a_lease_that_could_end_before_the_attempt_is_refused(small_shop: Shop) -> None:
+    """Such a courier would send events twice: it is not made."""
+    small_shop.lease_seconds = small_shop.network.timeout + 1
+    with pytest.raises(ValueError, match="too short"):
+        small_shop.drain()
+
+
+def test_an_outcome_after_the_lease_changes_nothing(shop: Shop, destination: StandIn) -> None:
+    """When somebody else has taken the delivery over, the first one's outcome does not count."""
+    shop.sell()
+    taken = threading.Event()
+    other = shop.another_outbox()
+
+    def decide(_request: Request) -> Action:
+        if not taken.is_set():
+            taken.set()
+            # As if this process had been frozen for longer than its lease.
+            claim, shop.outbox.claim = shop.outbox.claim, lambda **_: []  # type: ignore[method-assign]
+            shop.now += shop.lease_seconds + 1
+            assert shop.courier(other).drain(10).delivered == 1
+            shop.outbox.claim = claim  # type: ignore[method-assign]
+            return answer(500)
+        return answer(200)
+
+    destination.decide = lambda request: later(decide, request)
+    drained = shop.drain(5)
+    other.close()
+    assert (drained.delivered, drained.retried, drained.lost) == (0, 0, 1)
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 1, "dead": 0}
+
+
+def test_an_event_is_not_begun_when_its_lease_might_end_first(
+    small_shop: Shop, destination: StandIn
+) -> None:
+    """What waited too long inside the process goes back untried instead of being sent late."""
+    small_shop.concurrency = 1
+    small_shop.network = network(timeout=3)
+    small_shop.lease_seconds = 8.2
+    destination.decide = lambda request: answer() if len(destination.requests) else slowly(0.5)
+    ids = small_shop.sell(4)
+    drained = small_shop.drain()
+    assert drained.delivered == 4
+    assert destination.counts == dict.fromkeys(ids, 1)
+    # Each claim changes the token: those behind the slow one were given back and claimed again.
+    with small_shop.outbox.database.read() as connection:
+        tokens = connection.execute(select(deliveries.c.token).order_by(deliveries.c.id)).scalars()
+        assert max(tokens) > 1
+
+
+# -- starting and stopping
+
+
+def test_stopping_finishes_what_is_in_flight_and_gives_back_the_rest(
+    shop: Shop, destination: StandIn
+) -> None:
+    """After a stop nothing is leased, and what arrived is settled."""
+    destination.decide = lambda _: slowly(0.3)
+    shop.sell(100)
+    courier = shop.courier()
+    courier.start()
+    assert destination.wait_for(lambda: len(destination.requests) >= 2)
+    assert courier.stop()
+    states = shop.states()
+    assert states["in_flight"] == 0
+    assert states["delivered"] == len(destination.requests) <= 3 * shop.concurrency
+    assert states["pending"] == 100 - states["delivered"]
+    assert not courier.running
+
+
+def test_stopping_ends_within_its_bound(small_shop: Shop, destination: StandIn) -> None:
+    """A destination that hangs holds up no stop for longer than asked."""
+    destination.decide = lambda _: hang(30)
+    small_shop.network = network(timeout=2)
+    small_shop.sell()
+    courier = small_shop.courier()
+    courier.start()
+    assert destination.wait_for(lambda: bool(destination.requests))
+    started = time.monotonic()
+    assert not courier.stop(0.2)
+    assert time.monotonic() - started < 2
+    small_shop.now += small_shop.lease_seconds
+    destination.decide = lambda _: answer()
+    time.sleep(2.2)
+    small_shop.now += small_shop.lease_seconds
+    assert small_shop.drain().delivered == 1
+
+
+def test_starting_twice_starts_once(small_shop: Shop) -> None:
+    """Every request of a web process may call `start`."""
+    courier = small_shop.courier()
+    courier.start()
+    before = threading.active_count()
+    courier.start()
+    assert threading.active_count() == before
+    assert courier.running
+    assert courier.stop()
+    assert courier.stop()
+
+
+def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
+    """An event stored by any process goes out without waiting for the next look."""
+    courier = shop.courier()
+    other = shop.another_outbox()
+    courier.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    for number, outbox in enumerate((shop.outbox, other), 1):
+        shop.outbox, kept = outbox, shop.outbox
+        shop.sell()
+        shop.outbox = kept
+        assert destination.wait_for(lambda wanted=number: len(destination.requests) == wanted, 20)  # type: ignore[misc]
+    assert time.monotonic() - started < 20, "the next look would come after 30 s"
+    assert courier.stop()
+    other.close()
+
+
+def test_a_retry_comes_when_it_is_due(small_shop: Shop, destination: StandIn) -> None:
+    """A courier that sleeps wakes up for the next step of the schedule by itself."""
+    small_shop.outbox.close()
+    shop = Shop(small_shop.url, [destination.url])
+    shop.outbox.database._clock = None
+    destination.decide = lambda _: answer(200 if len(destination.requests) else 500)
+    courier = shop.courier()
+    courier.start()
+    shop.sell()
+    assert destination.wait_for(lambda: len(destination.requests) == 2, 20)
+    assert courier.stop()
+    shop.close()
+
+
+def test_a_drain_ends_when_its_time_is_over(small_shop: Shop, destination: StandIn) -> None:
+    """A drain from cron does not outlive its bound, and what is left stays due."""
+    destination.decide = lambda _: slowly(0.2)
+    small_shop.sell(200)
+    drained = small_shop.drain(0.5)
+    assert 0 < drained.delivered < 200
+    assert drained.delivered + drained.left == 200
+    assert small_shop.states()["in_flight"] == 0
+
+
+def test_a_drain_can_be_stopped(small_shop: Shop, destination: StandIn) -> None:
+    """SIGTERM ends a drain as it ends a worker."""
+    destination.decide = lambda _: slowly(0.2)
+    small_shop.sell(200)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    drained = small_shop.courier().drain(60, stop=stop)
+    assert drained.left > 0
+
+
+# -- what is logged
+
+
+def test_no_payload_and_no_signature_is_logged(
+    small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted markers stay out of every record, whatever happens to the event."""
+    marker = "PLANTED-MARKER"
+    answers = iter([200, 500, 404, 429, 422])
+    destination.decide = lambda _: answer(next(answers, 500), body=marker.encode())
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(5):
+            small_shop.sell(payload=marker.encode(), signature=f"t=1,v1={marker}")
+            small_shop.live(2 * HOUR, step=HOUR)
+        small_shop.network = network(lookup=to("127.0.0.9"))
+        small_shop.live(HOUR, step=HOUR)
+    assert caplog.records
+    # The stand-in's own event loop says in debug mode what it was handed.
+    for record in (each for each in caplog.records if each.name != "asyncio"):
+        assert marker not in repr(vars(record))
+
+
+def test_each_outcome_has_its_line(
+    small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line names event, destination, status and what comes next."""
+    destination.decide = lambda _: answer(500)
+    (one,) = small_shop.sell()
+    with caplog.at_level(logging.INFO):
+        small_shop.drain()
+    (record,) = [each for each in caplog.records if "not delivered" in each.getMessage()]
+    about = vars(record)
+    assert (about["event"], about["status"], about["attempt"]) == (one, 500, 1)
+    assert about["destination"] == destination.url
+    assert about["next_in"] == 1

@@ -1,0 +1,139 @@
+"""SIGKILL at every named point: what was acknowledged arrives, and little of it twice."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import pkgutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+import tracknow_static.relay
+from tests.relay.deliver import victim
+from tests.relay.deliver.stand_in import StandIn, answer
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.deliver.dispatcher import Courier
+from tracknow_static.relay.deliver.worker import AHEAD
+from tracknow_static.relay.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+# Every point where a process that takes in and delivers may die, and at which passing it does. A
+# victim's 24 events need two claims at least, and two settlements.
+MATRIX = {
+    "ingest.queued": (1, 9),
+    "ingest.begun": (1, 4),
+    "ingest.inserted": (1, 4),
+    "ingest.committing": (1, 4),
+    "ingest.committed": (1, 4),
+    "ingest.released": (1, 4),
+    "ingest.answering": (1, 9),
+    "claim.leased": (1, 2),
+    "claim.committed": (1, 2),
+    "deliver.claimed": (1, 2),
+    "deliver.probing": (1,),
+    "deliver.sending": (1, 9),
+    "deliver.sent": (1, 9),
+    "deliver.settling": (1, 2),
+    "deliver.settled": (1, 2),
+    "settle.written": (1, 2),
+    "settle.committed": (1, 2),
+}
+# So many deliveries one process has in flight at most.
+WINDOW = victim.CONCURRENCY * (1 + AHEAD)
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.relay.deliver.victim"])
+
+
+@dataclass
+class Death:
+    """How a victim ended, and what it had acknowledged."""
+
+    exitcode: int | None
+    acknowledged: set[str]
+
+
+def let_live(spec: victim.Spec, *, kill_after: float | None = None) -> Death:
+    """Run a victim until it dies, or kill it."""
+    hear, tell = _forks.Pipe(duplex=False)
+    process = _forks.Process(target=victim.live, args=(spec, tell), daemon=True)
+    process.start()
+    tell.close()
+    acknowledged = set()
+    until = None if kill_after is None else time.monotonic() + kill_after
+    for number in _listen(hear, until):
+        acknowledged.add(f"evt_{number}")
+    if until is not None:
+        process.kill()
+        acknowledged |= {f"evt_{number}" for number in _listen(hear, None)}
+    process.join(60)
+    hear.close()
+    return Death(process.exitcode, acknowledged)
+
+
+def _listen(hear: Connection, until: float | None) -> Iterator[int]:
+    """Give what a victim tells until it is dead, or until then."""
+    while True:
+        left = None if until is None else max(until - time.monotonic(), 0)
+        try:
+            if not hear.poll(left):
+                return
+            yield hear.recv()
+        except (EOFError, OSError):
+            return
+
+
+def recover(url: str, stand_in: StandIn) -> None:
+    """Start the relay again, an hour later: every lease of the dead is over."""
+    stand_in.decide = lambda _: answer()
+    relay = victim.config(url, (stand_in.url,))
+    outbox = Outbox.from_config(relay, clock=lambda: time.time() + 3600)
+    assert Courier.from_config(relay, outbox).drain(300).left == 0
+    found = outbox.status().destinations[0]
+    outbox.close()
+    assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)
+
+
+def check(stand_in: StandIn, acknowledged: set[str], *, repeats: int) -> None:
+    """Nothing acknowledged is missing, nothing is changed, and repeats are those in flight."""
+    counts = Counter(one.event for one in stand_in.accepted)
+    assert acknowledged - set(counts) == set(), "acknowledged, and never delivered"
+    assert sum(count - 1 for count in counts.values()) <= repeats, counts
+    for one in stand_in.accepted:
+        assert one.body == victim.payload(int(one.event.removeprefix("evt_")))
+
+
+def kill_at(url: str, stand_in: StandIn, point: str, *, flaw: str = "") -> Death:
+    """Kill a relay at a point, start it again, and look whether all is well."""
+    if point.startswith("deliver.probing"):
+        stand_in.decide = lambda _: answer(503)
+    death = let_live(victim.Spec(url, (stand_in.url,), point, flaw))
+    assert death.exitcode == -9, f"{point} was not reached"
+    recover(url, stand_in)
+    check(stand_in, death.acknowledged, repeats=WINDOW)
+    return death
+
+
+@pytest.mark.parametrize(
+    ("point", "occurrence"), [(name, number) for name, all_ in MATRIX.items() for number in all_]
+)
+def test_a_kill_loses_nothing(
+    database_url: str, destination: StandIn, point: str, occurrence: int
+) -> None:
+    """Wherever the relay dies, each event that Stripe was told is safe arrives."""
+    kill_at(database_url, destination, f"{point}:{occurrence}")
+
+
+def test_every_point_is_in_the_matrix() -> None:
+    """A point that somebody adds without killing there is noticed."""
+    package = tracknow_static.relay
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    assert set(crash_points.ALL) == set(MATRIX)

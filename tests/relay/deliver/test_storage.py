@@ -1,0 +1,141 @@
+"""The database is locked, gone and back while events are on their way."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.deliver.parts import Shop
+from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
+from tracknow_static.relay.deliver.worker import AHEAD
+from tracknow_static.relay.store import database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.relay.conftest import Postgres
+
+
+def break_after_first(destination: StandIn, break_it: Callable[[], object]) -> None:
+    """Break the database when the first event arrives, before it can be settled."""
+    lock = threading.Lock()
+    broken = threading.Event()
+
+    def decide(_request: Request) -> Action:
+        with lock:
+            if not broken.is_set():
+                break_it()
+                broken.set()
+        return answer()
+
+    destination.decide = lambda request: later(decide, request)
+
+
+@contextlib.contextmanager
+def delivering(shop: Shop) -> Iterator[None]:
+    """Deliver while the block runs."""
+    courier = shop.courier()
+    courier.start()
+    try:
+        yield
+    finally:
+        assert courier.stop()
+
+
+def all_settled(shop: Shop, number: int) -> bool:
+    """Wait until so many deliveries are recorded."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with contextlib.suppress(database.StorageError):
+            if shop.states()["delivered"] == number:
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_locked_database_costs_time_and_nothing_else(
+    sqlite_url: str,
+    destination: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Answers that came while it was locked are recorded afterwards; nothing is sent twice."""
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
+    shop = Shop(sqlite_url, [destination.url])
+    ids = shop.sell(50)
+    locker = sqlite3.connect(
+        sqlite_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+    )
+    break_after_first(destination, lambda: locker.execute("BEGIN EXCLUSIVE"))
+    with caplog.at_level(logging.WARNING), delivering(shop):
+        assert destination.wait_for(lambda: destination.answered > 0)
+        time.sleep(1)
+        during = len(destination.requests)
+        locker.execute("ROLLBACK")
+        assert all_settled(shop, 50)
+    assert during <= shop.concurrency * (1 + AHEAD), (
+        "no more than the window while nothing can be recorded"
+    )
+    assert destination.counts == dict.fromkeys(ids, 1)
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum(message.startswith("database out of reach") for message in messages) == 1
+    assert "database is back" in messages
+    locker.close()
+    shop.close()
+
+
+def test_a_database_that_is_gone_for_a_while(sqlite_url: str, destination: StandIn) -> None:
+    """A volume that is unmounted and mounted again costs no event."""
+    shop = Shop(sqlite_url, [destination.url])
+    ids = shop.sell(50)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    away = path.with_name("away")
+    break_after_first(destination, lambda: path.rename(away))
+    with delivering(shop):
+        assert destination.wait_for(lambda: destination.answered > 0)
+        time.sleep(0.5)
+        away.rename(path)
+        assert all_settled(shop, 50)
+    assert destination.counts == dict.fromkeys(ids, 1)
+    shop.close()
+
+
+@pytest.mark.xdist_group("postgres-restarts")
+def test_a_database_server_that_restarts(
+    postgres: Postgres, postgres_url: str, destination: StandIn
+) -> None:
+    """A restart of PostgreSQL cuts every connection, and costs no event."""
+    shop = Shop(postgres_url, [destination.url])
+    ids = shop.sell(50)
+    break_after_first(destination, postgres.stop)
+    with delivering(shop):
+        try:
+            assert destination.wait_for(lambda: destination.answered > 0)
+            time.sleep(0.5)
+        finally:
+            postgres.start()
+        assert all_settled(shop, 50)
+    assert destination.counts == dict.fromkeys(ids, 1)
+    shop.close()
+
+
+def test_stopping_without_a_database_ends(sqlite_url: str, destination: StandIn) -> None:
+    """A courier that cannot record its outcomes still stops within its bound."""
+    shop = Shop(sqlite_url, [destination.url])
+    shop.sell(3)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    away = path.with_name("away")
+    break_after_first(destination, lambda: path.rename(away))
+    courier = shop.courier()
+    courier.start()
+    assert destination.wait_for(lambda: destination.answered > 0)
+    assert courier.stop()
+    away.rename(path)
+    shop.close()

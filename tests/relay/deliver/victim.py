@@ -1,0 +1,144 @@
+"""A whole relay in a process that is made to be killed.
+
+It runs the real application and the real courier; only the web server is left out. What Stripe
+would have been told goes through a pipe, event by event, so that the survivor knows which events
+were acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.relay.deliver.flaws import FLAWS
+from tracknow_static.relay import crash_points, create_application
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.signing_secrets import Secrets
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from tracknow_static.relay.app import Relay
+
+SECRET = "whsec_0123456789abcdef"
+CONCURRENCY = 2
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a victim does: it takes in ``events`` from as many threads as there are in ``threads``.
+
+    ``point`` is where it dies, ``flaw`` names the mistake it is built with.
+    """
+
+    database: str
+    destinations: tuple[str, ...]
+    point: str = ""
+    flaw: str = ""
+    events: int = 24
+    threads: int = 4
+    first: int = 0
+    seconds: float = 20.0
+
+
+def config(database: str, destinations: tuple[str, ...]) -> RelayConfig:
+    """Give the configuration of a relay that may deliver to this machine."""
+    return RelayConfig(
+        secrets=Secrets((SECRET,)),
+        database=database,
+        destinations=destinations,
+        allow_insecure_destinations=True,
+        concurrency=CONCURRENCY,
+        timeout=5.0,
+        connect_timeout=2.0,
+        min_free_mb=0,
+    )
+
+
+def payload(number: int) -> bytes:
+    """Write an event as Stripe does, spaces and all."""
+    event = {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": "checkout.session.completed",
+        "livemode": True,
+        "created": 1_800_000_000 + number,
+        "data": {"object": {"id": f"cs_{number}", "client_reference_id": f"click-{number}"}},
+    }
+    return json.dumps(event, indent=2).encode()
+
+
+def signature(body: bytes) -> str:
+    """Sign a body as Stripe does."""
+    now = int(time.time())
+    digest = hmac.new(SECRET.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={now},v1={digest}"
+
+
+def post(relay: Relay, number: int) -> str:
+    """Let Stripe send one event; gives the status."""
+    body = payload(number)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/stripe/webhook",
+        "CONTENT_TYPE": "application/json; charset=utf-8",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_STRIPE_SIGNATURE": signature(body),
+        "wsgi.input": io.BytesIO(body),
+    }
+    answered = []
+    list(relay(environ, lambda status, _headers: answered.append(status)))
+    return str(answered[0])
+
+
+def live(spec: Spec, told: Connection) -> None:
+    """Be a relay until killed; tells each acknowledged event's number."""
+    # This process is a fork: nothing has read the environment for it.
+    crash_points._name, crash_points._left = crash_points._armed(spec.point)
+    with FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
+        relay = create_application(config(spec.database, spec.destinations))
+        relay.start()
+        telling = threading.Lock()
+
+        def sell(numbers: range) -> None:
+            for number in numbers:
+                if post(relay, number).startswith("200"):
+                    with telling:
+                        told.send(number)
+
+        threads = [
+            threading.Thread(
+                target=sell,
+                args=(range(spec.first + one, spec.first + spec.events, spec.threads),),
+                daemon=True,
+            )
+            for one in range(spec.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + spec.seconds
+        while time.monotonic() < until:
+            time.sleep(0.05)
+    # Its point was never reached.
+    os._exit(3)
+
+
+def fork_first(spec: Spec, told: Connection) -> None:
+    """Load the relay once and fork two children that work, as a pre-forking server does."""
+    relay = create_application(config(spec.database, spec.destinations))
+    children = []
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            first = number * spec.events
+            statuses = {post(relay, one)[:3] for one in range(first, first + spec.events)}
+            os._exit(0 if relay.stop(20) and statuses == {"200"} else 4)
+        children.append(child)
+    told.send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])

@@ -1,0 +1,139 @@
+"""`check`, `variables`, and what is said of a wrong configuration."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.operate.parts import environment, run, run_json
+from tracknow_static.relay.config import VARIABLES
+from tracknow_static.relay.operate.cli import COMMANDS
+from tracknow_static.relay.operate.variables import markdown_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.relay.deliver.stand_in import StandIn
+
+
+def check(environ: Mapping[str, str], code: int = 0) -> dict[str, tuple[str, str]]:
+    """Give what `check` finds, by what was looked at."""
+    found = run_json(environ, "check", code=code)
+    assert found["ok"] is (code == 0)
+    return {one["what"]: (one["result"], one["text"]) for one in found["checks"]}
+
+
+def test_check_reaches_a_destination_without_an_event(
+    sqlite_url: str, destination: StandIn
+) -> None:
+    """A connection is made, and no request."""
+    found = check(environment(sqlite_url, destination.url))
+    assert {result for result, _ in found.values()} == {"ok"}
+    assert destination.wait_for(lambda: destination.connections == 1)
+    assert destination.requests == []
+
+
+def test_check_finds_an_unreachable_destination(sqlite_url: str) -> None:
+    """The failure names the destination and what was wrong."""
+    result, text = check(environment(sqlite_url, "http://127.0.0.1:1/hook"), 1)["destination"]
+    assert result == "failed"
+    assert "http://127.0.0.1:1/hook" in text
+    assert "connect" in text
+
+
+def test_check_finds_a_full_disk(sqlite_url: str, destination: StandIn) -> None:
+    """Less room than the floor is a failure before it is one for Stripe."""
+    environ = environment(sqlite_url, destination.url, min_free_mb="900000")
+    assert check(environ, 1)["disk"][0] == "failed"
+
+
+def test_check_warns_of_a_secret_that_others_may_read(
+    sqlite_url: str, destination: StandIn, tmp_path: Path
+) -> None:
+    """The mode of the secret's file is looked at; its content is not shown."""
+    file = tmp_path / "secret"
+    file.write_text("whsec_planted_secret\n")
+    environ = environment(sqlite_url, destination.url)
+    del environ["STRIPE_WEBHOOK_SECRET"]
+    environ["STRIPE_WEBHOOK_SECRET_FILE"] = str(file)
+    file.chmod(0o644)
+    assert check(environ)["secret file"][0] == "warning"
+    file.chmod(0o600)
+    found = check(environ)
+    assert found["secret file"][0] == "ok"
+    assert "planted" not in str(found)
+
+
+def test_check_finds_a_database_that_cannot_be_made(tmp_path: Path, destination: StandIn) -> None:
+    """A folder that is a file holds no database."""
+    (tmp_path / "state").write_text("")
+    environ = environment(f"sqlite:///{tmp_path}/state/relay.sqlite3", destination.url)
+    assert check(environ, 1)["database"][0] == "failed"
+
+
+def test_the_database_is_for_its_user_alone(sqlite_url: str) -> None:
+    """The folder is made with mode 0700, the file with 0600: they hold personal data."""
+    run(environment(sqlite_url), "migrate")
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("command", ["status", "drain", "worker", "serve", "check", "migrate"])
+def test_a_wrong_configuration_is_said_at_once(sqlite_url: str, command: str) -> None:
+    """Every mistake is named in one go, without a traceback, and nothing is done."""
+    environ = environment(sqlite_url, livemode="maybe", concurency="3")
+    result = run(environ, command, code=2)
+    assert "TRACKNOW_RELAY_LIVEMODE: 'maybe'" in result.stderr
+    assert "Did you mean TRACKNOW_RELAY_CONCURRENCY?" in result.stderr
+    assert "Traceback" not in result.output
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+def test_an_env_file_configures_a_command(sqlite_url: str, tmp_path: Path) -> None:
+    """A service's file serves its operator too; the environment counts first."""
+    file = tmp_path / "env"
+    lines = [f"{k}={v}" for k, v in environment("sqlite:////nowhere/x").items()]
+    file.write_text("# comment\n" + "\n".join(lines) + "\n")
+    found = run_json({"TRACKNOW_RELAY_DATABASE": sqlite_url}, "--env-file", str(file), "status")
+    assert found["accepted"] == 0
+
+
+def test_an_env_file_with_a_broken_line_is_named(tmp_path: Path) -> None:
+    """The line's name is shown, not its neighbours' values."""
+    file = tmp_path / "env"
+    file.write_text("STRIPE_WEBHOOK_SECRET=whsec_planted1\nTRACKNOW_NAMESPACE\n")
+    result = run({}, "--env-file", str(file), "status", code=2)
+    assert "TRACKNOW_NAMESPACE" in result.stderr
+    assert "planted" not in result.output
+
+
+def test_variables_shows_what_is_set_and_no_secret(sqlite_url: str) -> None:
+    """Every variable is listed with its default; a secret's value is not shown."""
+    environ = environment(sqlite_url, livemode="both")
+    found = {one["name"]: one for one in run_json(environ, "variables")}
+    assert set(found) == {one.name for one in VARIABLES}
+    assert found["TRACKNOW_RELAY_LIVEMODE"]["value"] == "both"
+    assert found["TRACKNOW_RELAY_LIVEMODE"]["default"] == "live"
+    assert found["STRIPE_WEBHOOK_SECRET"]["value"] == "set"
+    assert "whsec_test" not in run(environ, "variables").output
+
+
+def test_the_readme_table_has_every_variable() -> None:
+    """It is made from the declaration."""
+    table = markdown_table()
+    assert all(f"| `{one.name}` |" in table for one in VARIABLES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    """The short help is whole, and every option has a text."""
+    (line,) = re.findall(rf"^  {name} .*", run({}, "--help").stdout, re.MULTILINE)
+    assert "..." not in line
+    for line in run({}, name, "--help").stdout.splitlines():
+        # An option without a text would end after its name.
+        assert not re.fullmatch(r"  (-\w, )?--[a-z-]+", line)

@@ -1,0 +1,269 @@
+"""The pages for those who watch: alive, ready, and the numbers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.relay.operate.parts import WEBHOOK, environment, event, outbox_of, request, signature
+from tracknow_static.relay import create_application, health
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.operate import housekeeping
+from tracknow_static.relay.operate.metrics import labels
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracknow_static.relay.app import Relay
+
+URL = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+def application(sqlite_url: str) -> Iterator[Relay]:
+    """Give an application with a database of its own."""
+    made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
+    yield made
+    made.stop(5)
+
+
+def take(application: Relay, body: bytes) -> int:
+    """Send a signed event; gives the status."""
+    return request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=signature(body))[0]
+
+
+def ready(application: Relay) -> tuple[int, dict[str, str]]:
+    """Ask whether events would be stored."""
+    status, _, body = request(application, "/readyz")
+    found = json.loads(body)
+    assert found["ready"] is (status == 200)
+    return status, found["checks"]
+
+
+def scrape(application: Relay) -> dict[tuple[str, str], float]:
+    """Read the metrics: (name, value of the only label or "") to value."""
+    status, headers, body = request(application, "/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain")
+    return samples(body)
+
+
+def samples(body: bytes) -> dict[tuple[str, str], float]:
+    """Parse an exposition with the official parser."""
+    return {
+        (sample.name.removeprefix("tracknow_relay_"), next(iter(sample.labels.values()), "")): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_alive_needs_no_database() -> None:
+    """A process that answers is alive, whatever becomes of its disk."""
+    environ = environment("sqlite:////proc/nowhere/relay.sqlite3")
+    made = create_application(RelayConfig.from_environ(environ))
+    assert request(made, "/healthz")[0] == 200
+    assert request(made, "/readyz")[0] == 503
+
+
+def test_ready_when_the_database_can_be_written(application: Relay) -> None:
+    """All three checks are ok."""
+    assert ready(application) == (200, {"database": "ok", "schema": "ok", "disk": "ok"})
+
+
+def test_not_ready_when_the_disk_is_low(sqlite_url: str) -> None:
+    """Under the floor no event is stored, and the page says so before one is refused."""
+    environ = environment(sqlite_url, min_free_mb="900000")
+    made = create_application(RelayConfig.from_environ(environ))
+    assert ready(made) == (503, {"database": "ok", "schema": "ok", "disk": "disk_low"})
+    assert take(made, event(1)) == 503
+    made.stop(5)
+
+
+def test_not_ready_when_the_file_is_gone(application: Relay, sqlite_url: str) -> None:
+    """A database that was deleted under the relay is found by the next look."""
+    assert ready(application)[0] == 200
+    Path(sqlite_url.removeprefix("sqlite:///")).unlink()
+    found = health.examine(application.outbox)
+    assert found.checks["database"] == "database_gone"
+
+
+def test_not_ready_with_a_newer_schema(sqlite_url: str) -> None:
+    """A database of a later version is not written."""
+    outbox = outbox_of(environment(sqlite_url))
+    outbox.open()
+    with outbox.database.write() as connection:
+        connection.exec_driver_sql("UPDATE schema_version SET version = 999")
+    outbox.close()
+    made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
+    status, checks = ready(made)
+    assert (status, checks["schema"]) == (503, "schema")
+
+
+class HangingOutbox(Outbox):
+    """An outbox whose disk hangs until it is let go."""
+
+    let_go: threading.Event
+    opened: int
+
+    def open(self) -> None:
+        """Wait."""
+        self.opened += 1
+        self.let_go.wait(30)
+
+
+def test_a_hung_disk_is_told_in_time_and_asked_once(sqlite_url: str) -> None:
+    """While one look hangs, others are answered after the time-out and begin no further one."""
+    config = RelayConfig.from_environ(environment(sqlite_url))
+    outbox = HangingOutbox(Database(config.database), config.destinations)
+    outbox.let_go, outbox.opened = threading.Event(), 0
+    probe = health.Probe(outbox, timeout=0.05)
+    try:
+        answers = [probe.look() for _ in range(3)]
+    finally:
+        outbox.let_go.set()
+    assert [one.checks["database"] for one in answers] == ["timeout"] * 3
+    assert outbox.opened == 1
+
+
+def test_many_looks_are_one_write(application: Relay) -> None:
+    """Who asks all the time does not keep the disk busy."""
+    for _ in range(20):
+        ready(application)
+    writes = application.outbox.status().tallies["ready", ""]
+    # One a second: a machine that is slow may take longer for twenty calls.
+    assert writes < 20
+
+
+def test_metrics_count_events(application: Relay) -> None:
+    """Accepted once, duplicates, kept by reason, refused by reason."""
+    for body in (event(1), event(1), event(2, "invoice.paid"), event(3, livemode=False)):
+        assert take(application, body) == 200
+    assert request(application, WEBHOOK, event(4), HTTP_STRIPE_SIGNATURE="t=1,v1=00")[0] == 400
+    assert request(application, "/elsewhere")[0] == 404
+    found = scrape(application)
+    assert found["events_accepted_total", ""] == 3
+    assert found["events_duplicate_total", ""] == 1
+    assert found["events_kept_total", "type"] == 1
+    assert found["events_kept_total", "mode"] == 1
+    assert found["events_kept_total", "thin"] == 0
+    refused = {k[1]: v for k, v in found.items() if k[0] == "requests_refused_total"}
+    assert refused["not_found"] == 1
+    assert sum(refused.values()) == 2
+
+
+def test_metrics_count_deliveries(application: Relay) -> None:
+    """Delivered, retried, dead, backlog and the oldest age, for each destination."""
+    for number in range(4):
+        take(application, event(number))
+    outbox = application.outbox
+    first, second, third, fourth = outbox.claim(limit=10, lease_seconds=60)
+    outbox.delivered(first, status=200)
+    outbox.retry(second, delay=60, status=500, error="http_500")
+    outbox.dead(third, status=400, error="http_400")
+    found = scrape(application)
+    assert found["deliveries_delivered_total", URL] == 1
+    assert found["deliveries_retried_total", URL] == 1
+    assert found["deliveries_dead_total", URL] == 1
+    assert found["backlog", URL] == 2
+    assert found["backlog_retrying", URL] == 1
+    assert found["in_flight", URL] == 1
+    assert found["dead_letters", URL] == 1
+    assert found["oldest_pending_age_seconds", URL] > 0
+    assert fourth.destination == URL
+
+
+def test_metrics_show_a_paused_destination(application: Relay) -> None:
+    """An alert can be made of it."""
+    application.outbox.open()
+    assert scrape(application)["destination_paused", URL] == 0
+    application.outbox.pause(URL, "it answered 401", open_for=60)
+    found = scrape(application)
+    assert found["destination_paused", URL] == 1
+    assert found["destination_out", URL] == 1
+
+
+def test_metrics_of_a_database_out_of_reach() -> None:
+    """The scrape works and tells what is wrong."""
+    environ = environment("sqlite:////proc/nowhere/relay.sqlite3")
+    made = create_application(RelayConfig.from_environ(environ))
+    found = scrape(made)
+    assert found["database_up", ""] == 0
+    assert not any(name.startswith("events") for name, _ in found)
+
+
+def test_openmetrics_on_request(application: Relay) -> None:
+    """Prometheus asks for the newer format, and gets it."""
+    accept = "application/openmetrics-text; version=1.0.0"
+    _, headers, body = request(application, "/metrics", HTTP_ACCEPT=accept)
+    assert headers["content-type"].startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+def test_metrics_can_be_switched_off(sqlite_url: str) -> None:
+    """Then the path is unknown."""
+    environ = environment(sqlite_url, metrics="off")
+    made = create_application(RelayConfig.from_environ(environ))
+    assert request(made, "/metrics")[0] == 404
+    assert request(made, "/healthz")[0] == 200
+    made.stop(5)
+
+
+def test_a_page_is_only_read(application: Relay) -> None:
+    """POST changes nothing there."""
+    status, headers, _ = request(application, "/metrics", b"")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_labels_hide_queries_and_stay_apart() -> None:
+    """Destinations that differ in their query alone are two, and no query is shown."""
+    urls = ["https://a.example/x?token=one", "https://a.example/x?token=two", "https://b.example/"]
+    found = labels(urls)
+    assert len(set(found.values())) == 3
+    assert found[urls[2]] == "https://b.example/"
+    assert not any("token" in name for name in found.values())
+
+
+def test_numbers_survive_a_purge_and_a_restart(application: Relay, sqlite_url: str) -> None:
+    """Counters belong to the database: they never fall."""
+    take(application, event(1))
+    application.stop(5)
+    made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
+    made.outbox.purge(delivered_days=0, dead_days=0)
+    take(made, event(2))
+    assert scrape(made)["events_accepted_total", ""] == 2
+    made.stop(5)
+
+
+def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that runs needs no command to forget payloads."""
+    environ = environment(sqlite_url, retention_delivered_days="0")
+    config = RelayConfig.from_environ(environ)
+    made = create_application(config)
+    take(made, event(1))
+    (claimed,) = made.outbox.claim(limit=1, lease_seconds=60)
+    made.outbox.delivered(claimed, status=200)
+    monkeypatch.setattr(housekeeping, "_FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "_FIRST_PURGE_SECONDS", 0.0)
+    purged = threading.Event()
+
+    class Watched(housekeeping.Housekeeper):
+        def purge(self) -> None:
+            super().purge()
+            purged.set()
+
+    keeper = Watched(config, made.outbox)
+    keeper.start()
+    assert purged.wait(30)
+    assert keeper.stop()
+    stored: Any = made.outbox.event("evt_1")
+    assert stored.payload is None
+    made.stop(5)

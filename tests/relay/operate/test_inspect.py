@@ -1,0 +1,243 @@
+"""What `status`, `list` and `show` tell of events that were really taken in."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.operate.parts import accept, environment, event, outbox_of, run, run_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ONE, TWO = "https://one.example/hook?token=planted", "https://two.example/hook"
+
+
+def settle_some(environ: Mapping[str, str]) -> None:
+    """Deliver event 0 everywhere; put event 1 to the dead letters of the first destination."""
+    outbox = outbox_of(environ)
+    for one in outbox.claim(limit=100, lease_seconds=60):
+        if one.event_id == "evt_0":
+            outbox.delivered(one, status=200, took_ms=7)
+        elif one.event_id == "evt_1" and one.destination == ONE:
+            outbox.dead(one, status=400, error="http_400", took_ms=9)
+        else:
+            outbox.release([one])
+    outbox.close()
+
+
+def filled(database_url: str) -> dict[str, str]:
+    """Take four events in for two destinations, and settle some."""
+    environ = environment(database_url, ONE, TWO)
+    accept(
+        environ,
+        event(0),
+        event(1),
+        event(
+            2,
+            "charge.succeeded",
+            {"id": "ch_2", "payment_intent": "pi_0", "client_reference_id": None},
+        ),
+        event(3, "invoice.paid"),
+    )
+    settle_some(environ)
+    return environ
+
+
+def ids(environ: Mapping[str, str], *args: str) -> list[str]:
+    """List the ids of events, in their order."""
+    found = run_json(environ, "list", *args)
+    return [one["id"] for one in found["events"]]
+
+
+def test_status_counts_for_each_destination(either: dict[str, str]) -> None:
+    """Pending, dead and delivered are those of the destination, kept events are counted by reason."""
+    found = run_json(either, "status")
+    first, second = found["destinations"]
+    assert (first["destination"], second["destination"]) == (ONE, TWO)
+    assert (first["pending"], first["dead"], first["delivered"]) == (1, 1, 1)
+    assert (second["pending"], second["dead"], second["delivered"]) == (2, 0, 1)
+    assert found["accepted"] == 4
+    assert found["kept"] == {"type": 1}
+
+
+def test_the_keys_of_status_are_stable(environ: dict[str, str]) -> None:
+    """A script may rely on these."""
+    found = run_json(environ, "status")
+    assert {
+        "now",
+        "schema_version",
+        "newest_event_at",
+        "accepted",
+        "duplicate",
+        "kept",
+        "refused",
+        "destinations",
+    } <= set(found)
+    assert {
+        "destination",
+        "state",
+        "paused_because",
+        "paused_at",
+        "out",
+        "pending",
+        "retrying",
+        "in_flight",
+        "dead",
+        "delivered",
+        "oldest_pending_age",
+    } <= set(found["destinations"][0])
+
+
+def test_a_table_is_for_people_and_hides_a_query(environ: dict[str, str]) -> None:
+    """A destination's query can hold a token: a table does not show it."""
+    text = run(environ, "status").stdout
+    assert "https://one.example/hook" in text
+    assert "planted" not in text
+
+
+def test_strict_status_fails_for_a_dead_letter(environ: dict[str, str]) -> None:
+    """A monitor needs the exit code alone."""
+    run(environ, "status")
+    run(environ, "status", "--strict", code=1)
+
+
+def test_list_by_state(either: dict[str, str]) -> None:
+    """A state is found if at least one delivery is in it."""
+    assert ids(either, "--state", "dead") == ["evt_1"]
+    assert ids(either, "--state", "delivered") == ["evt_0"]
+    assert ids(either, "--state", "pending") == ["evt_1", "evt_2"]
+    assert ids(either, "--state", "kept") == ["evt_3"]
+
+
+def test_list_by_type_and_destination(environ: dict[str, str]) -> None:
+    """Conditions restrict together."""
+    assert ids(environ, "--type", "charge.succeeded", "--type", "invoice.paid") == [
+        "evt_2",
+        "evt_3",
+    ]
+    assert ids(environ, "--state", "dead", "--destination", TWO) == []
+    assert ids(environ, "--destination", "https://one.example/hook") == ["evt_0", "evt_1", "evt_2"]
+
+
+def test_list_by_reference_finds_the_charge_too(either: dict[str, str]) -> None:
+    """A charge has no reference of its own; its payment intent leads to the session's."""
+    assert ids(either, "--reference", "click_0") == ["evt_0", "evt_2"]
+
+
+def test_list_by_time(environ: dict[str, str]) -> None:
+    """Times are ages or dates, and bound the time of receipt."""
+    assert len(ids(environ, "--since", "1h")) == 4
+    assert ids(environ, "--until", "1h") == []
+    assert (
+        ids(environ, "--since", time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(time.time() + 120)))
+        == []
+    )
+
+
+def test_pages_meet_without_gap_and_repetition(either: dict[str, str]) -> None:
+    """The cursor of a page begins the next one."""
+    whole = run_json(either, "list")["events"]
+    first = run_json(either, "list", "--limit", "3")
+    second = run_json(either, "list", "--limit", "3", "--after", first["next"])
+    assert second["next"] is None
+    assert first["events"] + second["events"] == whole
+    assert len(whole) == 4
+
+
+def test_the_oldest_come_first(environ: dict[str, str]) -> None:
+    """Events are listed in the order in which they came."""
+    received = [one["received_at"] for one in run_json(environ, "list")["events"]]
+    assert received == sorted(received)
+
+
+def test_newest_first(either: dict[str, str]) -> None:
+    """A list can begin with what came last, with filters and page by page."""
+    whole = ids(either, "--newest")
+    assert whole == ids(either)[::-1]
+    assert ids(either, "--newest", "--state", "pending") == ["evt_2", "evt_1"]
+    first = run_json(either, "list", "--newest", "--limit", "3")
+    assert [one["id"] for one in first["events"]] == whole[:3]
+    assert ids(either, "--newest", "--limit", "3", "--after", first["next"]) == whole[3:]
+
+
+@pytest.mark.parametrize("order", [[], ["--newest"]])
+def test_a_list_says_how_it_goes_on(environ: dict[str, str], order: list[str]) -> None:
+    """The last line is what to add to the same command for the rest."""
+    text = run(environ, "list", *order, "--limit", "3").stdout
+    rest = shlex.split(text.splitlines()[-1].removeprefix("More:"))
+    assert ids(environ, "--limit", "3", *rest) == ids(environ, *order)[3:]
+
+
+def test_going_on_in_the_other_order_is_refused(environ: dict[str, str]) -> None:
+    """It would list what was seen already: the error says which order the cursor is of."""
+    cursor = run_json(environ, "list", "--newest", "--limit", "3")["next"]
+    result = run(environ, "list", "--after", cursor, code=2)
+    assert "--after" in result.stderr
+    assert "newest first" in result.stderr
+
+
+def test_show_has_every_attempt(either: dict[str, str]) -> None:
+    """Status, error and time of each attempt are there."""
+    found = run_json(either, "show", "evt_1")
+    history = {one["destination"]: one["history"] for one in found["deliveries"]}
+    assert [(it["status"], it["error"], it["took_ms"]) for it in history[ONE]] == [
+        (400, "http_400", 9)
+    ]
+    assert found["payload_bytes"] == len(event(1))
+    assert "payload" not in found
+
+
+def test_show_payload_gives_the_bytes(either: dict[str, str]) -> None:
+    """What Stripe sent comes out as it came in, with nothing around it."""
+    assert run(either, "show", "evt_2", "--payload").stdout_bytes == event(
+        2, "charge.succeeded", {"id": "ch_2", "payment_intent": "pi_0", "client_reference_id": None}
+    )
+
+
+def test_show_says_why_an_event_is_not_forwarded(environ: dict[str, str]) -> None:
+    """The reason names the variable that decides."""
+    assert "TRACKNOW_RELAY_EVENTS" in run(environ, "show", "evt_3").stdout
+
+
+def test_show_of_an_unknown_event(environ: dict[str, str]) -> None:
+    """It is an error that a script sees."""
+    assert "evt_404" in run(environ, "show", "evt_404", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["list", "--since", "yesterday"], "'yesterday'"),
+        (["list", "--state", "lost"], "'lost'"),
+        (["list", "--after", "nonsense"], "'nonsense'"),
+        (["list", "--destination", "https://three.example/"], "https://three.example/"),
+        (["list", "--limit", "0"], "--limit"),
+        (["resume"], "--all"),
+        (["replay"], "--all"),
+    ],
+)
+def test_a_wrong_option_is_named(sqlite_url: str, args: list[str], named: str) -> None:
+    """The text names the value, and the exit code says that nothing was done."""
+    result = run(environment(sqlite_url), *args, code=2)
+    assert named in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_text_from_outside_cannot_steer_a_terminal(sqlite_url: str) -> None:
+    """Control characters in an event do not reach the terminal."""
+    environ = environment(sqlite_url)
+    accept(environ, event(1, data={"client_reference_id": "\x1b[2J\x9b31mred"}))
+    for args in (["list"], ["show", "evt_1"]):
+        text = run(environ, *args).stdout
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+
+
+def test_json_is_one_document(environ: dict[str, str]) -> None:
+    """Nothing else is printed beside it."""
+    json.loads(run(environ, "list", "--json").stdout)

@@ -1,0 +1,221 @@
+"""Replaying, resuming, purging, migrating and draining."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from typing import TYPE_CHECKING
+
+from tests.relay.deliver.stand_in import StandIn, answer
+from tests.relay.operate.parts import accept, environment, event, outbox_of, run, run_json
+from tracknow_static.relay.store.model import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ONE, TWO = "https://one.example/hook", "https://two.example/hook"
+
+
+def settle(environ: Mapping[str, str], *, dead: str = "") -> None:
+    """Deliver everything, except that ``dead`` refuses what it gets."""
+    outbox = outbox_of(environ)
+    for one in outbox.claim(limit=1000, lease_seconds=60):
+        if one.destination == dead:
+            outbox.dead(one, status=400, error="http_400")
+        else:
+            outbox.delivered(one, status=200)
+    outbox.close()
+
+
+def pending(environ: Mapping[str, str]) -> dict[str, int]:
+    """Count what waits for each destination."""
+    found = run_json(environ, "status")["destinations"]
+    return {one["destination"]: one["pending"] for one in found}
+
+
+def filled(database_url: str) -> dict[str, str]:
+    """Take five events in: the second destination has them, for the first one they are dead."""
+    environ = environment(database_url, ONE, TWO)
+    accept(environ, *(event(number) for number in range(5)))
+    settle(environ, dead=ONE)
+    return environ
+
+
+def test_replay_by_state_leaves_other_deliveries_alone(either: dict[str, str]) -> None:
+    """What another destination accepted is not sent there again."""
+    found = run_json(either, "replay", "--state", "dead", "--rate", "0")
+    assert (found["events"], found["deliveries"]) == (5, 5)
+    assert pending(either) == {ONE: 5, TWO: 0}
+
+
+def test_replay_by_state_and_destination_means_its_deliveries(environ: dict[str, str]) -> None:
+    """What is dead for one destination is not replayed to another that has it."""
+    found = run_json(environ, "replay", "--state", "dead", "--destination", TWO, code=1)
+    assert (found["events"], found["deliveries"]) == (0, 0)
+    assert run_json(environ, "replay", "--state", "dead", "--destination", ONE)["deliveries"] == 5
+    assert pending(environ) == {ONE: 5, TWO: 0}
+
+
+def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
+    """So many deliveries a second in all: the last one is due when the command says."""
+    environ = environment(sqlite_url, ONE, TWO)
+    accept(environ, *(event(number) for number in range(3)))
+    outbox = outbox_of(environ)
+    for one in outbox.claim(limit=100, lease_seconds=60):
+        outbox.dead(one, status=400, error="rejected")
+    assert (
+        "the last one in 50 s" in run(environ, "replay", "--state", "dead", "--rate", "0.1").stdout
+    )
+    due = [d.due_at for it in outbox.find(Filter()).events for d in it.deliveries]
+    outbox.close()
+    assert 49 < max(due) - min(due) < 51
+
+
+def test_replay_of_an_event_goes_where_it_went(environ: dict[str, str]) -> None:
+    """Without a state every delivery of the event is made due again."""
+    assert run_json(environ, "replay", "evt_3")["deliveries"] == 2
+    assert pending(environ) == {ONE: 1, TWO: 1}
+
+
+def test_replay_by_id_reaches_delivered_events(environ: dict[str, str]) -> None:
+    """An event that was delivered goes out again as long as its payload is there."""
+    found = run_json(environ, "replay", "evt_3", "--destination", TWO)
+    assert (found["events"], found["deliveries"]) == (1, 1)
+    assert pending(environ) == {ONE: 0, TWO: 1}
+
+
+def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
+    """It says what would be done."""
+    found = run_json(environ, "replay", "--state", "dead", "--dry-run")
+    assert found == {
+        "dry_run": True,
+        "events": 5,
+        "deliveries": 5,
+        "not_replayed": {"purged": 0, "thin": 0, "in_flight": 0},
+    }
+    assert pending(environ) == {ONE: 0, TWO: 0}
+
+
+def test_replay_is_oldest_first_at_the_rate(either: dict[str, str]) -> None:
+    """Due times follow the times of receipt, so many a second."""
+    run(either, "replay", "--state", "dead", "--rate", "0.01")
+    outbox = outbox_of(either)
+    events = outbox.find(Filter(), limit=10).events
+    outbox.close()
+    due = [next(d.due_at for d in it.deliveries if d.destination == ONE) for it in events]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
+    assert all(99 < gap < 101 for gap in gaps)
+
+
+def test_replay_says_what_was_purged(environ: dict[str, str]) -> None:
+    """An event without its payload cannot be replayed, and that is said."""
+    run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
+    result = run(environ, "replay", "--state", "dead", code=1)
+    assert "5 events cannot be replayed" in result.stdout
+    assert pending(environ) == {ONE: 0, TWO: 0}
+
+
+def test_replay_restricts_by_type_and_time(environ: dict[str, str]) -> None:
+    """Filters count together."""
+    run(environ, "replay", "--type", "charge.succeeded", code=1)
+    run(environ, "replay", "--state", "dead", "--until", "1h", code=1)
+    assert run_json(environ, "replay", "--state", "dead", "--since", "1h")["events"] == 5
+
+
+def test_purge_keeps_what_recognises_a_duplicate(either: dict[str, str]) -> None:
+    """After a purge the event is known still, and is not delivered a second time."""
+    dry = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0", "--dry-run")
+    assert (dry["payloads"], dry["bytes"]) == (5, sum(len(event(number)) for number in range(5)))
+    assert run_json(either, "show", "evt_1")["payload_bytes"] is not None
+    done = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0")
+    assert done["payloads"] == 5
+    accept(either, event(1))
+    assert run_json(either, "status")["duplicate"] == 1
+    assert pending(either) == {ONE: 0, TWO: 0}
+    run(either, "show", "evt_1", "--payload", code=1)
+
+
+def test_purge_spares_what_waits(environ: dict[str, str]) -> None:
+    """A payload that is still to be delivered stays, however old."""
+    run(environ, "replay", "evt_2", "--destination", ONE, "--rate", "0")
+    run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
+    assert run(environ, "show", "evt_2", "--payload").stdout_bytes == event(2)
+
+
+def test_the_retention_is_configured(environ: dict[str, str]) -> None:
+    """Without options the variables count."""
+    assert run_json(environ, "purge")["payloads"] == 0
+    environ["TRACKNOW_RELAY_RETENTION_DEAD_DAYS"] = "0"
+    environ["TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS"] = "0"
+    assert run_json(environ, "purge")["payloads"] == 5
+
+
+def test_resume_lets_deliveries_go_on(environ: dict[str, str]) -> None:
+    """A paused destination is shown, resumed by its URL, and then no longer paused."""
+    outbox = outbox_of(environ)
+    outbox.pause(ONE, "it answered 401", open_for=60)
+    outbox.close()
+    assert "it answered 401" in run(environ, "status", "--strict", code=1).stdout
+    assert run_json(environ, "resume", ONE) == {"resumed": [ONE]}
+    assert run_json(environ, "status")["destinations"][0]["state"] == "active"
+    run(environ, "resume", "--all", code=1)
+
+
+def test_migrate_makes_the_schema_once(database_url: str) -> None:
+    """The second time there is nothing to do."""
+    environ = environment(database_url)
+    first = run_json(environ, "migrate")
+    assert first["before"] == 0
+    assert run_json(environ, "migrate") == {"before": first["after"], "after": first["after"]}
+
+
+def test_a_newer_schema_is_refused(sqlite_url: str) -> None:
+    """An old program leaves a newer database alone and says so, with an exit code of its own."""
+    environ = environment(sqlite_url)
+    run(environ, "migrate")
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("UPDATE schema_version SET version = 999")
+        connection.commit()
+    assert "999" in run(environ, "status", code=3).stderr
+
+
+def test_a_database_out_of_reach(tmp_path: Path) -> None:
+    """The text says what, without a traceback and without a password."""
+    url = f"postgresql://relay:planted@/none?host={tmp_path}"
+    result = run(environment(url), "status", code=3)
+    assert "Error:" in result.stderr
+    assert "planted" not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> None:
+    """One call delivers the stored bytes, and says how many."""
+    environ = environment(database_url, destination.url)
+    accept(environ, event(1), event(2))
+    found = run_json(environ, "drain")
+    assert found == {"delivered": 2, "retried": 0, "dead": 0, "lost": 0, "left": 0}
+    assert sorted(one.body for one in destination.requests) == [event(1), event(2)]
+
+
+def test_drain_is_silent_when_nothing_is_due(sqlite_url: str, destination: StandIn) -> None:
+    """Cron sends a mail for every line."""
+    result = run(environment(sqlite_url, destination.url), "drain")
+    assert result.output == ""
+
+
+def test_drain_fails_for_a_dead_letter(sqlite_url: str, destination: StandIn) -> None:
+    """A refused event needs a person."""
+    destination.decide = lambda _request: answer(422)
+    environ = environment(sqlite_url, destination.url)
+    accept(environ, event(1))
+    assert run_json(environ, "drain", code=1)["dead"] == 1
+
+
+def test_drain_needs_no_signing_secret(sqlite_url: str, destination: StandIn) -> None:
+    """A host that only delivers need not hold the secret that verifies."""
+    environ = environment(sqlite_url, destination.url)
+    accept(environ, event(1))
+    del environ["STRIPE_WEBHOOK_SECRET"]
+    assert run_json(environ, "drain")["delivered"] == 1

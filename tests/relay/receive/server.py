@@ -1,0 +1,126 @@
+"""A small real server around the application or one of its flawed variants.
+
+Run as ``python -m tests.relay.receive.server PORT [VARIANT]`` with the relay's environment. Threads
+take the requests; it is one process, so that a named point kills all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.relay.calls import PATH, SECRET, encoded, event, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+_PATIENCE = 60
+
+
+class Server:
+    """A server process: where it listens, and how to call it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def post(self, number: int | str = 1, *, signature: str | None = None) -> int | None:
+        """Post an event; gives the status, or None when the server died."""
+        payload = encoded(event(number))
+        return self.send(payload, signature if signature is not None else sign(payload))
+
+    def send(self, payload: bytes, signature: str) -> int | None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+        headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
+        try:
+            connection.request("POST", PATH, payload, headers)
+            return connection.getresponse().status
+        except (http.client.HTTPException, ConnectionError):
+            return None
+        finally:
+            connection.close()
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """The relay's environment around the one of this process."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("TRACKNOW")}
+    return {
+        **kept,
+        "TRACKNOW_NAMESPACE": "acme",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "TRACKNOW_RELAY_DATABASE": url,
+        "TRACKNOW_RELAY_MIN_FREE_MB": "0",
+        "TRACKNOW_RELAY_DELIVER": "no",
+        **more,
+    }
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def started(command: list[str], port: int, url: str, **more: str) -> Iterator[Server]:
+    """Run a server until the block ends; it answers when the block begins."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(url, **more),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await(process, port)
+        yield Server(process, port)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def running(url: str, variant: str = "right", **more: str) -> Iterator[Server]:
+    """Run this module's server."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.relay.receive.server", str(port), variant]
+    with started(command, port, url, **more) as server:
+        yield server
+
+
+def _await(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start: {process.args!r}")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Serve the variant that the command line names."""
+    from werkzeug.serving import make_server
+
+    from tests.relay.receive.variants import VARIANTS
+    from tracknow_static.relay.config import RelayConfig
+
+    application = VARIANTS[sys.argv[2]](RelayConfig.from_environ())
+    make_server("127.0.0.1", int(sys.argv[1]), application, threaded=True).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

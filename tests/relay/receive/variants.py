@@ -1,0 +1,178 @@
+"""The relay, and relays with one flaw each that the checks of ``conformance`` must find."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event as hooks
+
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.app import Relay
+from tracknow_static.relay.store import storing
+from tracknow_static.relay.store.model import Accepted, NewEvent
+from tracknow_static.relay.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tracknow_static.relay.config import RelayConfig
+
+
+def right(config: RelayConfig) -> Relay:
+    """The relay as it is."""
+    return Relay(config, Outbox.from_config(config))
+
+
+module: Any = importlib.import_module("tracknow_static.relay.app")
+
+
+class _EarlyOutbox(Outbox):
+    def accept(self, event: NewEvent) -> Accepted:
+        threading.Thread(target=super().accept, args=(event,), daemon=True).start()
+        return Accepted(event.id, new=True)
+
+
+def acknowledges_before_commit(config: RelayConfig) -> Relay:
+    """Answers while the commit is still under way."""
+    return Relay(config, _outbox(_EarlyOutbox, config))
+
+
+class _CheckingOutbox(Outbox):
+    def accept(self, event: NewEvent) -> Accepted:
+        seen = self.event(event.id)
+        if seen is not None:
+            return Accepted(event.id, new=False)
+        return super().accept(event._replace(id=_unique(event.id)))
+
+
+_numbers = iter(range(10**9))
+
+
+def _unique(event_id: str) -> str:
+    return f"{event_id}__{next(_numbers)}"
+
+
+def checks_then_inserts(config: RelayConfig) -> Relay:
+    """Looks whether the event is there, then inserts, with nothing unique in the table."""
+    return Relay(config, _outbox(_CheckingOutbox, config))
+
+
+def accepts_stale_signatures(config: RelayConfig) -> Relay:
+    """Takes a signature of any age, as the library does without a tolerance."""
+    lenient = module.verify
+
+    def verify(body: bytes, header: str | None, secrets: Any, **_: Any) -> str:
+        return str(lenient(body, header, secrets, tolerance=float("inf")))
+
+    module.verify = verify
+    return right(config)
+
+
+def accepts_future_signatures(config: RelayConfig) -> Relay:
+    """Takes a time stamp of the future, as the library does with a tolerance."""
+    lenient = module.verify
+
+    def verify(body: bytes, header: str | None, secrets: Any, **_: Any) -> str:
+        stamp = int((header or "t=0,").split(",", 1)[0].removeprefix("t="))
+        return str(lenient(body, header, secrets, clock=lambda: max(stamp, time.time())))
+
+    module.verify = verify
+    return right(config)
+
+
+def does_not_sync(config: RelayConfig) -> Relay:
+    """Lets the operating system decide when to write."""
+    made = right(config)
+
+    @hooks.listens_for(made.outbox.database.engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    return made
+
+
+def parses_before_verifying(config: RelayConfig) -> Relay:
+    """Stores first and verifies afterwards."""
+    made = right(config)
+
+    class Early(Relay):
+        def _verify(self, environ: Any, body: bytes) -> str:
+            self._store(self._classify(environ, body.decode(), body))
+            return super()._verify(environ, body)
+
+    return Early(config, made.outbox)
+
+
+def stores_events_without_deliveries(config: RelayConfig) -> Relay:
+    """Adds the deliveries in a second transaction."""
+    original = storing._add_deliveries
+    late: list[tuple[Any, Any, float]] = []
+
+    def postponed(
+        connection: Any, fresh: Sequence[NewEvent], urls: Sequence[str], now: float
+    ) -> None:
+        late.append((fresh, urls, now))
+
+    storing._add_deliveries = postponed
+    reach = crash_points.reach
+
+    def reached(name: str) -> None:
+        reach(name)
+        if name == storing.COMMITTED and late:
+            rest = late.pop()
+            made.outbox.database.run(lambda connection: original(connection, *rest))
+
+    crash_points.reach = reached
+    made = right(config)
+    return made
+
+
+def answers_200_when_storage_fails(config: RelayConfig) -> Relay:
+    """Hides a failure from Stripe, which then forgets the event."""
+
+    class Polite(Relay):
+        def _store(self, event: NewEvent) -> None:
+            try:
+                super()._store(event)
+            except module.REFUSALS:
+                return
+
+    return Polite(config, Outbox.from_config(config))
+
+
+def tells_which_part_failed(config: RelayConfig) -> Relay:
+    """Says more about a refused signature than that it is refused."""
+
+    class Talkative(Relay):
+        def _verify(self, environ: Any, body: bytes) -> str:
+            try:
+                return super()._verify(environ, body)
+            except module.Refused as refused:
+                reply = module.answer(400, refused.reason)
+                raise module.Refused(refused.reason, reply) from None
+
+    return Talkative(config, Outbox.from_config(config))
+
+
+def _outbox(kind: type[Outbox], config: RelayConfig) -> Outbox:
+    return kind.from_config(config)
+
+
+VARIANTS: dict[str, Callable[[RelayConfig], Relay]] = {
+    one.__name__: one
+    for one in (
+        right,
+        acknowledges_before_commit,
+        checks_then_inserts,
+        accepts_stale_signatures,
+        accepts_future_signatures,
+        does_not_sync,
+        parses_before_verifying,
+        stores_events_without_deliveries,
+        answers_200_when_storage_fails,
+        tells_which_part_failed,
+    )
+}

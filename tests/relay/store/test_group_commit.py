@@ -1,0 +1,202 @@
+"""Group commit: what is shared, what is bounded, and what a hung disk becomes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.calls import code, event, post, relay
+from tracknow_static.relay.store import group_commit as module
+from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.group_commit import Writer
+from tracknow_static.relay.store.model import Accepted, Filter, NewEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def new(number: int = 1) -> NewEvent:
+    """An event of some number."""
+    return NewEvent(f"evt_{number}", "charge.succeeded", b"{}")
+
+
+class Store:
+    """Stores nothing, and can be held up or made to fail."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+        self.error: Exception | None = None
+
+    def __call__(self, events: Sequence[NewEvent]) -> list[Accepted]:
+        self.entered.release()
+        self.open.wait(30)
+        if self.error is not None:
+            raise self.error
+        self.batches.append(len(events))
+        return [Accepted(one.id, new=True) for one in events]
+
+
+def queued(writer: Writer, number: int) -> None:
+    """Wait until so many events wait for the thread."""
+    deadline = time.monotonic() + 20
+    while writer._queue.qsize() < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_waiting_requests_share_one_commit() -> None:
+    """What gathers while a commit is under way is committed together, in order of arrival."""
+    store = Store()
+    writer = Writer(store, timeout=20)
+    store.open.clear()
+    with ThreadPoolExecutor(40) as pool:
+        sent = [pool.submit(writer.submit, new(0))]
+        assert store.entered.acquire(timeout=20)
+        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 40)]
+        queued(writer, 39)
+        store.open.set()
+        assert [one.result().id for one in sent] == [f"evt_{number}" for number in range(40)]
+    assert store.batches == [1, 39]
+    writer.stop()
+
+
+def test_hung_commit_becomes_an_answer() -> None:
+    """A caller waits for a hung disk no longer than the time-out, and nobody calls it stored."""
+    store = Store()
+    store.open.clear()
+    writer = Writer(store, timeout=0.2)
+    with pytest.raises(StorageError) as caught:
+        writer.submit(new())
+    assert caught.value.code == "timeout"
+    store.open.set()
+    assert writer.submit(new(2)).new  # the same thread goes on when the disk does
+    writer.stop()
+
+
+def test_abandoned_event_is_not_committed_later() -> None:
+    """An event whose caller was told 503 before its commit began is left to Stripe's retry."""
+    store = Store()
+    store.open.clear()
+    writer = Writer(store, timeout=0.3)
+    with ThreadPoolExecutor(5) as pool:
+        sent = [pool.submit(writer.submit, new(0))]
+        assert store.entered.acquire(timeout=20)
+        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 5)]
+        assert all(isinstance(one.exception(), StorageError) for one in sent)
+    store.open.set()
+    writer.stop()
+    assert store.batches == [1]
+
+
+def test_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too many wait, the next is told at once."""
+    monkeypatch.setattr(module, "_BACKLOG", 3)
+    store = Store()
+    store.open.clear()
+    writer = Writer(store, timeout=5)
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(writer.submit, new(0))]
+        assert store.entered.acquire(timeout=20)
+        sent += [pool.submit(writer.submit, new(number)) for number in (1, 2, 3)]
+        queued(writer, 3)
+        with pytest.raises(StorageError) as caught:
+            writer.submit(new(4))
+        assert caught.value.code == "busy"
+        store.open.set()
+        assert all(one.result().new for one in sent)
+    writer.stop()
+
+
+@pytest.mark.parametrize("error", [StorageError("disk_full", "full"), ValueError("a bug")])
+def test_failed_commit_fails_its_whole_batch(error: Exception) -> None:
+    """Nobody of a batch that failed is told "stored", and the next batch is unharmed."""
+    store = Store()
+    store.error = error
+    writer = Writer(store, timeout=5)
+    with pytest.raises(StorageError):
+        writer.submit(new())
+    store.error = None
+    assert writer.submit(new()).new
+    writer.stop()
+
+
+def test_stop_commits_what_waits() -> None:
+    """Stopping finishes what was taken; a later event starts anew."""
+    store = Store()
+    writer = Writer(store, timeout=5)
+    writer.submit(new())
+    writer.stop()
+    assert writer.submit(new()).new
+    writer.stop()
+    assert store.batches == [1, 1]
+
+
+def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails below, the caller gets a 503 and no traceback."""
+    application = relay(sqlite_url)
+    post(application, event())
+
+    def broken(*_: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr("tracknow_static.relay.store.storing.store", broken)
+    assert code(post(application, event(2))) == (503, "storage_unavailable")
+    monkeypatch.undo()
+    assert code(post(application, event(2))) == (200, "stored")
+    application.stop(5)
+
+
+def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
+    """While the database hangs the answer is 503 with Retry-After; then the same event is taken."""
+    application = relay(sqlite_url, TRACKNOW_RELAY_COMMIT_TIMEOUT="0.3")
+    post(application, event())
+    hung, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with application.outbox.database.write():
+            hung.set()
+            release.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    hung.wait(10)
+    reply = post(application, event(2))
+    assert code(reply) == (503, "storage_unavailable")
+    assert ("Retry-After", "30") in reply.headers
+    release.set()
+    holder.join()
+    assert code(post(application, event(2))) == (200, "stored")
+    assert len(application.outbox.find(Filter()).events) == 2
+    application.stop(5)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_forked_children_share_the_file(sqlite_url: str) -> None:
+    """An application that was used before the fork works in each child, and nothing is lost."""
+    application = relay(sqlite_url)
+    assert code(post(application, event("parent"))) == (200, "stored")
+    children = []
+    for name in ("one", "two", "three"):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                answers = [code(post(application, event(f"{name}_{n}")))[0] for n in range(20)]
+                application.stop(5)
+                status = 0 if answers == [200] * 20 else 2
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert code(post(application, event("parent_again"))) == (200, "stored")
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert len(application.outbox.find(Filter(), limit=100).events) == 62
+    assert application.outbox.status().tallies["accepted", ""] == 62
+    application.stop(5)

@@ -1,0 +1,208 @@
+"""Versions of the schema: fresh, older, newer, and several processes at once."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import inspect, text
+
+from tests.relay.calls import DESTINATION, code, event, post, relay
+from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.migrations import SchemaError
+from tracknow_static.relay.store.model import Filter, NewEvent
+from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.schema import metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from tests.relay.conftest import Postgres
+
+
+def add_note(connection: Connection) -> None:
+    """A step that changes a table that carries data."""
+    connection.execute(text("ALTER TABLE events ADD COLUMN note TEXT"))
+    connection.execute(text("UPDATE events SET note = 'of ' || id"))
+
+
+def fail(connection: Connection) -> None:
+    """A step that gets half way."""
+    connection.execute(text("ALTER TABLE events ADD COLUMN half TEXT"))
+    connection.execute(text("SELECT nonsense FROM nowhere"))
+
+
+NEXT = (*migrations.STEPS, add_note)
+
+
+def columns(database: Database, table: str) -> list[str]:
+    """Names of a table's columns."""
+    with database.read() as connection:
+        return [one["name"] for one in inspect(connection).get_columns(table)]
+
+
+def filled(url: str) -> Outbox:
+    """An outbox that holds one event."""
+    outbox = Outbox(Database(url), [DESTINATION])
+    outbox.accept(NewEvent("evt_1", "charge.succeeded", b"kept"))
+    return outbox
+
+
+def test_steps_make_the_schema_that_the_code_uses(database_url: str) -> None:
+    """Tables, columns, nullability and indexes of a migrated database are those of `schema`."""
+    database = Database(database_url)
+    migrations.migrate(database)
+    with database.read() as connection:
+        found = inspect(connection)
+        assert set(found.get_table_names()) == set(metadata.tables)
+        for name, table in metadata.tables.items():
+            there = {one["name"]: one["nullable"] for one in found.get_columns(name)}
+            assert there == {one.name: one.nullable for one in table.columns}
+            indexes = {one["name"]: one["column_names"] for one in found.get_indexes(name)}
+            wanted = {one.name: [column.name for column in one.columns] for one in table.indexes}
+            assert {key: indexes[key] for key in wanted} == wanted
+    database.close()
+
+
+def test_fresh_database_is_made_and_left_alone(database_url: str) -> None:
+    """The first migration makes everything, a second one nothing."""
+    database = Database(database_url)
+    assert migrations.migrate(database) == (0, 1)
+    assert migrations.migrate(database) == (1, 1)
+    database.close()
+
+
+def test_old_data_survive_an_upgrade(database_url: str) -> None:
+    """A step over a database in use keeps events and deliveries, and they are delivered."""
+    outbox = filled(database_url)
+    assert migrations.migrate(outbox.database, steps=NEXT) == (1, 2)
+    with outbox.database.read() as connection:
+        assert connection.execute(text("SELECT note FROM events")).scalar() == "of evt_1"
+    assert [one.payload for one in outbox.claim(limit=9, lease_seconds=60)] == [b"kept"]
+    outbox.close()
+
+
+def test_failed_step_leaves_everything_as_it_was(database_url: str) -> None:
+    """A migration that fails half way leaves the version before, whole and in use."""
+    outbox = filled(database_url)
+    with pytest.raises(StorageError):
+        migrations.migrate(outbox.database, steps=(*NEXT, fail))
+    assert not {"note", "half"} & set(columns(outbox.database, "events"))
+    assert outbox.status().schema_version == 1
+    assert outbox.accept(NewEvent("evt_2", "charge.succeeded", b"")).new
+    outbox.close()
+
+
+def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
+    """Of several that open an empty database at the same time one makes the tables."""
+
+    def work(_: int) -> tuple[int, int]:
+        with contextlib.closing(Database(database_url)) as database:
+            return migrations.migrate(database, steps=NEXT)
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(work, range(6)))
+    assert sorted(found) == [(0, 2), *[(2, 2)] * 5]
+
+
+def test_sqlite_is_migrated_when_opened(sqlite_url: str) -> None:
+    """A merchant who updates the package has nothing to do."""
+    outbox = filled(sqlite_url)
+    migrations.open_database(outbox.database, steps=NEXT)
+    assert "note" in columns(outbox.database, "events")
+    outbox.close()
+
+
+def test_postgresql_waits_for_its_operator(postgres_url: str) -> None:
+    """A database that other hosts use is not changed by the first that is updated."""
+    outbox = filled(postgres_url)
+    with pytest.raises(SchemaError, match="tracknow-relay migrate") as caught:
+        migrations.open_database(outbox.database, steps=NEXT)
+    assert (caught.value.found, caught.value.known) == (1, 2)
+    assert "note" not in columns(outbox.database, "events")
+    outbox.close()
+
+
+def test_newer_schema_is_refused(database_url: str) -> None:
+    """An older program touches nothing of a newer database, answers 503, and says why."""
+    outbox = filled(database_url)
+    migrations.migrate(outbox.database, steps=NEXT)
+    outbox.close()
+    application = relay(database_url)
+    with pytest.raises(SchemaError, match="newer than the 1 that this program knows"):
+        application.outbox.find(Filter())
+    with pytest.raises(SchemaError):
+        application.outbox.migrate()
+    assert code(post(application, event())) == (503, "storage_unavailable")
+    application.outbox.close()
+
+
+def test_file_of_something_else(fast_path: Path) -> None:
+    """A file that is no database is refused and not touched."""
+    file = fast_path / "notes.txt"
+    file.write_text("not a database " * 100)
+    outbox = Outbox(Database(f"sqlite:///{file}"), [DESTINATION])
+    with pytest.raises(StorageError) as caught:
+        outbox.status()
+    assert caught.value.code == "not_a_database"
+    assert file.read_text().startswith("not a database ")
+    outbox.close()
+
+
+_LOOK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM events').close()"
+
+
+def test_another_process_leaves_the_log_alone(sqlite_url: str) -> None:
+    """A process that looks at the file and goes does not take away the log that we write to.
+
+    It would, if anything in our process had dropped SQLite's locks, and what is acknowledged
+    afterwards would be lost.
+    """
+    outbox = filled(sqlite_url)
+    outbox.migrate()
+    path = outbox.database.path
+    assert path is not None
+    log = path.with_name(path.name + "-wal")
+    before = log.stat().st_ino
+    subprocess.run([sys.executable, "-c", _LOOK, str(path)], check=True)
+    assert log.stat().st_ino == before
+    outbox.close()
+
+
+def test_file_is_private(sqlite_url: str) -> None:
+    """Purchases are personal data: nobody but the user reads folder and files."""
+    outbox = filled(sqlite_url)
+    path = outbox.database.path
+    assert path is not None
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert [one.name for one in path.parent.iterdir() if one.stat().st_mode & 0o077] == []
+    outbox.close()
+
+
+def test_commits_are_synced(database_url: str) -> None:
+    """The connection that stores waits for the disk: FULL on SQLite with WAL, on on PostgreSQL."""
+    outbox = filled(database_url)
+    with outbox.database.write() as connection:
+        if outbox.database.backend == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        else:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+            assert connection.exec_driver_sql("SHOW fsync").scalar() == "on"
+    outbox.close()
+
+
+def test_server_that_does_not_wait_is_told_to(postgres_url: str, postgres: Postgres) -> None:
+    """A database set to acknowledge before its disk does is overruled for our sessions."""
+    database = Database(postgres_url)
+    postgres.sql(f"ALTER DATABASE {database.url.database} SET synchronous_commit = off")
+    with database.write() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    database.close()

@@ -1,0 +1,389 @@
+"""What callers are answered, and what is kept of what they sent."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.relay.calls import (
+    DESTINATION,
+    call,
+    charge,
+    code,
+    encoded,
+    environ,
+    event,
+    post,
+    relay,
+    sign,
+)
+from tracknow_static.relay.app import Answer, Relay
+from tracknow_static.relay.store.model import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def application(sqlite_url: str) -> Iterator[Relay]:
+    """A relay on a fresh SQLite file."""
+    made = relay(sqlite_url)
+    yield made
+    made.stop(5)
+
+
+def send(application: Relay, payload: bytes = b"", **changes: Any) -> tuple[int, str]:
+    """Post signed bytes; gives status and code."""
+    return code(call(application, environ(payload, sign(payload), **changes)))
+
+
+def test_event_is_stored_as_it_came(application: Relay) -> None:
+    """The stored bytes, content type and signature are those of the request, to the byte."""
+    payload = b' {"extra":"\xc3\xa9 \\u00e9",' + encoded(event()).strip()[1:] + b"\r\n "
+    signature = sign(payload)
+    reply = call(application, environ(payload, signature))
+    assert code(reply) == (200, "stored")
+    claimed = application.outbox.claim(limit=10, lease_seconds=60)
+    assert [(one.payload, one.content_type, one.signature) for one in claimed] == [
+        (payload, "application/json; charset=utf-8", signature)
+    ]
+    assert claimed[0].destination == DESTINATION
+
+
+def test_details_are_read_out(application: Relay) -> None:
+    """What joins a charge with its click id is kept beside the bytes."""
+    post(application, event())
+    post(application, charge())
+    session = application.outbox.event("evt_1")
+    paid = application.outbox.event("evt_1_charge")
+    assert session is not None
+    assert paid is not None
+    assert (session.reference, session.payment_intent, session.customer) == (
+        "click-1",
+        "pi_1",
+        "cus_1",
+    )
+    assert (session.object_id, session.livemode, session.created) == ("cs_1", True, 1_790_000_000)
+    assert (paid.reference, paid.reference_found) == (None, "click-1")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "post", "PATCH"])
+def test_other_methods(application: Relay, method: str) -> None:
+    """Anything but POST is answered with 405 and what is allowed."""
+    reply = call(application, environ(b"", None, REQUEST_METHOD=method), checked=False)
+    assert code(reply) == (405, "method_not_allowed")
+    assert ("Allow", "POST") in reply.headers
+
+
+def test_head_has_no_body(application: Relay) -> None:
+    """A HEAD is answered like the call it stands for, without a body."""
+    reply = call(application, environ(b"", None, REQUEST_METHOD="HEAD"), checked=False)
+    assert (reply.status, reply.body) == ("405 Method Not Allowed", b"")
+
+
+@pytest.mark.parametrize("path", ["", "/", "/stripe", "/stripe/webhook/", "/STRIPE/WEBHOOK", "/x"])
+def test_other_paths(application: Relay, path: str) -> None:
+    """Webhooks are taken at one path."""
+    payload = encoded(event())
+    assert send(application, payload, PATH_INFO=path) == (404, "not_found")
+
+
+def test_mounted_below_a_prefix(application: Relay) -> None:
+    """A server that mounts the application below a prefix puts it into SCRIPT_NAME."""
+    assert send(application, encoded(event()), SCRIPT_NAME="/relay") == (200, "stored")
+
+
+def test_limit_is_exact(sqlite_url: str) -> None:
+    """A body of the limit is taken, one byte more is not."""
+    made = relay(sqlite_url, TRACKNOW_RELAY_MAX_BODY="2048")
+    payload = encoded(event())
+    for size, expected in ((2048, (200, "stored")), (2049, (413, "body_too_large"))):
+        assert send(made, payload + b" " * (size - len(payload))) == expected
+    made.stop(5)
+
+
+class Unread(io.RawIOBase):
+    """A body that must not be read."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError(f"read({size})")
+
+
+def test_stated_length_over_the_limit_reads_nothing(application: Relay) -> None:
+    """A request that announces too much is refused before a byte of it is read."""
+    changes = {"CONTENT_LENGTH": str(2**40), "wsgi.input": Unread()}
+    reply = call(application, environ(b"", "t=1,v1=1", **changes), checked=False)
+    assert code(reply) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        ("-1", (400, "length_invalid")),
+        ("1e3", (400, "length_invalid")),
+        ("+5", (400, "length_invalid")),
+        (" 5", (400, "length_invalid")),
+        ("٣", (400, "length_invalid")),
+        ("9" * 5000, (413, "body_too_large")),
+        ("", (411, "length_required")),
+        (None, (411, "length_required")),
+        ("100000", (400, "body_incomplete")),
+        ("10", (400, "signature_invalid")),
+        ("0", (400, "signature_invalid")),
+    ],
+)
+def test_lying_lengths(application: Relay, length: str | None, expected: tuple[int, str]) -> None:
+    """A length that is none, too long, too short or not there gets a clear answer."""
+    payload = encoded(event())
+    made = environ(payload, sign(payload), CONTENT_LENGTH=length)
+    assert code(call(application, made, checked=False)) == expected
+
+
+def test_body_that_ends_by_itself(application: Relay) -> None:
+    """A chunked body is read to its end, in pieces of any size."""
+
+    class Drops(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(7, size or 7) if size != -1 else 7)
+
+    payload = encoded(event())
+    changes = {"CONTENT_LENGTH": None, "wsgi.input": Drops(payload)}
+    for sign_of_end in ({"wsgi.input_terminated": True}, {"HTTP_TRANSFER_ENCODING": "chunked"}):
+        made = environ(payload, sign(payload), **changes, **sign_of_end)
+        made["wsgi.input"].seek(0)
+        assert code(call(application, made, checked=False)) == (200, "stored")
+
+
+def test_endless_body_is_cut(application: Relay) -> None:
+    """A chunked body without end is read up to the limit and no further."""
+
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1) -> bytes:
+            assert size > 0
+            self.given += size
+            return b" " * size
+
+    stream = Endless()
+    changes = {"CONTENT_LENGTH": None, "wsgi.input": stream, "wsgi.input_terminated": True}
+    made = environ(b"", "t=1,v1=1", **changes)
+    assert code(call(application, made, checked=False)) == (413, "body_too_large")
+    assert stream.given == application.config.max_body + 1
+
+
+def test_caller_that_hangs_up(application: Relay) -> None:
+    """A connection that breaks within the body is a short body, not a failure."""
+
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise ConnectionResetError
+
+    made = environ(b"", "t=1,v1=1", **{"CONTENT_LENGTH": "5", "wsgi.input": Broken()})
+    assert code(call(application, made, checked=False)) == (400, "body_incomplete")
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"\x00", "invalid_json"),
+        (b'{"id": NaN}', "invalid_json"),
+        (b'{"created": -Infinity}', "invalid_json"),
+        (b"[" * 100_000, "invalid_json"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "invalid_json"),
+        (b'{"created": ' + b"9" * 10_000 + b"}", "invalid_json"),
+        ("\ufeff{}".encode(), "invalid_json"),
+        (b"null", "not_an_event"),
+        (b"[]", "not_an_event"),
+        (b"12", "not_an_event"),
+        (b'"evt_1"', "not_an_event"),
+        (b"{}", "not_an_event"),
+        (encoded(event(object="charge")), "not_an_event"),
+        (encoded(event(object=["event"])), "not_an_event"),
+        (encoded(event(id="")), "not_an_event"),
+        (encoded(event(id=7)), "not_an_event"),
+        (encoded(event(id="evt_\ud800")), "not_an_event"),
+        (encoded(event(id="evt_\u0000")), "not_an_event"),
+        (encoded(event(id="e" * 256)), "not_an_event"),
+        (encoded(event(type=None)), "not_an_event"),
+        (encoded(event(type={})), "not_an_event"),
+        (encoded(event(data=None)), "not_an_event"),
+        (encoded(event(data=[])), "not_an_event"),
+        (encoded(event(data={"object": "cs_1"})), "not_an_event"),
+    ],
+)
+def test_signed_nonsense(application: Relay, payload: bytes, expected: str) -> None:
+    """What is signed and no event is refused with a stable code, and nothing is stored."""
+    assert send(application, payload) == (400, expected)
+    assert application.outbox.find(Filter()).events == ()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {},
+        {"id": None},
+        {"id": {"id": {"id": 1}}},
+        {"id": "\ud800"},
+        {"id": "a\u0000b"},
+        {"id": "cs", "client_reference_id": "\udfff", "customer": "x" * 10_000},
+        {"id": "cs", "client_reference_id": 5, "customer": [], "payment_intent": True},
+    ],
+)
+def test_odd_details_do_not_lose_an_event(application: Relay, subject: dict[str, Any]) -> None:
+    """An event whose details no database takes is stored and forwarded without them."""
+    assert code(post(application, event(data={"object": subject}))) == (200, "stored")
+    assert len(application.outbox.claim(limit=10, lease_seconds=60)) == 1
+
+
+@pytest.mark.parametrize("created", [10**30, -(10**30), 1.5, "now", None, True, [], 2**62])
+def test_odd_creation_times_do_not_lose_an_event(application: Relay, created: object) -> None:
+    """A creation time that is no whole number in range is left out."""
+    assert code(post(application, event(created=created))) == (200, "stored")
+    stored = application.outbox.event("evt_1")
+    assert stored is not None
+    assert stored.created is None
+
+
+def test_duplicate_keys_mean_the_last(application: Relay) -> None:
+    """Of keys given twice the last one counts, as in most JSON readers; the bytes stay."""
+    payload = b'{"id":"evt_0",' + encoded(event()).strip()[1:]
+    assert send(application, payload) == (200, "stored")
+    stored = application.outbox.event("evt_1")
+    assert stored is not None
+    assert stored.payload == payload
+
+
+THIN = {
+    "id": "evt_test_65R",
+    "object": "v2.core.event",
+    "type": "v1.checkout.session.completed",
+    "livemode": True,
+    "created": "2026-01-01T00:00:00.000Z",
+    "related_object": {"id": "cs_1", "type": "checkout.session"},
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (event(type="customer.created"), "type"),
+        (event(type="charge.failed"), "type"),
+        (event(livemode=False), "mode"),
+        (event(livemode=None), "mode"),
+        (event(account="acct_1ABC"), "account"),
+        (THIN, "thin"),
+        ({**THIN, "related_object": None}, "thin"),
+    ],
+)
+def test_kept_and_not_forwarded(application: Relay, body: dict[str, Any], reason: str) -> None:
+    """What is not to be forwarded is stored, answered with 200, and its reason is visible."""
+    assert code(post(application, body)) == (200, "stored")
+    found = application.outbox.find(Filter(kept_because=reason)).events
+    assert [(one.id, one.kept_because) for one in found] == [(body["id"], reason)]
+    assert application.outbox.claim(limit=10, lease_seconds=60) == []
+    assert application.outbox.status().tallies[f"kept:{reason}", ""] == 1
+
+
+def test_thin_event_says_how_to_mend(application: Relay, caplog: Any) -> None:
+    """A thin event is quarantined with the advice to use the snapshot payload style."""
+    with caplog.at_level(logging.WARNING):
+        post(application, THIN)
+    assert "payload style Snapshot" in caplog.text
+    assert "evt_test_65R" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "livemode", "forwarded"),
+    [
+        ("live", True, 1),
+        ("live", False, 0),
+        ("test", True, 0),
+        ("test", False, 1),
+        ("both", True, 1),
+        ("both", False, 1),
+    ],
+)
+def test_modes(sqlite_url: str, mode: str, livemode: bool, forwarded: int) -> None:
+    """The configured mode decides which of Stripe's two worlds is forwarded."""
+    made = relay(sqlite_url, TRACKNOW_RELAY_LIVEMODE=mode)
+    post(made, event(livemode=livemode))
+    assert len(made.outbox.claim(limit=10, lease_seconds=60)) == forwarded
+    made.stop(5)
+
+
+def test_wanted_types_and_accounts(sqlite_url: str) -> None:
+    """More types and connected accounts are forwarded when they are named."""
+    made = relay(
+        sqlite_url,
+        TRACKNOW_RELAY_EVENTS="checkout.session.async_payment_succeeded",
+        TRACKNOW_RELAY_ACCOUNTS="acct_mine",
+    )
+    wanted = "checkout.session.async_payment_succeeded"
+    post(made, event(1, type=wanted, account="acct_mine"))
+    post(made, event(2, type=wanted, account="acct_other"))
+    post(made, event(3))
+    assert [one.event_id for one in made.outbox.claim(limit=9, lease_seconds=60)] == ["evt_1"]
+    made.stop(5)
+
+
+def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
+    """An event is due for each configured destination."""
+    made = relay(sqlite_url, TRACKNOW_RELAY_DESTINATIONS="https://a.example/x,https://b.example/")
+    post(made, event())
+    claimed = made.outbox.claim(limit=9, lease_seconds=60)
+    assert {one.destination for one in claimed} == {"https://a.example/x", "https://b.example/"}
+    made.stop(5)
+
+
+def test_pages_beside_the_webhook(sqlite_url: str) -> None:
+    """Further paths answer GET and HEAD, and nothing else."""
+    made = relay(sqlite_url)
+    made = Relay(made.config, made.outbox, pages={"/x": lambda _: Answer("200 OK", (), b"hello")})
+    got = [
+        call(made, environ(b"", None, REQUEST_METHOD=method, PATH_INFO="/x"), checked=False)
+        for method in ("GET", "HEAD", "POST")
+    ]
+    assert [(one.status[:3], one.body[:5]) for one in got[:2]] == [("200", b"hello"), ("200", b"")]
+    assert code(got[2]) == (405, "method_not_allowed")
+    assert json.loads(got[2].body)["message"] == "Use GET."
+    made.stop(5)
+
+
+def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any) -> None:
+    """What cannot be verified leaves no trace but a number."""
+    marker = "planted-marker-4711"
+    body = event(marker, note=marker)
+    payload = encoded(body)
+    with caplog.at_level(logging.DEBUG):
+        for header in (None, marker, f"t=1,v1={marker}", sign(payload, "whsec_" + marker)):
+            call(application, environ(payload, header))
+        call(application, environ(payload, None, QUERY_STRING=marker, PATH_INFO="/" + marker))
+    application.outbox.flush()
+    assert marker not in caplog.text
+    assert application.outbox.find(Filter()).events == ()
+    path = application.outbox.database.path
+    assert path is not None
+    application.outbox.close()
+    for file in path.parent.iterdir():
+        assert marker.encode() not in file.read_bytes()
+
+
+def test_verified_payloads_are_never_logged(application: Relay, caplog: Any) -> None:
+    """Payloads, signatures and secrets stay out of the log also when the database fails."""
+    marker = "planted-marker-4712"
+    path = application.outbox.database.path
+    assert path is not None
+    with caplog.at_level(logging.DEBUG):
+        post(application, event(1, note=marker))
+        path.unlink()
+        assert code(post(application, event(2, note=marker)))[0] == 503
+    assert marker not in caplog.text
+    assert "whsec" not in caplog.text
+    assert "v1=" not in caplog.text

@@ -1,0 +1,96 @@
+"""What a relay does now and then by itself: it stores its counters and purges old payloads."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tracknow_static.errors import RelayError
+from tracknow_static.relay.forks import renew_after_fork
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.outbox import Outbox
+
+_log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+# The first one soon, as a process that lives for minutes only has to purge too; then in an hour.
+_FIRST_PURGE_SECONDS = 60.0
+_PURGE_SECONDS = 3600.0
+# After a failure, so that a log is not filled by a database that is away.
+_PAUSE_SECONDS = 10.0
+
+
+class Housekeeper:
+    """A thread that flushes counters every second and purges by the configured retention.
+
+    Several processes may do so at once: a purge works in small transactions and finds nothing
+    that another has purged. Their times are spread, so that they rarely meet.
+    """
+
+    def __init__(self, config: RelayConfig, outbox: Outbox) -> None:
+        self._config = config
+        self._outbox = outbox
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's thread."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin; does nothing, cheaply, when this process has begun already."""
+        if self._thread is not None:
+            return
+        with self._lock:
+            if self._thread is None:
+                self._stopping = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stopping,), name="relay-housekeeping", daemon=True
+                )
+                self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """End; gives whether the thread ended within ``timeout`` seconds."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopping.set()
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    def purge(self) -> None:
+        """Purge once, by the configured retention."""
+        purged = self._outbox.purge(
+            delivered_days=self._config.retention_delivered_days,
+            dead_days=self._config.retention_dead_days,
+            references_days=self._config.retention_references_days,
+        )
+        if purged.events or purged.references:
+            _log.info("purged", extra={"payloads": purged.events, "references": purged.references})
+
+    def _run(self, stopping: threading.Event) -> None:
+        purge_at = time.monotonic() + _FIRST_PURGE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+        while not stopping.wait(_FLUSH_SECONDS):
+            due = time.monotonic() >= purge_at
+            if due:
+                purge_at = time.monotonic() + _PURGE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
+            if not self._round(purge=due):
+                stopping.wait(_PAUSE_SECONDS)
+
+    def _round(self, *, purge: bool) -> bool:
+        try:
+            self._outbox.flush()
+            if purge:
+                self.purge()
+        except RelayError as error:
+            _log.warning("housekeeping waits: %s", error)
+            return False
+        return True

@@ -1,0 +1,178 @@
+"""What Prometheus reads: counters and gauges that are right for all processes together.
+
+Every process adds to counters in the database, in the transaction that it makes anyway, and every
+scrape reads their sums there. So it does not matter which process answers, how many there are or
+which of them were killed. Refused calls alone make no transaction: they are stored once a second,
+and a process that is killed takes its last second of them along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tracknow_static import __version__
+from tracknow_static.errors import RelayError
+from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric
+
+    from tracknow_static.relay.store.model import DestinationStatus, Status
+    from tracknow_static.relay.store.outbox import Outbox
+
+_P = "tracknow_relay_"
+
+# Name of the counter, what it counts, and its name among the tallies.
+_EVENTS = (
+    ("events_accepted", "Events stored, each once.", "accepted"),
+    ("events_duplicate", "Events that were stored already and answered with 200.", "duplicate"),
+)
+_EVENTS_BY_REASON = (
+    ("events_kept", "Events stored and not forwarded.", "kept:", KEPT_REASONS),
+    ("requests_refused", "Calls of the webhook that were not answered with 200.", "refused:", ()),
+)
+_DELIVERIES = (
+    ("deliveries_delivered", "Deliveries that the destination accepted.", "delivered"),
+    ("deliveries_retried", "Attempts after which a delivery was scheduled again.", "retried"),
+    ("deliveries_dead", "Deliveries put to the dead letters.", "dead"),
+)
+
+
+def exposition(outbox: Outbox, accept: str = "") -> tuple[str, bytes]:
+    """Give content type and body for a scrape that accepts ``accept``.
+
+    A database out of reach is told by ``tracknow_relay_database_up 0``, with nothing else known.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Outbox(outbox))
+    encoder, content_type = choose_encoder(accept)
+    return content_type, encoder(registry)
+
+
+def labels(urls: Iterable[str]) -> dict[str, str]:
+    """Give each destination the name it has in metrics: without its query, which can be secret.
+
+    Destinations that differ in the query alone get a few digits of its hash.
+    """
+    urls = list(dict.fromkeys(urls))
+    short = [shown(url) for url in urls]
+    return {
+        url: name
+        if short.count(name) == 1
+        else f"{name}#{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+        for url, name in zip(urls, short, strict=True)
+    }
+
+
+class _Outbox(Collector):
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def describe(self) -> Iterable[Metric]:
+        """Give nothing: the names need no look at the database to be registered."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("build_info", "Version of the relay.", [({"version": __version__}, 1)])
+        status: Status | None = None
+        free: int | None = None
+        # A full disk can still be read; what could not be stored stays counted.
+        with contextlib.suppress(RelayError):
+            self._outbox.flush()
+        with contextlib.suppress(RelayError):
+            status = self._outbox.status()
+            free = self._outbox.database.free_bytes()
+        up = 0 if status is None else 1
+        yield _gauge("database_up", "Whether the database can be read.", [({}, up)])
+        if status is None:
+            return
+        yield from _counters(status)
+        yield from _gauges(status)
+        if free is not None:
+            yield _gauge("disk_free_bytes", "Free space where the database grows.", [({}, free)])
+
+
+def _counters(status: Status) -> Iterator[Metric]:
+    tallies = status.tallies
+    for name, doc, tally in _EVENTS:
+        yield _counter(name, doc, [({}, tallies.get((tally, ""), 0))])
+    for name, doc, prefix, known in _EVENTS_BY_REASON:
+        counts = dict.fromkeys(known, 0)
+        for (tally, _), value in tallies.items():
+            if tally.startswith(prefix):
+                counts[tally.removeprefix(prefix)] = value
+        yield _counter(name, doc, [({"reason": one}, counts[one]) for one in sorted(counts)])
+    urls = {one.destination for one in status.destinations}
+    urls |= {destination for _, destination in tallies if destination}
+    named = labels(sorted(urls))
+    for name, doc, tally in _DELIVERIES:
+        values = [({"destination": named[url]}, tallies.get((tally, url), 0)) for url in named]
+        yield _counter(name, doc, values)
+
+
+def _gauges(status: Status) -> Iterator[Metric]:
+    named = labels(one.destination for one in status.destinations)
+
+    def one_each(name: str, doc: str, value: dict[str, float]) -> Metric:
+        return _gauge(name, doc, [({"destination": named[url]}, value[url]) for url in value])
+
+    every = {one.destination: one for one in status.destinations}
+    for name, doc, attribute in (
+        ("backlog", "Deliveries not settled.", "pending"),
+        ("backlog_retrying", "Deliveries not settled that were tried before.", "retrying"),
+        ("in_flight", "Deliveries leased to a worker.", "in_flight"),
+        ("dead_letters", "Deliveries among the dead letters now.", "dead"),
+    ):
+        yield one_each(name, doc, {url: getattr(one, attribute) for url, one in every.items()})
+    yield one_each(
+        "oldest_pending_age_seconds",
+        "Age of the oldest delivery not settled; 0 when there is none.",
+        {url: one.oldest_pending_age or 0.0 for url, one in every.items()},
+    )
+    yield one_each(
+        "destination_paused",
+        "1 while a destination is paused by a configuration error.",
+        {url: float(one.state == PAUSED) for url, one in every.items()},
+    )
+    yield one_each(
+        "destination_out",
+        "1 while a destination's circuit breaker is open.",
+        {url: float(is_out(one)) for url, one in every.items()},
+    )
+    if status.newest_event_at is not None:
+        age = max(0.0, status.now - status.newest_event_at)
+        yield _gauge("newest_event_age_seconds", "Time since an event was stored.", [({}, age)])
+    yield _gauge("schema_version", "Version of the schema.", [({}, status.schema_version)])
+
+
+def is_out(one: DestinationStatus) -> bool:
+    """Tell whether a destination's breaker is open: it answered none of the last attempts."""
+    return one.breaker.open_for > 0
+
+
+def _counter(name: str, doc: str, values: Sequence[tuple[dict[str, str], float]]) -> Metric:
+    family = CounterMetricFamily(_P + name, doc, labels=_names(values))
+    for named, value in values:
+        family.add_metric(list(named.values()), value)
+    return family
+
+
+def _gauge(name: str, doc: str, values: Sequence[tuple[dict[str, str], float]]) -> Metric:
+    family = GaugeMetricFamily(_P + name, doc, labels=_names(values))
+    for named, value in values:
+        family.add_metric(list(named.values()), value)
+    return family
+
+
+def _names(values: Sequence[tuple[dict[str, str], float]]) -> list[str]:
+    return list(values[0][0]) if values else []

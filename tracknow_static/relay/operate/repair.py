@@ -1,0 +1,206 @@
+"""``migrate``, ``replay``, ``resume`` and ``purge``: what changes the outbox by hand."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.common import (
+    NEEDS_A_PERSON,
+    configured,
+    filter_of,
+    filters,
+    json_option,
+    known_destination,
+    opened,
+    print_json,
+    progress,
+)
+from tracknow_static.relay.store.outbox import Outbox
+
+KEPT = "kept"
+
+_dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
+)
+
+
+@click.command(short_help="Bring the database's schema to this version.")
+@json_option
+def migrate(as_json: bool) -> None:
+    """Bring the database's schema to this version.
+
+    An SQLite file is migrated by itself when it is opened. Before PostgreSQL is migrated, stop
+    older relays.
+    """
+    outbox = Outbox.from_config(configured())
+    try:
+        before, after = outbox.migrate()
+    finally:
+        outbox.close()
+    if as_json:
+        print_json({"before": before, "after": after})
+    elif before == after:
+        click.echo(f"The schema has version {after} already.")
+    else:
+        click.echo(f"The schema was migrated from version {before} to {after}.")
+
+
+@click.command(short_help="Deliver events again.")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@filters
+@click.option(
+    "--destination",
+    metavar="URL",
+    help="Deliver to this destination only; it gets events that were never meant for it too.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 10_000),
+    default=20.0,
+    show_default=True,
+    help="Deliveries a second, so that the destination is not flooded; 0 for all at once.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Replay every event; needed without filters."
+)
+@_dry_run_option
+@json_option
+def replay(
+    ids: tuple[str, ...],
+    destination: str | None,
+    rate: float,
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Deliver events again, oldest first: dead letters, or what was delivered already.
+
+    The relay that runs delivers them; without one, run `drain`. A destination recognises an event
+    that it has by its id. Exits with 1 when nothing could be replayed.
+    """
+    if not (ids or everything or any(value for value in given.values())):
+        raise click.UsageError("Say which events: IDs, --state, --type, --since, … or --all.")
+    with opened(configured()) as outbox:
+        url = known_destination(outbox, destination) if destination else None
+        wanted = filter_of(ids=ids, **given)
+        if url and wanted.state not in (None, KEPT):
+            # A state is that of a delivery: what another destination did not accept is not meant.
+            wanted = replace(wanted, destination=url)
+        with progress("replaying", quiet=as_json) as advance:
+            done = outbox.replay(
+                wanted,
+                rate=rate,
+                destinations=(url,) if url else (),
+                dry_run=dry_run,
+                progress=advance,
+            )
+    if as_json:
+        data = {
+            "dry_run": dry_run,
+            "events": done.events,
+            "deliveries": done.deliveries,
+            "not_replayed": {
+                "purged": done.purged,
+                "thin": done.thin,
+                "in_flight": done.in_flight,
+            },
+        }
+        print_json(data)
+    else:
+        _tell_replayed(done, rate=rate, dry_run=dry_run)
+    if not done.deliveries:
+        sys.exit(NEEDS_A_PERSON)
+
+
+def _tell_replayed(done: Any, *, rate: float, dry_run: bool) -> None:
+    would = "would be" if dry_run else "are"
+    last = (done.deliveries - 1) / rate if rate and done.deliveries else 0.0
+    takes = f", the last one in {output.age(last)}" if last else ""
+    click.echo(f"{done.deliveries} deliveries of {done.events} events {would} due again{takes}.")
+    if done.purged:
+        click.echo(f"{done.purged} events cannot be replayed: their payloads were purged.")
+    if done.thin:
+        click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
+    if done.in_flight:
+        click.echo(f"{done.in_flight} deliveries are in flight just now and are left alone.")
+
+
+@click.command(short_help="Deliver to a paused destination again.")
+@click.argument("destination", metavar="[URL]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Resume every paused destination.")
+@json_option
+def resume(destination: str | None, everything: bool, as_json: bool) -> None:
+    """Deliver to a paused destination again, once its configuration has been mended.
+
+    Exits with 1 when nothing was paused.
+    """
+    if (destination is None) != everything:
+        raise click.UsageError("Say which destination to resume: its URL, or --all.")
+    with opened(configured()) as outbox:
+        if destination is not None:
+            wanted = [known_destination(outbox, destination)]
+        else:
+            wanted = [one.destination for one in outbox.status().destinations]
+        resumed = [url for url in wanted if outbox.resume(url)]
+    if as_json:
+        print_json({"resumed": resumed})
+    else:
+        for url in resumed:
+            click.echo(f"Resumed: {output.clean(shown(url))}")
+    if not resumed:
+        click.echo("Nothing was paused.", err=True)
+        sys.exit(NEEDS_A_PERSON)
+
+
+@click.command(short_help="Remove old payloads.")
+@click.option(
+    "--delivered-days",
+    type=click.FloatRange(0),
+    help="Days after which delivered events are purged (TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS).",
+)
+@click.option(
+    "--dead-days",
+    type=click.FloatRange(0),
+    help="The same for dead letters and kept events (TRACKNOW_RELAY_RETENTION_DEAD_DAYS).",
+)
+@_dry_run_option
+@json_option
+def purge(
+    delivered_days: float | None, dead_days: float | None, dry_run: bool, as_json: bool
+) -> None:
+    """Remove payloads that are older than the retention; a running relay does so every hour.
+
+    What recognises a duplicate stays, and nothing is removed that is still to be delivered.
+    """
+    config = configured()
+    with opened(config) as outbox, progress("purging", quiet=as_json) as advance:
+        done = outbox.purge(
+            delivered_days=(
+                config.retention_delivered_days if delivered_days is None else delivered_days
+            ),
+            dead_days=config.retention_dead_days if dead_days is None else dead_days,
+            references_days=config.retention_references_days,
+            dry_run=dry_run,
+            progress=advance,
+        )
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "payloads": done.events,
+                "bytes": done.size,
+                "references": done.references,
+            }
+        )
+        return
+    would = "would be" if dry_run else "were"
+    click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
+    if done.references:
+        click.echo(f"{done.references} customers' click ids {would} forgotten.")

@@ -1,0 +1,151 @@
+"""What a verified body says: whether it is an event at all, and whether it is to be forwarded."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tracknow_static.relay.store.model import NewEvent
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.config import RelayConfig
+
+THIN_HELP = (
+    "Thin event: Tracknow needs the whole object. In Stripe's Workbench, under Event destinations, "
+    "make a destination with the payload style Snapshot for this address, and delete the one with "
+    "the payload style Thin."
+)
+
+# Stripe's ids are letters, digits and _; 255 is the longest it announces (docs.stripe.com/upgrades).
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_TYPE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,255}")
+# What both databases take as text: no NUL, no half of a surrogate pair.
+_LONGEST_TEXT = 500
+_TEXT = re.compile(rf"[^\x00\ud800-\udfff]{{1,{_LONGEST_TEXT}}}")
+_LARGEST = 2**62
+
+
+class NotAnEventError(Exception):
+    """A signed body is no event of Stripe's; ``code`` is for the sender."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError  # NaN and Infinity are no JSON (RFC 8259, 6)
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def classify(
+    text: str, payload: bytes, config: RelayConfig, *, content_type: str | None, signature: str
+) -> NewEvent:
+    """Read an event out of a verified body and decide whether it is forwarded.
+
+    ``kept_because`` of the result is None for one that is.
+
+    Raises :class:`NotAnEventError`.
+    """
+    body = _parse(text)
+    event_id, kind = _shape(body)
+    subject = _subject(body)
+    account = _text(body.get("account"))
+    livemode = body.get("livemode")
+    livemode = livemode if isinstance(livemode, bool) else None
+    checkout = kind.startswith("checkout.session.")
+    intent = _id_of(subject.get("payment_intent"))
+    if subject.get("object") == "payment_intent":
+        intent = _id_of(subject)
+    return NewEvent(
+        id=event_id,
+        type=kind,
+        payload=payload,
+        object_id=_id_of(subject),
+        reference=_text(subject.get("client_reference_id")) if checkout else None,
+        payment_intent=intent,
+        customer=_id_of(subject.get("customer")),
+        livemode=livemode,
+        account=account,
+        created=_time(body.get("created")),
+        content_type=content_type,
+        signature=signature,
+        kept_because=_kept_because(body, kind, livemode, account, config),
+    )
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        body = _decode(text)
+    except (ValueError, RecursionError):
+        raise NotAnEventError("invalid_json", "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise NotAnEventError("not_an_event", "The body is not a Stripe event.")
+    return body
+
+
+def _shape(body: dict[str, Any]) -> tuple[str, str]:
+    event_id, kind = body.get("id"), body.get("type")
+    ok = (
+        body.get("object") in ("event", "v2.core.event")
+        and isinstance(event_id, str)
+        and _ID.fullmatch(event_id)
+        and isinstance(kind, str)
+        and _TYPE.fullmatch(kind)
+    )
+    if not ok:
+        raise NotAnEventError("not_an_event", "The body is not a Stripe event.")
+    assert isinstance(event_id, str)  # noqa: S101 - said above
+    assert isinstance(kind, str)  # noqa: S101
+    return event_id, kind
+
+
+def _subject(body: dict[str, Any]) -> dict[str, Any]:
+    """Give the object that the event is about; thin events name it without carrying it."""
+    if body["object"] == "v2.core.event":
+        related = body.get("related_object")
+        return {"id": related.get("id")} if isinstance(related, dict) else {}
+    data = body.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict):
+        raise NotAnEventError("not_an_event", "The body is not a Stripe event: no data.object.")
+    return subject
+
+
+def _kept_because(
+    body: dict[str, Any],
+    kind: str,
+    livemode: bool | None,
+    account: str | None,
+    config: RelayConfig,
+) -> str | None:
+    if body["object"] != "event":
+        return "thin"
+    if kind not in config.events:
+        return "type"
+    if config.livemode != "both" and livemode is not (config.livemode == "live"):
+        return "mode"
+    if account is not None and account not in config.accounts:
+        return "account"
+    return None
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    # Nearly all are plain and short, and seen so at once.
+    plain = value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_TEXT
+    return value if plain or _TEXT.fullmatch(value) else None
+
+
+def _id_of(value: object) -> str | None:
+    """Give the id of an object, which Stripe writes as the id or, expanded, as the object."""
+    return _text(value.get("id") if isinstance(value, dict) else value)
+
+
+def _time(value: object) -> int | None:
+    ok = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return value if ok and isinstance(value, int) else None

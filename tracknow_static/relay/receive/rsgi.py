@@ -1,0 +1,189 @@
+"""The application for granian's own interface, RSGI: what ``tracknow-relay serve`` runs.
+
+It is the same application with the same answers. By WSGI each request holds a thread while it waits
+for its commit, and threads that take turns at Python's lock are what limits a relay; here one event
+loop holds all that wait. A caller that sends its body slowly holds a little memory instead of a
+thread, for a bounded time.
+
+RSGI: github.com/emmett-framework/granian, docs/spec/RSGI.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+# Granian's stubs do not say that this module gives it.
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
+
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.app import (
+    ANSWERING,
+    REFUSALS,
+    STORED,
+    Answer,
+    Refused,
+    answer,
+    unavailable,
+)
+from tracknow_static.relay.deliver.deadlines import Deadlines
+from tracknow_static.relay.receive.intake import stated_length, too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
+    from granian.rsgi import Scope
+
+    from tracknow_static.relay.app import Relay
+
+# Stripe sends a body at once. Whoever needs longer is not Stripe, or comes again.
+BODY_SECONDS = 30.0
+# Bodies over the size (events have a few kilobytes) are read so many at a time: what is held for
+# callers that nobody has verified stays below 64 times the limit of a body.
+LARGE = 65_536
+LARGE_AT_ONCE = 64
+# Pages look into the database; while it hangs each who asks holds one thread.
+_PAGE_THREADS = 16
+
+_INCOMPLETE = answer(400, "body_incomplete", "The body ended before it was complete.")
+_SLOW = answer(408, "body_timeout", f"The body took more than {BODY_SECONDS:g} seconds.")
+_BUSY = unavailable("busy", "Too many large bodies at once; send it again later.")
+
+
+class RsgiRelay:
+    """A relay as an RSGI application."""
+
+    def __init__(self, relay: Relay, *, body_seconds: float = BODY_SECONDS) -> None:
+        self.relay = relay
+        self._body_seconds = body_seconds
+        self._large = 0
+        self._deadlines: Deadlines | None = None
+        self._pages = ThreadPoolExecutor(_PAGE_THREADS, thread_name_prefix="relay-page")
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin on a loop."""
+        self._deadlines = Deadlines(loop, self._body_seconds)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request."""
+        environ = _environ(scope)
+        try:
+            page = self.relay.page(environ)
+            if page is not None:
+                loop = asyncio.get_running_loop()
+                reply = await loop.run_in_executor(self._pages, page, environ)
+            else:
+                reply = await self._take_in(environ, protocol)
+        except REFUSALS as refusal:
+            reply = self.relay.refuse(refusal)
+        _send(protocol, environ, reply)
+
+    async def _take_in(self, environ: dict[str, Any], protocol: HTTPProtocol) -> Answer:
+        self.relay.check_call(environ)
+        length = stated_length(environ, self.relay.config.max_body)
+        body = await self._read(protocol, length)
+        event = self.relay.judge(environ, body)
+        await self.relay.outbox.accept_async(event)
+        crash_points.reach(ANSWERING)
+        return STORED
+
+    async def _read(self, protocol: HTTPProtocol, length: int | None) -> bytes:
+        assert self._deadlines is not None  # noqa: S101 - the server calls __rsgi_init__ first
+        patience = _Patience()
+        self._deadlines.add(patience)
+        try:
+            if length is not None and length <= LARGE:
+                return await patience.wait(protocol())
+            with self._room():
+                return await self._read_large(protocol, length, patience)
+        except ProtocolClosed:
+            raise Refused("body_incomplete", _INCOMPLETE) from None
+        except asyncio.CancelledError:
+            if not patience.over:
+                raise
+            raise Refused("body_timeout", _SLOW) from None
+        finally:
+            self._deadlines.remove(patience)
+
+    async def _read_large(
+        self, protocol: HTTPProtocol, length: int | None, patience: _Patience
+    ) -> bytes:
+        limit = self.relay.config.max_body
+        parts: list[bytes] = []
+        size = 0
+        following = protocol.__aiter__().__anext__
+        # An empty part is the end, of a body or of the connection.
+        while part := await patience.wait(following()):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+        if length is not None and size < length:
+            raise Refused("body_incomplete", _INCOMPLETE)
+        return b"".join(parts)
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        if self._large >= LARGE_AT_ONCE:
+            raise Refused("busy", _BUSY)
+        self._large += 1
+        try:
+            yield
+        finally:
+            self._large -= 1
+
+
+class _Patience:
+    """A wait for a body that can be ended."""
+
+    __slots__ = ("_waiting", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self._waiting: Any = None
+
+    async def wait(self, awaitable: Any) -> bytes:
+        """Wait for granian's future; raises ``CancelledError`` when it was given up."""
+        self._waiting = awaitable
+        if self.over:
+            # The part before came in the very moment; what is cancelled here is the next one.
+            awaitable.cancel()
+        found: bytes = await awaitable
+        return found
+
+    def give_up(self) -> None:
+        self.over = True
+        # Granian's tasks cannot be cancelled, what they wait for can.
+        self._waiting.cancel()
+
+
+def _environ(scope: Scope) -> dict[str, Any]:
+    """Give what the application reads of a request under WSGI's names."""
+    get = scope.headers.get
+    return {
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": scope.path,
+        "CONTENT_LENGTH": get("content-length"),
+        "CONTENT_TYPE": get("content-type"),
+        "HTTP_TRANSFER_ENCODING": get("transfer-encoding", ""),
+        "HTTP_STRIPE_SIGNATURE": get("stripe-signature"),
+        "HTTP_ACCEPT": get("accept", ""),
+    }
+
+
+def _send(protocol: HTTPProtocol, environ: dict[str, Any], reply: Answer) -> None:
+    status, headers = _said(reply.status, reply.headers)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        protocol.response_empty(status, headers)
+    else:
+        protocol.response_bytes(status, headers, reply.body)
+
+
+@lru_cache(64)
+def _said(status: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, list[tuple[str, str]]]:
+    """Give status and headers as RSGI has them."""
+    return int(status[:3]), [(name.lower(), value) for name, value in headers]

@@ -1,0 +1,213 @@
+"""Group commit: requests that come together share one commit, which is what costs time.
+
+One thread commits; it starts with the first event, in the process that takes it, so that a server
+may fork after loading the application. While a commit waits for the disk, the next batch gathers
+by itself.
+
+A request waits on a lock, or on the future of an event loop; the loop is woken once for a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from tracknow_static.errors import RelayError
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.deliver.deadlines import Deadlines
+from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.store.database import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tracknow_static.relay.store.model import Accepted, NewEvent
+
+log = logging.getLogger(__name__)
+
+QUEUED = crash_points.declare("ingest.queued", "the event waits for the commit thread")
+RELEASED = crash_points.declare("ingest.released", "the batch is durable, its requests are told")
+
+# More rows in a commit gain little and make the first of them wait longer.
+_BATCH = 256
+# Beyond it, waiting in Stripe's retry queue is better than waiting here.
+_BACKLOG = 2048
+_STOP_SECONDS = 10.0
+
+
+class _Ticket:
+    """One event on its way, and what its request waits for: a lock that is released, or a future."""
+
+    __slots__ = ("abandoned", "accepted", "done", "error", "event", "future")
+
+    def __init__(self, event: NewEvent, future: asyncio.Future[None] | None = None) -> None:
+        self.event = event
+        self.future = future
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.accepted: Accepted | None = None
+        self.error: Exception | None = None
+        self.abandoned = False
+
+    def outcome(self) -> Accepted:
+        """Give what became of the event, or raise."""
+        if self.accepted is None:
+            raise self.error or StorageError("database", "the commit failed")
+        return self.accepted
+
+    def give_up(self) -> None:
+        """Stop waiting: the commit may still come, nobody is told."""
+        self.abandoned = True
+        self.error = StorageError("timeout", "no commit in time")
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class Writer:
+    """Stores events in batches through ``store``, which commits durably or raises.
+
+    ``timeout`` bounds, in seconds, how long a caller waits for its commit: a disk that hangs
+    becomes an answer. A commit that was under way then may still succeed; the event comes again
+    and is recognised.
+    """
+
+    def __init__(
+        self, store: Callable[[Sequence[NewEvent]], list[Accepted]], *, timeout: float
+    ) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = (
+            WeakKeyDictionary()
+        )
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's thread and queue."""
+        self._queue = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread = None
+        self._deadlines = WeakKeyDictionary()
+
+    def submit(self, event: NewEvent) -> Accepted:
+        """Store one event; it is durable when this returns.
+
+        Raises ``StorageError`` when it is not, or when that is not known in time.
+        """
+        ticket = _Ticket(event)
+        self._enqueue(ticket)
+        if not ticket.done.acquire(timeout=self._timeout):
+            ticket.give_up()
+        return ticket.outcome()
+
+    async def submit_async(self, event: NewEvent) -> Accepted:
+        """Do the same as :meth:`submit` without holding a thread."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        ticket = _Ticket(event, future)
+        self._enqueue(ticket)
+        deadlines = self._deadlines.get(loop)
+        if deadlines is None:
+            deadlines = self._deadlines[loop] = Deadlines(loop, self._timeout)
+        deadlines.add(ticket)
+        try:
+            await future
+        finally:
+            deadlines.remove(ticket)
+        return ticket.outcome()
+
+    def stop(self) -> None:
+        """Commit what is queued and end the thread; a later event starts it again."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join(_STOP_SECONDS)
+
+    def _enqueue(self, ticket: _Ticket) -> None:
+        if self._thread is None:
+            self._start()
+        if self._queue.qsize() >= _BACKLOG:
+            raise StorageError("busy", f"{_BACKLOG} events wait for the database")
+        self._queue.put(ticket)
+        crash_points.reach(QUEUED)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                # A daemon: a hung disk must not keep the process from exiting. What it loses then
+                # was never acknowledged.
+                thread = threading.Thread(
+                    target=self._run, args=(self._queue,), name="tracknow-commit", daemon=True
+                )
+                thread.start()
+                self._thread = thread
+
+    def _run(self, waiting: queue.SimpleQueue[_Ticket | None]) -> None:
+        while True:
+            batch, last = _gather(waiting)
+            if batch:
+                self._commit(batch)
+            if last:
+                return
+
+    def _commit(self, batch: list[_Ticket]) -> None:
+        try:
+            accepted = self._store([ticket.event for ticket in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told "stored"
+            self._fail(batch, error)
+            return
+        crash_points.reach(RELEASED)
+        for ticket, one in zip(batch, accepted, strict=True):
+            ticket.accepted = one
+        _tell(batch)
+
+    def _fail(self, batch: list[_Ticket], error: Exception) -> None:
+        if isinstance(error, RelayError):
+            log.error("%d events not stored: %s", len(batch), error)
+        else:
+            # Its text may hold anything; type and traceback have to do.
+            name = type(error).__name__
+            log.error("%d events not stored: %s", len(batch), name, exc_info=error)
+            error = StorageError("internal", name)
+        for ticket in batch:
+            ticket.error = error
+        _tell(batch)
+
+
+def _tell(batch: list[_Ticket]) -> None:
+    """Wake those who wait: each thread, and each event loop once."""
+    futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for ticket in batch:
+        if ticket.future is None:
+            ticket.done.release()
+        else:
+            futures.setdefault(ticket.future.get_loop(), []).append(ticket.future)
+    for loop, waiting in futures.items():
+        # A loop that is closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, waiting)
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], bool]:
+    """Wait for an event and take what waits with it; tells whether it was the last."""
+    taken = [waiting.get()]
+    with contextlib.suppress(queue.Empty):
+        while taken[-1] is not None and len(taken) < _BATCH:
+            taken.append(waiting.get_nowait())
+    # An abandoned one was answered with 503 already; Stripe sends the event again.
+    batch = [one for one in taken if one is not None and not one.abandoned]
+    return batch, taken[-1] is None

@@ -1,0 +1,276 @@
+"""Looking at the outbox: the summary, lists of events, one event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, func, select, tuple_
+
+from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store.destinations import breaker_of
+from tracknow_static.relay.store.leases import is_pending
+from tracknow_static.relay.store.matching import in_state, restrict
+from tracknow_static.relay.store.model import (
+    Attempt,
+    Delivery,
+    DestinationStatus,
+    Filter,
+    Page,
+    Status,
+    StoredEvent,
+)
+from tracknow_static.relay.store.schema import (
+    attempts,
+    customer_references,
+    deliveries,
+    destinations,
+    events,
+    tallies,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Select
+
+    from tracknow_static.relay.store.database import Database
+
+# How a cursor of a list with the newest first begins.
+_NEWEST = "newest "
+
+
+def status(database: Database) -> Status:
+    """Summarise the outbox; reads what is pending or dead and never what is delivered."""
+    with database.read() as connection:
+        now = float(connection.execute(select(database.now())).scalar_one())
+        counts = _tallies(connection)
+        waiting = _waiting(connection, now)
+        dead = _dead(connection)
+        rows = connection.execute(select(destinations).order_by(destinations.c.url)).all()
+        newest = connection.execute(select(func.max(events.c.received_at))).scalar()
+        version = migrations.version(connection)
+    found = tuple(
+        DestinationStatus(
+            destination=row.url,
+            state=row.state,
+            paused_because=row.paused_because,
+            paused_at=row.paused_at,
+            pending=waiting[row.url].pending if row.url in waiting else 0,
+            retrying=waiting[row.url].retrying if row.url in waiting else 0,
+            in_flight=waiting[row.url].in_flight if row.url in waiting else 0,
+            dead=dead.get(row.url, 0),
+            delivered=counts.get(("delivered", row.url), 0),
+            oldest_pending_age=(
+                max(0.0, now - waiting[row.url].oldest) if row.url in waiting else None
+            ),
+            breaker=breaker_of(row, now),
+        )
+        for row in rows
+    )
+    return Status(now, version, found, counts, newest)
+
+
+def _tallies(connection: Connection) -> dict[tuple[str, str], int]:
+    statement = select(
+        tallies.c.name, tallies.c.destination, func.sum(tallies.c.value).label("total")
+    ).group_by(tallies.c.name, tallies.c.destination)
+    return {(one.name, one.destination): int(one.total) for one in connection.execute(statement)}
+
+
+def _waiting(connection: Connection, now: float) -> dict[str, Any]:
+    leased = deliveries.c.claimed_at.is_not(None) & (deliveries.c.due_at > now)
+    statement = (
+        select(
+            deliveries.c.destination,
+            func.count().label("pending"),
+            func.sum(case((deliveries.c.attempts > 0, 1), else_=0)).label("retrying"),
+            func.sum(case((leased, 1), else_=0)).label("in_flight"),
+            func.min(deliveries.c.accepted_at).label("oldest"),
+        )
+        .where(is_pending)
+        .group_by(deliveries.c.destination)
+    )
+    return {one.destination: one for one in connection.execute(statement)}
+
+
+def _dead(connection: Connection) -> dict[str, int]:
+    statement = (
+        select(deliveries.c.destination, func.count().label("number"))
+        .where(in_state("dead"))
+        .group_by(deliveries.c.destination)
+    )
+    return {one.destination: one.number for one in connection.execute(statement)}
+
+
+def find(
+    database: Database, wanted: Filter, limit: int, cursor: str | None, *, newest: bool = False
+) -> Page:
+    """Find events, oldest or ``newest`` first; reads one more to know whether more follow."""
+    statement = listing(wanted, limit + 1, cursor, newest=newest)
+    with database.read() as connection:
+        rows = connection.execute(statement).all()
+        more, rows = len(rows) > limit, rows[:limit]
+        ways = _deliveries(connection, [row.id for row in rows])
+        twins = _twins(connection, rows)
+    found = tuple(_event(row, ways.get(row.id, ()), twins.get(row.id)) for row in rows)
+    return Page(found, _cursor(rows[-1], newest=newest) if more else None)
+
+
+def listing(wanted: Filter, limit: int, cursor: str | None, *, newest: bool) -> Select[Any]:
+    """Give the statement that reads one page.
+
+    Raises ``ValueError`` for a cursor that no page of this order gave.
+    """
+    statement = restrict(_columns(), wanted)
+    place = tuple_(events.c.received_at, events.c.id)
+    if cursor is not None:
+        after = _parse(cursor, newest=newest)
+        statement = statement.where(place < after if newest else place > after)
+    # Both columns in one direction: the index is read forwards or backwards, and nothing is sorted.
+    order = [one.desc() if newest else one.asc() for one in (events.c.received_at, events.c.id)]
+    return statement.order_by(*order).limit(limit)
+
+
+def event(database: Database, event_id: str) -> StoredEvent | None:
+    """Give one event with its payload and the history of its deliveries."""
+    statement = _columns().add_columns(events.c.payload).where(events.c.id == event_id)
+    with database.read() as connection:
+        row = connection.execute(statement).first()
+        if row is None:
+            return None
+        ways = _deliveries(connection, [event_id], history=True)
+        twins = _twins(connection, [row])
+    return _event(row, ways.get(event_id, ()), twins.get(event_id), payload=row.payload)
+
+
+def _columns() -> Select[Any]:
+    session = events.alias("session")
+    by_intent = (
+        select(session.c.reference)
+        .where(
+            session.c.payment_intent == events.c.payment_intent, session.c.reference.is_not(None)
+        )
+        .limit(1)
+        .correlate(events)
+        .scalar_subquery()
+    )
+    by_customer = (
+        select(customer_references.c.reference)
+        .where(customer_references.c.customer == events.c.customer)
+        .correlate(events)
+        .scalar_subquery()
+    )
+    return select(
+        events.c.id,
+        events.c.type,
+        events.c.object_id,
+        events.c.reference,
+        events.c.payment_intent,
+        events.c.customer,
+        events.c.livemode,
+        events.c.account,
+        events.c.created,
+        events.c.received_at,
+        events.c.purged_at,
+        events.c.kept_because,
+        func.coalesce(events.c.reference, by_intent, by_customer).label("reference_found"),
+    )
+
+
+def _cursor(last: Any, *, newest: bool) -> str:
+    """Name the end of a page; the order is part of it, as going on in the other one goes back."""
+    return f"{_NEWEST if newest else ''}{last.received_at!r} {last.id}"
+
+
+def _parse(cursor: str, *, newest: bool) -> Any:
+    of_newest = cursor.startswith(_NEWEST)
+    at, _, event_id = cursor.removeprefix(_NEWEST).partition(" ")
+    try:
+        place = tuple_(float(at), event_id)
+    except ValueError:
+        raise ValueError(f"cursor: {cursor!r} is not one that a page gave.") from None
+    if of_newest != newest:
+        order = "newest" if of_newest else "oldest"
+        raise ValueError(f"cursor: {cursor!r} is of a list with the {order} first.")
+    return place
+
+
+def _deliveries(
+    connection: Connection, ids: Sequence[str], *, history: bool = False
+) -> dict[str, list[Delivery]]:
+    statement = (
+        select(deliveries)
+        .where(deliveries.c.event_id.in_(ids))
+        .order_by(deliveries.c.event_id, deliveries.c.id)
+    )
+    rows = connection.execute(statement).all()
+    tries = _attempts(connection, [row.id for row in rows]) if history else {}
+    ways: dict[str, list[Delivery]] = {}
+    for row in rows:
+        ways.setdefault(row.event_id, []).append(
+            Delivery(
+                id=row.id,
+                destination=row.destination,
+                state=row.state,
+                due_at=row.due_at,
+                claimed_at=row.claimed_at,
+                attempts=row.attempts,
+                tries=row.tries,
+                last_status=row.last_status,
+                last_error=row.last_error,
+                settled_at=row.settled_at,
+                history=tuple(tries.get(row.id, ())),
+            )
+        )
+    return ways
+
+
+def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, list[Attempt]]:
+    statement = select(attempts).where(attempts.c.delivery_id.in_(ids)).order_by(attempts.c.id)
+    tries: dict[int, list[Attempt]] = {}
+    for row in connection.execute(statement):
+        tries.setdefault(row.delivery_id, []).append(
+            Attempt(row.at, row.status, row.error, row.took_ms)
+        )
+    return tries
+
+
+def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
+    """Give, for those of the events that have an earlier twin, the id of the first one.
+
+    Twins share object and type. A query of its own: as part of the first one, SQLite would look
+    for them through all events of the type.
+    """
+    subjects = {row.object_id for row in rows if row.object_id is not None}
+    statement = select(events.c.id, events.c.object_id, events.c.type, events.c.received_at).where(
+        events.c.object_id.in_(subjects)
+    )
+    first: dict[tuple[str, str], tuple[float, str]] = {}
+    for row in connection.execute(statement):
+        key, this = (row.object_id, row.type), (row.received_at, row.id)
+        first[key] = min(first.get(key, this), this)
+    found = {row.id: first.get((row.object_id, row.type)) for row in rows}
+    return {name: one[1] for name, one in found.items() if one is not None and one[1] != name}
+
+
+def _event(
+    row: Any, ways: Sequence[Delivery], twin_of: str | None, *, payload: bytes | None = None
+) -> StoredEvent:
+    return StoredEvent(
+        id=row.id,
+        type=row.type,
+        object_id=row.object_id,
+        reference=row.reference,
+        payment_intent=row.payment_intent,
+        customer=row.customer,
+        livemode=row.livemode,
+        account=row.account,
+        created=row.created,
+        received_at=row.received_at,
+        purged_at=row.purged_at,
+        kept_because=row.kept_because,
+        twin_of=twin_of,
+        reference_found=row.reference_found,
+        deliveries=tuple(ways),
+        payload=None if payload is None else bytes(payload),
+    )

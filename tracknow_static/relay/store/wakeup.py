@@ -1,0 +1,113 @@
+"""How a worker that sleeps learns that there is something to deliver, whoever stored it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.store.database import StorageError
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.store.database import Database
+
+CHANNEL = "tracknow_relay"
+
+# SQLite has no notifications between processes; looking whether the file changed costs 5 µs.
+_LOOK_SECONDS = 0.1
+# A wake-up within the process is noticed between two slices of LISTEN.
+_LISTEN_SECONDS = 0.25
+
+
+class WakeUp:
+    """Sleeps until the database changes; a missed change costs a time-out, never an event."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._woken = threading.Event()
+        self._connection: Any = None
+        self._seen: int | None = None
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's connection: it is neither used nor closed here."""
+        self._woken = threading.Event()
+        self._connection = None
+        self._seen = None
+
+    def wake(self) -> None:
+        """End the wait of this process."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Close the connection that listens."""
+        self._woken.set()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until woken, at most ``timeout`` seconds; gives whether it was woken.
+
+        A database that is out of reach wakes nobody, so it waits all the time given.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            left = end - time.monotonic()
+            if self._woken.is_set() or self._changed(max(0.0, left)):
+                self._woken.clear()
+                return True
+            if left <= 0:
+                return False
+
+    def _changed(self, left: float) -> bool:
+        try:
+            if self._connection is None:
+                self._connect()
+            if self._database.backend == "sqlite":
+                return self._version_changed(left)
+            return self._notified(left)
+        except Exception as error:
+            self._drop()
+            if not isinstance(error, (StorageError, *self._errors())):
+                raise
+            self._woken.wait(min(left, 1.0))
+            return False
+
+    def _errors(self) -> tuple[type[Exception], ...]:
+        if self._database.backend == "sqlite":
+            import sqlite3
+
+            return (sqlite3.Error,)
+        import psycopg
+
+        return (psycopg.Error,)
+
+    def _connect(self) -> None:
+        connection = self._database.raw_connection()
+        if self._database.backend == "postgresql":
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+        self._connection = connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._seen = None
+        if connection is not None:
+            connection.close()
+
+    def _version_changed(self, left: float) -> bool:
+        if self._seen is None:
+            self._seen = self._version()
+        self._woken.wait(min(left, _LOOK_SECONDS))
+        now = self._version()
+        changed, self._seen = now != self._seen, now
+        return changed
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _notified(self, left: float) -> bool:
+        notes = self._connection.notifies(timeout=min(left, _LISTEN_SECONDS), stop_after=1)
+        return any(True for _ in notes)
