@@ -2,6 +2,7 @@
 #   make demo    builds the sample shops, and a real browser walks from a landing page to Stripe
 #   make test    runs every check: lint, types, unit tests, real builds, three browsers, databases
 # Both install what they need into .venv (and, as root, browsers from Debian's packages).
+# Tests use $(PYTHON); the built package is also tested with the newest Python on this machine.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,12 +10,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test bench lint format browsers minify docs clean
+.PHONY: demo test bench lint format browsers newest minify docs clean
 
 demo: $(STAMP) browsers
 	@$(BIN)/python tools/demo.py
 
-test: $(STAMP) browsers lint
+test: $(STAMP) browsers lint newest
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/run_tests.py --workers $(WORKERS)
 
 bench: $(STAMP) browsers
@@ -37,6 +38,9 @@ minify: $(STAMP)
 
 browsers:
 	@sh tools/install_browsers.sh
+
+newest: $(STAMP)
+	@$(BIN)/python -m tools.newest_python
 
 $(STAMP): pyproject.toml tools/install.sh
 	@sh tools/install.sh "$(PYTHON)" "$(VENV)"

@@ -1,10 +1,17 @@
-"""What all tests share."""
+"""Settings for every test."""
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
-# Machines are shared and slow at times: a test fails for what is wrong, never for being late.
+# A script that runs `make test &` makes its children ignore SIGINT, and a program that was started
+# ignoring it correctly keeps ignoring it. Tests press Ctrl-C: the programs that they start must not inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Machines are shared and sometimes slow: a test fails for what is wrong, never for being late.
 settings.register_profile(
     "project",
     deadline=None,

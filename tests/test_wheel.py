@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
-import sysconfig
-import venv
+import time
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import httpx
 import pytest
 
 import tracknow_static
+from tests.events import CONTENT_TYPE, SECRET, encode, purchase, sign
+from tools import newest_python
 
 pytestmark = pytest.mark.xdist_group("wheel")
 
@@ -50,31 +54,35 @@ def names(wheel: Path) -> list[str]:
 
 
 class Installed:
-    """A virtual environment with the wheel, and this one's packages behind it.
+    """A virtual environment of one Python that holds the wheel, with its dependencies behind it.
 
-    A path file adds this environment's packages without reading the path files among them, so the
-    source tree that is installed here in editable form is out of sight.
+    A path file adds the folder with the dependencies without reading the path files in it, so the
+    source tree, which is installed there in editable form, stays out of sight.
     """
 
-    def __init__(self, folder: Path, wheel: Path) -> None:
+    def __init__(self, folder: Path, wheel: Path, base: Path) -> None:
         self.folder = folder / "environment"
-        venv.create(self.folder, with_pip=False, symlinks=True)
+        subprocess.run([base, "-m", "venv", "--without-pip", self.folder], check=True)
         self.python = self.folder / "bin" / "python"
-        install = ("install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel))
-        pip = [sys.executable, "-m", "pip", "--python", str(self.python), *install]
-        subprocess.run(pip, check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
+        subprocess.run([*pip, "--no-deps", "--no-index", "--no-compile", wheel], check=True)
+        purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        behind = subprocess.run([base, "-c", purelib], check=True, capture_output=True, text=True)
         (packages,) = self.folder.glob("lib/python*/site-packages")
-        (packages / "behind.pth").write_text(sysconfig.get_path("purelib"))
+        (packages / "behind.pth").write_text(behind.stdout)
 
-    def run(self, *arguments: str | Path, cwd: Path) -> str:
-        """Run Python with the given arguments, away from the source tree; give its output."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-        }
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return an environment without traces of the source tree or a relay's settings."""
+        ours = ("PYTHON", "TRACKNOW_", "STRIPE_")
+        rest = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return {**rest, "DISABLE_MKDOCS_2_WARNING": "true", **more}
+
+    def run(self, *arguments: str | Path, cwd: Path, **environment: str) -> str:
+        """Run Python with the given arguments, away from the source tree; return its output."""
         ran = subprocess.run(
             [self.python, "-B", *arguments],
             cwd=cwd,
-            env={**environment, "DISABLE_MKDOCS_2_WARNING": "true"},
+            env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,10 +91,15 @@ class Installed:
         return ran.stdout
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Install the wheel."""
-    return Installed(tmp_path_factory.mktemp("installed"), wheel)
+@pytest.fixture(scope="module", params=["this", "newest"])
+def installed(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Installed:
+    """Install the wheel for this Python, and for the newest one on this machine."""
+    python = Path(sys.executable) if request.param == "this" else newest_python.prepared()
+    if python is None:
+        pytest.skip("no newer Python is prepared: python -m tools.newest_python")
+    return Installed(tmp_path_factory.mktemp("installed"), wheel, python)
 
 
 def test_the_wheel_holds_every_module_and_script(names: list[str]) -> None:
@@ -180,3 +193,47 @@ def test_sphinx_builds_with_the_wheel(installed: Installed, tmp_path: Path) -> N
     said = installed.run("-m", "sphinx", "-W", ".", "built", cwd=tmp_path)
     assert "pages carry the script; 1 payment link on 1 page" in said
     check_page(tmp_path / "built/index.html", tmp_path / "built")
+
+
+def test_the_relay_runs_from_the_wheel(installed: Installed, tmp_path: Path) -> None:
+    """``tracknow-relay serve`` stores a signed event, and ``list`` shows it."""
+    relay = str(installed.folder / "bin" / "tracknow-relay")
+    settings = {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "TRACKNOW_NAMESPACE": "acme",
+        "TRACKNOW_RELAY_DATABASE": f"sqlite:///{tmp_path / 'relay.sqlite3'}",
+    }
+    process = subprocess.Popen(
+        [installed.python, "-B", relay, "serve", "--no-deliver", "--bind", "127.0.0.1:0"],
+        env=installed.environment(**settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process.stderr as log:
+        try:
+            url = next(
+                found[1] for line in log if (found := re.search(r"webhook at (http\S+)", line))
+            )
+            body = encode(purchase(1))
+            headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": sign(body)}
+            _wait_for(url, process)
+            assert httpx.post(url, content=body, headers=headers, timeout=30).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            log.read()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+    shown = installed.run(relay, "list", "--json", cwd=tmp_path, **settings)
+    assert "evt_1" in shown
+
+
+def _wait_for(url: str, process: subprocess.Popen[str]) -> None:
+    """Return when something answers at a URL; the test's time-out ends the wait."""
+    while process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(url, timeout=30)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the relay ended with {process.returncode}")

@@ -50,6 +50,7 @@ from tests.benchmarks.ingest_targets import (
     template,
     wsgi,
 )
+from tests.events import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,17 +71,14 @@ def signed(number: int, kind: str, start: int) -> str:
     """Lines "ID SIGNATURE" for the load generator, signed now."""
     before, after = template().split(b"@ID@")
     now = int(time.time())
-    base = hmac.new(SECRET.encode(), digestmod=hashlib.sha256)
-    if kind == "stripe":
-        base.update(b"%d." % now)
-    base.update(before)
     lines = []
-    for one in range(start, start + number):
-        name = b"%012d" % one
-        made = base.copy()
-        made.update(name + after)
-        digest = made.hexdigest()
-        value = f"t={now},v1={digest}" if kind == "stripe" else f"sha256={digest}"
+    for event in range(start, start + number):
+        name = b"%012d" % event
+        body = before + name + after
+        if kind == "stripe":
+            value = sign(body, SECRET, now)
+        else:
+            value = f"sha256={hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}"
         lines.append(f"{name.decode()} {value}")
     return "\n".join(lines)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.events import encode, purchase
+from tools import newest_python
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.outbox import Outbox
 
@@ -65,26 +65,16 @@ class Target:
 
 def template() -> bytes:
     """A completed checkout session of 4 KB, with @ID@ in the place of the event's number."""
-    subject = {
-        "id": "cs_@ID@",
-        "object": "checkout.session",
+    # One place only: the load generator splits the body there.
+    session = {
+        "id": "cs_benchmark",
         "client_reference_id": "7f6df0cf-bench",
         "payment_intent": "pi_live_benchmark",
         "customer": "cus_benchmark",
         "note": "",
     }
-    body: dict[str, Any] = {
-        "id": "evt_@ID@",
-        "object": "event",
-        "created": 1_790_000_000,
-        "livemode": True,
-        "type": "checkout.session.completed",
-        "data": {"object": subject},
-    }
-    # One place only: the load generator splits the body there.
-    subject["id"] = "cs_benchmark"
-    subject["note"] = "x" * (SIZE - len(json.dumps(body, indent=2)))
-    return json.dumps(body, indent=2).encode()
+    session["note"] = "x" * (SIZE - len(encode(purchase("@ID@", session))))
+    return encode(purchase("@ID@", session))
 
 
 def free_port() -> int:
@@ -182,13 +172,11 @@ def venv(name: str, python: str, *packages: str) -> Path:
 
 def newer_python() -> str:
     """A Python of at least 3.12, which knockerlite asks for."""
-    found = [shutil.which(f"python3.{minor}") for minor in (14, 13, 12)]
-    found += [str(one) for one in Path.home().glob(".pyenv/versions/3.1[234].*/bin/python")]
-    for one in [sys.executable, *filter(None, found)]:
-        probe = [one, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"]
-        if subprocess.run(probe, check=False, capture_output=True).returncode == 0:
-            return one
-    raise RuntimeError("it needs Python 3.12")
+    newest = newest_python.find() or Path(sys.executable)
+    probe = [str(newest), "-c", "import sys; sys.exit(sys.version_info < (3, 12))"]
+    if subprocess.run(probe, check=False).returncode:
+        raise RuntimeError("it needs Python 3.12")
+    return probe[0]
 
 
 def ours(workers: int) -> Target:

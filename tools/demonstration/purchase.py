@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from stripe import WebhookSignature
+
+from tests.events import CONTENT_TYPE, encode, purchase, sign
 
 if TYPE_CHECKING:
     from tools.demonstration.steps import Steps
@@ -29,7 +30,8 @@ def tell_purchase(steps: Steps, reference: str, work: Path) -> None:
     steps.section("After the purchase", "Stripe's event through tracknow-relay to Tracknow")
     tracknow = _Tracknow()
     relay = _Relay(work, tracknow.url)
-    event = checkout_completed(reference)
+    session = {"client_reference_id": reference, "amount_total": 1400, "currency": "eur"}
+    event = encode(purchase("demo", session, created=int(time.time())))
     try:
         steps.run("the relay starts", relay.start)
         steps.run("a forged event", lambda: relay.refuses(event))
@@ -40,40 +42,6 @@ def tell_purchase(steps: Steps, reference: str, work: Path) -> None:
     finally:
         relay.stop()
         tracknow.close()
-
-
-def checkout_completed(reference: str) -> bytes:
-    """Give the body of a ``checkout.session.completed`` event as Stripe words it."""
-    session = {
-        "id": "cs_live_demo",
-        "object": "checkout.session",
-        "amount_total": 1400,
-        "client_reference_id": reference,
-        "currency": "eur",
-        "mode": "payment",
-        "payment_intent": "pi_demo",
-        "payment_status": "paid",
-        "status": "complete",
-    }
-    event = {
-        "id": "evt_demo_1",
-        "object": "event",
-        "api_version": "2025-03-31.basil",
-        "created": int(time.time()),
-        "data": {"object": session},
-        "livemode": True,
-        "pending_webhooks": 1,
-        "request": {"id": None, "idempotency_key": None},
-        "type": "checkout.session.completed",
-    }
-    return json.dumps(event, indent=2).encode()
-
-
-def sign(body: bytes) -> str:
-    """Give the Stripe-Signature header for a body, as Stripe makes it now."""
-    stamp = int(time.time())
-    payload = f"{stamp}.{body.decode()}"
-    return f"t={stamp},v1={WebhookSignature._compute_signature(payload, SECRET)}"  # noqa: SLF001 - the library has no other way to sign
 
 
 @dataclass
@@ -120,13 +88,13 @@ class _Relay:
             return False
 
     def accepts(self, body: bytes) -> str:
-        status, answer = self._post(body, sign(body))
+        status, answer = self._post(body, sign(body, SECRET))
         if status != 200:
             raise RuntimeError(f"the relay answered {status} {answer}")
         return f"POST /stripe/webhook, {len(body)} bytes → 200, stored durably"
 
     def refuses(self, body: bytes) -> str:
-        status, answer = self._post(body, sign(body + b" "))
+        status, answer = self._post(body, sign(body + b" ", SECRET))
         if status != 400:
             raise RuntimeError(f"the relay answered {status} {answer}")
         return "POST /stripe/webhook with another body's signature → 400"
@@ -141,7 +109,7 @@ class _Relay:
         return f"http://127.0.0.1:{self.port}"
 
     def _post(self, body: bytes, signature: str) -> tuple[int, str]:
-        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature}
+        headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": signature}
         answer = httpx.post(
             f"{self._url}/stripe/webhook", content=body, headers=headers, timeout=15
         )
