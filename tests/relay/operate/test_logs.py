@@ -45,7 +45,7 @@ def test_a_line_for_people_has_its_fields() -> None:
         "delivered", extra={"event": "evt_1", "detail": "two words"}
     )
     line = out.getvalue()
-    assert line.endswith(' info lane: delivered detail="two words" event=evt_1\n')
+    assert line.endswith(' info deliver.worker: delivered detail="two words" event=evt_1\n')
     assert line[:4].isdigit()
     assert line[23] == "Z"
 
@@ -58,7 +58,12 @@ def test_a_line_for_machines_is_one_object() -> None:
     )
     found = json.loads(out.getvalue())
     assert found.pop("time").endswith("Z")
-    assert found == {"level": "warning", "logger": "lane", "message": "again", "status": 503}
+    assert found == {
+        "level": "warning",
+        "logger": "deliver.worker",
+        "message": "again",
+        "status": 503,
+    }
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -225,9 +225,8 @@ def test_killed_at_every_ingest_point(database_url: str, point: str) -> None:
 
 def test_process_really_dies(sqlite_url: str) -> None:
     """An armed point ends the process by SIGKILL, at the occurrence that was named."""
-    script = (
-        "from tracknow_static.relay import points; crash_points.reach('x'); print(1, flush=True)\n"
-    )
+    script = "from tracknow_static.relay import crash_points\n"
+    script += "crash_points.reach('x'); print(1, flush=True)\n"
     done = subprocess.run(
         [sys.executable, "-c", script + "crash_points.reach('x'); print(2)"],
         cwd=ROOT,
