@@ -5,29 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tracknow_static import options
 from tracknow_static.audit.codes import CODES
+from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.schedule import STEPS
-from tracknow_static.relay.operate.variables import markdown_table
-from tracknow_static.settings import OPTIONS, Option
+from tracknow_static.settings import OPTIONS
 
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-def _cell(option: Option) -> str:
-    if option.kind == "list":
-        return "none"
-    if option.default is None:
-        return "none"
-    return f"`{str(option.default).lower() if option.kind == 'flag' else option.default}`"
-
-
-def options_table() -> str:
-    """Give the table of options in Markdown, without a final newline."""
-    rows = [
-        f"| `{option.name}` | {_cell(option)} | {option.doc} Accepts {option.accepts}. |"
-        for option in OPTIONS.values()
-    ]
-    return "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])
 
 
 def codes_table() -> str:
@@ -55,9 +39,12 @@ def schedule() -> str:
 
 # What is made, by document and by the name of its comments.
 MADE: dict[str, dict[str, str]] = {
-    "README.md": {"options": options_table()},
+    "README.md": {"options": options.markdown_table(OPTIONS)},
     "docs/codes.md": {"codes": codes_table()},
-    "docs/relay.md": {"relay variables": markdown_table(), "relay schedule": schedule()},
+    "docs/relay.md": {
+        "relay variables": options.markdown_table(VARIABLES, noun="variable"),
+        "relay schedule": schedule(),
+    },
 }
 
 

@@ -7,11 +7,12 @@ current folder only: a build must not depend on what lies above its own folder.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.errors import SettingsError
+from tracknow_static.options import read
 from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -23,34 +24,39 @@ SHARED_FILE = "pyproject.toml"
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's files and flags say.
+    """The settings of a project's files and flags.
 
     ``site_url`` is where the site will be served (for pages such as 404.html that are served at
     any depth; generators' plugins take it from the generator). ``severity`` maps codes of
-    findings to ``error``, ``warning``, ``info`` or ``off``; the audit checks both.
+    findings to ``error``, ``warning``, ``info`` or ``off``; the audit checks both. ``in_file`` and
+    ``in_flags`` hold the options as they were given, by name, also those that equal a default.
     """
 
     settings: Settings
     site_url: str | None
     severity: dict[str, str]
     source: str
+    in_file: dict[str, object] = field(default_factory=dict)
+    in_flags: dict[str, object] = field(default_factory=dict)
 
 
 def load(flags: Mapping[str, object], *, file: Path | None = None) -> Project:
-    """Read the project's settings; ``flags`` holds what the command line gave, ``file`` names one.
+    """Read the project's settings; ``flags`` come from the command line, ``file`` is a path.
 
     Raises :class:`SettingsError` for a file that cannot be read or is not TOML, for an unknown
     option and for a value that is not accepted.
     """
     table, source = _table(file)
-    site_url = _site_url(flags.get("site_url", table.pop("site_url", None)), source)
+    in_flags = {name: value for name, value in flags.items() if name != "site_url"}
+    given_here, site_url = "site_url" in flags, table.pop("site_url", None)
+    site_url = _site_url(flags.get("site_url", site_url), "" if given_here else source)
     severity = _severity(table.pop("severity", {}), source)
-    # Each source is checked on its own first, so that an error names the place to mend.
-    if table:
-        Settings.from_mapping(table, where=source)
-    given = {name: value for name, value in flags.items() if name in OPTIONS}
-    settings = Settings.from_mapping({**table, **given}, where="" if given else source)
-    return Project(settings, site_url, severity, source)
+    # The file is checked alone first, so that an error names the place to fix.
+    _, problems = read(OPTIONS, table)
+    if problems:
+        raise SettingsError(problems, where=source)
+    settings = Settings.from_mapping({**table, **in_flags}, where="" if in_flags else source)
+    return Project(settings, site_url, severity, source, table, in_flags)
 
 
 def _table(file: Path | None) -> tuple[dict[str, Any], str]:

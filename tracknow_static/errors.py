@@ -1,17 +1,26 @@
-"""What can go wrong, as one shallow tree; the data sit on the exception."""
+"""What can go wrong, as one shallow tree; the data are on the exception."""
 
 from __future__ import annotations
 
+from tracknow_static.exit_codes import FAILED, MISUSE
+
 
 class TracknowError(Exception):
-    """Base of every error this project raises on purpose; its text is meant for the user."""
+    """Base of every error this project raises on purpose; its text is meant for the user.
+
+    ``exit_code`` is what a command that it stops returns.
+    """
+
+    exit_code = FAILED
 
 
 class SettingsError(TracknowError):
     """An option is unknown or has a value that is not accepted.
 
-    ``problems`` holds one sentence for each option at fault, so that a user mends all at once.
+    ``problems`` holds one sentence for each wrong option, so that a user can fix all at once.
     """
+
+    exit_code = MISUSE
 
     def __init__(self, problems: list[str], *, where: str = "") -> None:
         self.problems = problems
@@ -22,6 +31,8 @@ class SettingsError(TracknowError):
 
 class SiteError(TracknowError):
     """A built site cannot be worked on at all: the folder is missing or is not a folder."""
+
+    exit_code = MISUSE
 
 
 class RelayError(TracknowError):

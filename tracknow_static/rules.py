@@ -1,15 +1,19 @@
 """What an option may hold: one small rule for each shape of value.
 
-A rule takes the raw value as YAML, TOML, Python or a command line give it and returns the checked,
-normalised one, or raises :class:`RefusedError`. Standard library only (see ``settings``).
+A rule takes the raw value as YAML, TOML, Python, a command line or an environment variable gives
+it and returns the checked, normalised one, or raises :class:`InvalidValueError`. Importing this
+module needs the standard library only; a rule that takes more imports it when it checks a value.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tracknow_static.tracknow import is_event_type, is_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +23,19 @@ if TYPE_CHECKING:
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
+_ADDRESS = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|(?=.{1,253}:)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*)"
+    r":([0-9]{1,5})"
+)
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}")
+_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{2,500}")
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
+_PORT_MAX = 65535
 
 
-class RefusedError(Exception):
-    """A value breaks its rule; the text, if any, says what is odd about this one."""
+class InvalidValueError(Exception):
+    """A value breaks its rule; the text, if any, names what is wrong with this value."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +63,13 @@ def _pattern(pattern: str, accepts: str) -> Rule:
     def parse(raw: object) -> str:
         if isinstance(raw, str) and compiled.fullmatch(raw):
             return raw
-        raise RefusedError
+        raise InvalidValueError
 
     return Rule("text", accepts, parse)
 
 
 def name(longest: int) -> Rule:
-    """Take a name that needs no escaping in a URL query, a cookie or a script."""
+    """Accept a name that needs no escaping in a URL query, a cookie or a script."""
     return _pattern(
         rf"[A-Za-z0-9_-]{{1,{longest}}}",
         f"1 to {longest} characters of A-Z a-z 0-9 _ -",
@@ -66,7 +77,7 @@ def name(longest: int) -> Rule:
 
 
 def label(longest: int) -> Rule:
-    """Take a name in a consent manager: any printable text without quotes and angle brackets."""
+    """Accept a name in a consent manager: printable text without quotes and angle brackets."""
     return _pattern(
         rf"[^\x00-\x1f\x7f\"'`<>&\\]{{1,{longest}}}",
         f"1 to {longest} printable characters without quotes, <, >, & and backslash",
@@ -74,7 +85,7 @@ def label(longest: int) -> Rule:
 
 
 def nonce() -> Rule:
-    """Take a nonce or the placeholder of one; it stands in a quoted attribute."""
+    """Accept a nonce or its placeholder, for a quoted attribute."""
     return _pattern(
         r"(?:(?![\"'`<>&])[!-~]){1,200}",
         "1 to 200 ASCII characters without spaces, quotes, <, > and &",
@@ -82,7 +93,7 @@ def nonce() -> Rule:
 
 
 def folder() -> Rule:
-    """Take a folder inside the built site, as URL path segments."""
+    """Accept a folder inside the built site, as URL path segments."""
     segment = r"(?!\.)[A-Za-z0-9._-]+"
     return _pattern(
         rf"{segment}(?:/{segment})*",
@@ -92,20 +103,35 @@ def folder() -> Rule:
 
 
 def whole_number(least: int, most: int) -> Rule:
-    """Take a whole number of a range, also as text from a command line."""
+    """Accept a whole number of a range, also as text."""
 
     def parse(raw: object) -> int:
         if isinstance(raw, str) and re.fullmatch(r"[0-9]{1,9}", raw):
             raw = int(raw)
         if isinstance(raw, bool) or not isinstance(raw, int) or not least <= raw <= most:
-            raise RefusedError
+            raise InvalidValueError
         return raw
 
     return Rule("number", f"a whole number from {least} to {most}", parse)
 
 
+def seconds(least: float, most: float) -> Rule:
+    """Accept a length of time in seconds."""
+
+    def parse(raw: object) -> float:
+        try:
+            value = float(str(raw))
+        except ValueError:
+            raise InvalidValueError from None
+        if not math.isfinite(value) or not least <= value <= most:
+            raise InvalidValueError
+        return value
+
+    return Rule("number", f"seconds from {least:g} to {most:g}", parse)
+
+
 def flag() -> Rule:
-    """Take true or false, also as text from an environment variable."""
+    """Accept true or false, also as text."""
 
     def parse(raw: object) -> bool:
         if isinstance(raw, bool):
@@ -114,43 +140,20 @@ def flag() -> Rule:
             return raw == 1
         if isinstance(raw, str) and raw.lower() in _YES | _NO:
             return raw.lower() in _YES
-        raise RefusedError
+        raise InvalidValueError
 
     return Rule("flag", "true or false", parse)
 
 
 def choice(*choices: str) -> Rule:
-    """Take one of a few words."""
+    """Accept one of a few words."""
 
     def parse(raw: object) -> str:
         if isinstance(raw, str) and raw in choices:
             return raw
-        raise RefusedError
+        raise InvalidValueError
 
     return Rule("choice", " or ".join(choices), parse, choices)
-
-
-def _host(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise RefusedError
-    host = raw.strip().lower().rstrip(".")
-    if not host.isascii():
-        try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise RefusedError from None
-    if not _DOMAIN.fullmatch(host):
-        raise RefusedError("Give the host name alone, without scheme, port or path.")
-    return host
-
-
-def domain() -> Rule:
-    """Take a domain for a cookie; a leading dot means the same (RFC 6265, 5.2.3)."""
-
-    def parse(raw: object) -> str:
-        return _host(raw.removeprefix(".") if isinstance(raw, str) else raw)
-
-    return Rule("text", "a domain such as example.com", parse)
 
 
 def _items(raw: object) -> list[object]:
@@ -160,32 +163,73 @@ def _items(raw: object) -> list[object]:
         return list(raw)
     if raw is None:
         return []
-    raise RefusedError
+    raise InvalidValueError
 
 
-def hosts() -> Rule:
-    """Take host names, as a list or separated by commas."""
-
-    def parse(raw: object) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_host(item) for item in _items(raw)))
-
-    return Rule("list", "host names such as pay.example.com", parse)
-
-
-def globs() -> Rule:
-    """Take globs over site paths, as a list or separated by commas."""
+def _list(item: Callable[[str], str], accepts: str, *, least: int = 0) -> Rule:
+    """Accept a list, or a text with commas; each entry counts once, the order stays."""
 
     def parse(raw: object) -> tuple[str, ...]:
         items = _items(raw)
-        if not all(isinstance(item, str) and item for item in items):
-            raise RefusedError
-        return tuple(str(item).removeprefix("/") for item in items)
+        if len(items) < least:
+            raise InvalidValueError
+        found = []
+        for entry in items:
+            if not isinstance(entry, str):
+                raise InvalidValueError
+            found.append(item(entry))
+        return tuple(dict.fromkeys(found))
 
-    return Rule("list", "globs such as drafts/** or */print.html", parse)
+    return Rule("list", accepts, parse)
+
+
+def _domain(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise InvalidValueError
+    host = raw.strip().lower().rstrip(".")
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise InvalidValueError from None
+    if not _DOMAIN.fullmatch(host):
+        raise InvalidValueError("Give the host name alone, without scheme, port or path.")
+    return host
+
+
+def domain() -> Rule:
+    """Accept a domain for a cookie; a leading dot means the same (RFC 6265, 5.2.3)."""
+
+    def parse(raw: object) -> str:
+        return _domain(raw.removeprefix(".") if isinstance(raw, str) else raw)
+
+    return Rule("text", "a domain such as example.com", parse)
+
+
+def hosts() -> Rule:
+    """Accept host names, as a list or separated by commas."""
+    return _list(_domain, "host names such as pay.example.com")
+
+
+def globs() -> Rule:
+    """Accept globs over site paths, as a list or separated by commas."""
+
+    def item(glob: str) -> str:
+        from tracknow_static.page.globs import compile_globs
+
+        if not glob:
+            raise InvalidValueError
+        try:
+            compile_globs([glob])
+        except (re.error, ValueError) as error:
+            raise InvalidValueError(f"{glob!r} is no glob: {error}.") from None
+        return glob.removeprefix("/")
+
+    return _list(item, "globs such as drafts/** or */print.html")
 
 
 def consent(managers: tuple[str, ...]) -> Rule:
-    """Take a known consent manager, or the DOM event that a home-made one fires."""
+    """Accept a known consent manager, or the DOM event that another one fires."""
     event = re.compile(r"event:[A-Za-z0-9_.:-]{1,100}")
 
     def parse(raw: object) -> str | None:
@@ -193,6 +237,162 @@ def consent(managers: tuple[str, ...]) -> Rule:
             return None
         if isinstance(raw, str) and (raw in managers or event.fullmatch(raw)):
             return raw
-        raise RefusedError
+        raise InvalidValueError
 
     return Rule("text", f"none, {', '.join(managers)} or event:NAME", parse)
+
+
+def namespace() -> Rule:
+    """Accept the merchant's Tracknow namespace; capital letters become small."""
+
+    def parse(raw: object) -> str:
+        text = str(raw).strip().lower()
+        if is_namespace(text):
+            return text
+        if "." in text or text.endswith("-tracking"):
+            raise InvalidValueError("Give NAME alone, without scheme, -tracking and domain.")
+        raise InvalidValueError
+
+    accepts = "the NAME in NAME-tracking.tracknow.info (1 to 54 letters, digits and hyphens)"
+    return Rule("text", accepts, parse)
+
+
+def signing_secrets() -> Rule:
+    """Accept signing secrets of Stripe's webhook endpoints, between commas or white space."""
+
+    def parse(raw: object) -> tuple[str, ...]:
+        secrets = tuple(dict.fromkeys(part for part in re.split(r"[,\s]+", str(raw)) if part))
+        if not secrets:
+            raise InvalidValueError("It is empty.")
+        for secret in secrets:
+            if not _SECRET.fullmatch(secret):
+                raise InvalidValueError(_wrong_secret(secret))
+        return secrets
+
+    return Rule("list", "signing secrets (whsec_…), separated by commas", parse)
+
+
+def _wrong_secret(secret: str) -> str:
+    """Return what is wrong with a secret, without showing it."""
+    if secret[0] in "\"'" or secret[-1] in "\"'":
+        return "It is in quotes: leave them out."
+    if re.match(r"[A-Za-z_][A-Za-z0-9_]*=(?!=*\Z)", secret):
+        return "It is a line NAME=value: give the value alone."
+    if secret.startswith("we_"):
+        return "It is the id of a webhook endpoint, not its signing secret."
+    if secret.startswith(("sk_", "rk_", "pk_")):
+        return "It is an API key, not the signing secret of an endpoint."
+    if not secret.startswith("whsec_"):
+        return "It does not start with whsec_."
+    return (
+        "It is too short, too long, or holds other characters than letters, digits and + / = _ -."
+    )
+
+
+def database() -> Rule:
+    """Accept the SQLAlchemy URL of a database that keeps what it stores, in a supported driver."""
+
+    def parse(raw: object) -> str:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        text = re.sub(r"\Apostgres(?=\+|:)", "postgresql", str(raw))
+        try:
+            url = make_url(text)
+        except (ArgumentError, ValueError):
+            raise InvalidValueError from None
+        if url.drivername in ("sqlite", "sqlite+pysqlite"):
+            _check_sqlite(url.database or "", dict(url.query))
+        elif url.drivername in ("postgresql", "postgresql+psycopg"):
+            _check_postgresql(dict(url.query))
+        elif url.get_backend_name() in ("sqlite", "postgresql"):
+            raise InvalidValueError("Leave the driver out.")
+        else:
+            raise InvalidValueError
+        return text
+
+    accepts = "sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/database"
+    return Rule("text", accepts, parse)
+
+
+def _check_sqlite(path: str, query: dict[str, object]) -> None:
+    if not path or ":memory:" in path or query.get("mode") == "memory":
+        raise InvalidValueError(
+            "A database in memory loses events that Stripe will not send again."
+        )
+    if not path.startswith("/"):
+        raise InvalidValueError("The path is relative: with four slashes it is absolute.")
+    if query:
+        raise InvalidValueError(f"SQLite takes no parameters here: leave {', '.join(query)} out.")
+
+
+def _check_postgresql(query: dict[str, object]) -> None:
+    try:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import make_conninfo
+    except ImportError:
+        need = "pip install 'tracknow-static[postgres]'"
+        raise InvalidValueError(
+            f"PostgreSQL needs psycopg, which is not installed: {need}"
+        ) from None
+    try:
+        make_conninfo(**{name: str(value) for name, value in query.items()})
+    except ProgrammingError as error:
+        raise InvalidValueError(f"Wrong parameter: {str(error).strip()}.") from None
+
+
+def destinations() -> Rule:
+    """Accept URLs of destinations, normalised as browsers do (WHATWG)."""
+
+    def item(text: str) -> str:
+        import ada_url
+
+        try:
+            url = ada_url.URL(text)
+        except ValueError:
+            raise InvalidValueError(f"{text!r} is no URL.") from None
+        if url.protocol not in ("https:", "http:"):
+            raise InvalidValueError(f"{text!r} has another scheme.")
+        if url.username or url.password:
+            shown = text.rsplit("@", 1)[-1]
+            raise InvalidValueError(f"{shown!r} has a user name or password before it.")
+        if url.hash:
+            raise InvalidValueError(f"{text!r} has a fragment, which is never sent.")
+        return str(url.href)
+
+    accepts = "https URLs without user name and fragment, separated by commas"
+    return _list(item, accepts, least=1)
+
+
+def event_types() -> Rule:
+    """Accept Stripe's names of event types; whether Stripe knows them, Stripe decides."""
+
+    def item(text: str) -> str:
+        if not is_event_type(text):
+            raise InvalidValueError(f"{text!r} is no event type.")
+        return text
+
+    return _list(item, "event types such as charge.succeeded, separated by commas", least=1)
+
+
+def accounts() -> Rule:
+    """Accept ids of connected accounts."""
+
+    def item(text: str) -> str:
+        if not _ACCOUNT.fullmatch(text):
+            raise InvalidValueError(f"{text!r} is no account id.")
+        return text
+
+    return _list(item, "account ids (acct_…), separated by commas", least=1)
+
+
+def address() -> Rule:
+    """Accept HOST:PORT, with an IPv6 address in brackets."""
+
+    def parse(raw: object) -> str:
+        found = _ADDRESS.fullmatch(str(raw))
+        if not found or int(found[1]) > _PORT_MAX:
+            raise InvalidValueError
+        return str(raw)
+
+    return Rule("text", "HOST:PORT such as 127.0.0.1:8787 or [::1]:8787", parse)

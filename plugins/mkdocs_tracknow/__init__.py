@@ -10,9 +10,10 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 
 from tracknow_static.errors import SettingsError
+from tracknow_static.options import unknown_option
 from tracknow_static.page.build import OptOuts, finish
 from tracknow_static.page.single import InspectionCache
-from tracknow_static.settings import OPTIONS, Settings, unknown_option
+from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from mkdocs.config.base import ConfigErrors, ConfigWarnings
@@ -49,7 +50,9 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
     ) -> tuple[ConfigErrors, ConfigWarnings]:
         """Check all options at once: MkDocs itself stops at the first that is not accepted."""
         super().load_config({}, config_file_path)
-        warnings = [(str(name), _rest(unknown_option(name))) for name in options.keys() - OPTIONS]
+        warnings = [
+            (str(name), _rest(unknown_option(name, OPTIONS))) for name in options.keys() - OPTIONS
+        ]
         given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
         try:
             self.settings = Settings.from_mapping(given)

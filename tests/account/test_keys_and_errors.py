@@ -190,8 +190,8 @@ def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--namespace shop-tracking", "is no Tracknow namespace"),
-        ("--namespace a.b", "is no Tracknow namespace"),
+        ("--namespace shop-tracking", "Give NAME alone, without scheme, -tracking"),
+        ("--namespace a.b", "the NAME in NAME-tracking.tracknow.info"),
         ("--relay-url relay", "is no URL such as"),
         ("--relay-url https://u:p@relay.example", "leave user, password"),
         ("--relay-url http://localhost:8000", "own address"),

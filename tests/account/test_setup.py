@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from tests.account.conftest import DIRECT, RELAY
 from tests.account.stand_in import Fault
-from tracknow_static.account.endpoints import EVENTS
 from tracknow_static.account.key import ApiKey
 from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Target
+from tracknow_static.tracknow import EVENT_TYPES
 
 if TYPE_CHECKING:
     import pytest
@@ -175,7 +175,7 @@ def test_two_runs_at_the_same_moment_make_one_endpoint(
     def run() -> None:
         account = Account(ApiKey.parse("sk_test_good"))
         seen = account.endpoints()
-        _, secret = account.create(Target.relay(RELAY), EVENTS, seen)
+        _, secret = account.create(Target.relay(RELAY), EVENT_TYPES, seen)
         results.append({"seen": len(seen), "secret": secret})
 
     threads = [threading.Thread(target=run) for _ in range(2)]

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tracknow_static import config
 from tracknow_static.errors import SettingsError
-from tracknow_static.flags import settings_flags, with_settings
+from tracknow_static.flags import with_settings
 from tracknow_static.settings import OPTIONS
 
 
@@ -29,7 +29,7 @@ def probe() -> click.Command:
     def show(project: config.Project) -> None:
         click.echo(repr(project))
 
-    return settings_flags(show)
+    return show
 
 
 def run(*args: str) -> str:

@@ -85,9 +85,15 @@ def test_head_has_no_body(application: Relay) -> None:
     assert (reply.status, reply.body) == ("405 Method Not Allowed", b"")
 
 
-@pytest.mark.parametrize("path", ["", "/", "/stripe", "/stripe/webhook/", "/STRIPE/WEBHOOK", "/x"])
+def test_a_slash_at_the_end_of_the_path(application: Relay) -> None:
+    """`stripe setup` accepts a URL with a slash at its end, and so does the relay."""
+    payload = encoded(event())
+    assert send(application, payload, PATH_INFO="/stripe/webhook/") == (200, "stored")
+
+
+@pytest.mark.parametrize("path", ["", "/", "/stripe", "/stripe/webhook/x", "/STRIPE/WEBHOOK", "/x"])
 def test_other_paths(application: Relay, path: str) -> None:
-    """Webhooks are taken at one path."""
+    """Webhooks are accepted at one path."""
     payload = encoded(event())
     assert send(application, payload, PATH_INFO=path) == (404, "not_found")
 

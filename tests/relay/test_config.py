@@ -40,13 +40,13 @@ def test_least_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_empty_variables_are_not_set() -> None:
     """An empty variable means its default, as in a compose file that passes it on."""
-    environ = {one.name: "" for one in VARIABLES if one.name not in LEAST}
+    environ = {one.name: "" for one in VARIABLES.values() if one.name not in LEAST}
     assert read(**environ) == read()
 
 
 def test_every_variable_is_described() -> None:
     """Each variable says what it means and what it accepts, for the README and for `check`."""
-    for one in VARIABLES:
+    for one in VARIABLES.values():
         assert one.doc.endswith(".")
         assert one.accepts
         assert one.name.startswith(("TRACKNOW_", "STRIPE_WEBHOOK_SECRET"))
@@ -70,7 +70,7 @@ def test_every_variable_is_described() -> None:
 )
 def test_accepted_values(name: str, value: str, expected: object) -> None:
     """Values are normalised."""
-    field = next(one.field for one in VARIABLES if one.name == name)
+    field = next(one.field for one in VARIABLES.values() if one.name == name)
     assert getattr(read(**{name: value}), field) == expected
 
 
@@ -78,6 +78,7 @@ def test_accepted_values(name: str, value: str, expected: object) -> None:
     ("name", "value"),
     [
         ("TRACKNOW_NAMESPACE", "acme-tracking.tracknow.info"),
+        ("TRACKNOW_NAMESPACE", "acme-tracking"),
         ("TRACKNOW_NAMESPACE", "a" * 55),
         ("TRACKNOW_NAMESPACE", "-acme"),
         ("TRACKNOW_NAMESPACE", "acme/evil.example"),
@@ -85,6 +86,10 @@ def test_accepted_values(name: str, value: str, expected: object) -> None:
         ("TRACKNOW_RELAY_BIND", "8787"),
         ("TRACKNOW_RELAY_BIND", "::1:8787"),
         ("TRACKNOW_RELAY_BIND", "localhost:70000"),
+        ("TRACKNOW_RELAY_BIND", "..:80"),
+        ("TRACKNOW_RELAY_BIND", "[::1:80"),
+        ("TRACKNOW_RELAY_BIND", "[localhost]:80"),
+        ("TRACKNOW_RELAY_BIND", ":80"),
         ("TRACKNOW_RELAY_MAX_BODY", "1 MiB"),
         ("TRACKNOW_RELAY_MIN_FREE_MB", "-1"),
         ("TRACKNOW_RELAY_TIMEOUT", "nan"),
@@ -142,9 +147,103 @@ def test_all_problems_at_once() -> None:
     assert "Did you mean TRACKNOW_RELAY_DELIVER?" in text
 
 
-def test_database_in_memory_is_no_database() -> None:
-    """A database that forgets what Stripe was told is safe is refused, with the reason."""
-    assert "in memory" in problem(TRACKNOW_RELAY_DATABASE="sqlite://")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "in memory"),
+        ("sqlite:///", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite+pysqlite:///:memory:", "in memory"),
+        ("sqlite:///file::memory:?uri=true", "in memory"),
+        ("sqlite:////data/x?mode=memory&uri=true", "in memory"),
+        ("sqlite:///relay.sqlite3", "relative"),
+        ("sqlite:///file:relay.sqlite3?uri=true", "relative"),
+        ("sqlite:////data/relay.sqlite3?timeout=soon", "no parameters"),
+        ("sqlite+aiosqlite:////data/relay.sqlite3", "Leave the driver out"),
+        ("sqlite+pysqlcipher:////data/relay.sqlite3", "Leave the driver out"),
+        ("postgresql+asyncpg://u:p@h/d", "Leave the driver out"),
+        ("postgresql+psycopg2://u:p@h/d", "Leave the driver out"),
+        ("postgresql://u:p@h/d?sslmod=require", "sslmod"),
+        ("postgresql://u:p@h:port/d", ""),
+        ("mysql://u:p@h/d", ""),
+        ("/data/relay.sqlite3", ""),
+    ],
+)
+def test_databases_that_cannot_work(url: str, words: str) -> None:
+    """A database that would forget events or is not supported is refused, with the reason."""
+    text = problem(TRACKNOW_RELAY_DATABASE=url)
+    assert text.startswith("TRACKNOW_RELAY_DATABASE: its value is not accepted.")
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////data/relay.sqlite3",
+        "sqlite+pysqlite:////data/relay.sqlite3",
+        "postgresql://u:p@h:5433/d?sslmode=verify-full&connect_timeout=3",
+        "postgresql+psycopg:///d?host=/var/run/postgresql",
+    ],
+)
+def test_databases_that_work(url: str) -> None:
+    """The driver that is used may be named; PostgreSQL takes the parameters of libpq."""
+    assert read(TRACKNOW_RELAY_DATABASE=url).database == url
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no place for the default database: it has to be named."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert "TRACKNOW_RELAY_DATABASE: nothing is set, and this user has no home" in problem()
+    assert read(TRACKNOW_RELAY_DATABASE="sqlite:////data/x").database == "sqlite:////data/x"
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ('"whsec_1234567890"', "in quotes"),
+        ("'whsec_1234567890'", "in quotes"),
+        ("STRIPE_WEBHOOK_SECRET=whsec_1234567890", "NAME=value"),
+        ("we_1234567890", "id of a webhook endpoint"),
+        ("rk_test_1234567890", "API key"),
+        ("1234567890", "does not start with whsec_"),
+        ("whsec_", "too short"),
+        ("whsec_1234567890,sk_live_1234", "API key"),
+    ],
+)
+def test_secrets_that_cannot_be_one(secret: str, words: str) -> None:
+    """The usual mistakes with a secret are named; the secret is not shown."""
+    text = problem(STRIPE_WEBHOOK_SECRET=secret)
+    assert text.startswith("STRIPE_WEBHOOK_SECRET: its value is not accepted. ")
+    assert words in text
+    assert "1234" not in text
+
+
+def test_a_secret_file_is_logged_once_for_each_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the file is missing or useless the last secrets count, and one line is logged."""
+    file = tmp_path / "secret"
+    file.write_text("whsec_aaaaaaaa\n")
+    secrets = read(STRIPE_WEBHOOK_SECRET="", STRIPE_WEBHOOK_SECRET_FILE=str(file)).secrets
+    assert secrets.current() == ("whsec_aaaaaaaa",)
+    file.unlink()
+    assert [secrets.current() for _ in range(3)] == [("whsec_aaaaaaaa",)] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"secret file {file} cannot be used; the last secrets count: No such file or directory"
+    ]
+    file.write_text("we_bbbbbbbb\n")
+    assert [secrets.current() for _ in range(3)] == [("whsec_aaaaaaaa",)] * 3
+    assert len(caplog.records) == 2
+    assert "we_bbbbbbbb" not in caplog.text
+    file.write_text("whsec_cccccccc\n")
+    assert secrets.current() == ("whsec_cccccccc",)
+
+
+def test_commands_that_verify_nothing_need_no_secret(tmp_path: Path) -> None:
+    """A user who may not read the secret file can look at the relay."""
+    environ = {"TRACKNOW_NAMESPACE": "acme", "STRIPE_WEBHOOK_SECRET_FILE": str(tmp_path / "none")}
+    assert not RelayConfig.from_environ(environ, needs_secrets=False).secrets
 
 
 @pytest.mark.parametrize("name", sorted(LEAST))

@@ -13,6 +13,7 @@ import ada_url
 
 from tracknow_static.account.failures import AccountError, in_words
 from tracknow_static.exit_codes import KEY
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Standing = Literal["active", "deactivated", "unknown", "other-mode", "invalid"]
 
-_STRIPE_HOSTS = frozenset({"buy.stripe.com", "book.stripe.com", "donate.stripe.com"})
 _READ = "Payment Links: Read"
 # docs.stripe.com/currencies: amounts of these have no minor unit.
 _WHOLE = re.compile("bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf")
@@ -74,7 +74,7 @@ class PaymentLink:
     @property
     def custom_domain(self) -> str | None:
         """The merchant's own domain that the link lives on, if any."""
-        return None if self.host in _STRIPE_HOSTS else self.host
+        return None if self.host in PAYMENT_HOSTS else self.host
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class Catalog:
                 return self._known(link)
         # A link keeps its path when a custom domain is added or dropped, and the old host works on
         # (docs.stripe.com/payments/checkout/custom-domains).
-        if host in _STRIPE_HOSTS | self.custom_domains:
+        if host in PAYMENT_HOSTS | self.custom_domains:
             for link in self.links:
                 if len(path) > 8 and _parts(link.url)[1] == path:
                     return self._known(link)
         mode: Literal["live", "test"] | None = None
-        if host in _STRIPE_HOSTS:
+        if host in PAYMENT_HOSTS:
             mode = "test" if path.startswith("/test_") else "live"
             if mode != self.mode:
                 return Verdict("other-mode", mode)

@@ -10,14 +10,11 @@ from tracknow_static.account.targets import (
     Kind,
     comparable,
     ends_as_the_relays,
-    leads_to_tracknow,
 )
+from tracknow_static.tracknow import EVENT_TYPES, is_tracknow_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# docs.tracknow.io, "Stripe Integration": the two events of the guide.
-EVENTS = ("charge.succeeded", "checkout.session.completed")
 
 # Names in an endpoint's metadata. The first says that it is ours, the second holds a fingerprint
 # of its secret, the third the id of the endpoint that it replaces.
@@ -91,7 +88,7 @@ class Endpoint:
     @property
     def kind(self) -> Kind | None:
         """Tracknow, the relay (by our mark, or by the relay's own path), or neither."""
-        if leads_to_tracknow(self.url):
+        if is_tracknow_url(self.url):
             return "direct"
         if self.metadata.get(MARK) == "relay" or ends_as_the_relays(self.url):
             return "relay"
@@ -100,7 +97,7 @@ class Endpoint:
     @property
     def counts_sales(self) -> bool:
         """Whether Stripe sends it an event that makes a sale."""
-        return self.enabled and not self.thin and bool({"*", *EVENTS} & set(self.events))
+        return self.enabled and not self.thin and bool({"*", *EVENT_TYPES} & set(self.events))
 
     def same_url(self, url: str) -> bool:
         """Compare scheme and host without case, and an absent path like "/"."""

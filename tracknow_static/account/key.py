@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import click
 
 from tracknow_static.account.failures import AccountError
-from tracknow_static.account.targets import LOOPBACK
 from tracknow_static.exit_codes import CONFLICT, KEY, MISUSE
+from tracknow_static.tracknow import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

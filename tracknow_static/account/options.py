@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ import click
 from tracknow_static.account.failures import AccountError
 from tracknow_static.account.secret_file import SecretFile, default_path
 from tracknow_static.account.targets import Target
+from tracknow_static.tracknow import is_event_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracknow_static.account.endpoints import Endpoint
-
-_EVENT = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
 
 mode = click.option(
     "--mode",
@@ -92,7 +90,7 @@ def event_types(
 ) -> tuple[str, ...]:
     """Check the shape of event types; whether Stripe knows them, Stripe says."""
     for event in value:
-        if not _EVENT.fullmatch(event):
+        if not is_event_type(event):
             raise click.BadParameter(f"{event!r} is no event type such as charge.refunded.")
     return value
 

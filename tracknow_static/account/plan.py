@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from tracknow_static.account.endpoints import MARK, REPLACES, Endpoint, replaced
 from tracknow_static.account.failures import AccountError
 from tracknow_static.account.rivals import refuse_double, several, unmanaged
-from tracknow_static.account.targets import RELAY_PATH, ends_as_the_relays
+from tracknow_static.account.targets import ends_as_the_relays
 from tracknow_static.exit_codes import ATTENTION, CONFLICT
+from tracknow_static.tracknow import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -87,7 +88,7 @@ def plan_setup(
     text = f"make a webhook endpoint for {target.url}"
     why = [f"events: {', '.join(events)}", "payload: snapshot"]
     if target.kind == "relay" and not ends_as_the_relays(target.url):
-        why.append(f"the relay answers at {RELAY_PATH}: your proxy has to lead this path there")
+        why.append(f"the relay answers at {WEBHOOK_PATH}: your proxy has to lead this path there")
     return Plan((Step("create", text, why=tuple(why)),), attention)
 
 

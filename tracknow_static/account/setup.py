@@ -9,9 +9,9 @@ import click
 
 from tracknow_static.account import options, show
 from tracknow_static.account.carry_out import Consent, about_secret, create_with_secret, look
-from tracknow_static.account.endpoints import EVENTS
 from tracknow_static.account.failures import EXIT_CODES
 from tracknow_static.account.plan import plan_setup
+from tracknow_static.tracknow import EVENT_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def setup(
     consent = Consent(account.key.mode, dry_run, yes, as_json)
     relay = target.kind == "relay"
     file = options.the_file(secret_file, consent.mode, endpoints) if relay else None
-    events = tuple(dict.fromkeys((*EVENTS, *also)))
+    events = tuple(dict.fromkeys((*EVENT_TYPES, *also)))
     plan = plan_setup(target, events, endpoints, not_a_relay=not_a_relay)
     agreed = consent.agree(plan)
     attention: list[str] = []

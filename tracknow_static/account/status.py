@@ -11,10 +11,11 @@ import click
 
 from tracknow_static.account import options, show
 from tracknow_static.account.carry_out import about_secret, look
-from tracknow_static.account.endpoints import EVENTS, Endpoint, replaced
+from tracknow_static.account.endpoints import Endpoint, replaced
 from tracknow_static.account.failures import EXIT_CODES, AccountError
 from tracknow_static.account.plan import thin_text
 from tracknow_static.exit_codes import ATTENTION
+from tracknow_static.tracknow import EVENT_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def _undelivered(
 ) -> tuple[list[Undelivered] | None, list[str]]:
     """Give the undelivered events, None when they cannot be had, and what to say about them."""
     concerned = [one for one in endpoints if one.ours or one.kind]
-    types = dict.fromkeys((*EVENTS, *(t for one in concerned for t in one.events if t != "*")))
+    types = dict.fromkeys((*EVENT_TYPES, *(t for one in concerned for t in one.events if t != "*")))
     try:
         events = account.undelivered(tuple(types), int(time.time()) - days * _DAY, most=_MOST)
     except AccountError as error:
@@ -106,7 +107,7 @@ def _about_endpoints(endpoints: list[Endpoint], target: Target | None) -> list[s
     if not concerned:
         found.append("No endpoint sends sales to Tracknow: run `tracknow-static stripe setup`.")
     for one in concerned:
-        missing = [] if "*" in one.events else [e for e in EVENTS if e not in one.events]
+        missing = [] if "*" in one.events else [e for e in EVENT_TYPES if e not in one.events]
         if one.thin:
             found.append(thin_text(one))
             continue

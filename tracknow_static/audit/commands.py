@@ -15,7 +15,7 @@ from tracknow_static.audit.generator import with_generators_settings
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
 from tracknow_static.errors import SettingsError, SiteError
-from tracknow_static.flags import settings_flags, with_settings
+from tracknow_static.flags import with_settings
 from tracknow_static.page.findings import printable
 
 if TYPE_CHECKING:
@@ -146,10 +146,6 @@ def csp(project: Project, site_dir: str, *, as_json: bool) -> None:
         click.echo("Nothing: no page of this site is to carry the script.", err=True)
     for one in lacks:
         click.echo(f"{one.file}:{one.line}: {one.message}", err=True)
-
-
-for _command in (check, csp):
-    settings_flags(_command)
 
 
 def _known(project: Project, site_dir: str) -> Project:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from tracknow_static.tracknow import is_reference
 
 if TYPE_CHECKING:
     from tracknow_static.page.surfaces import Surface
     from tracknow_static.settings import Settings
 
-# What Stripe keeps of a reference (docs.stripe.com/payment-links/url-parameters).
-_KEPT = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _WITHOUT = ("missing", "excluded", "skipped")
 
 
@@ -52,5 +51,5 @@ def _keeps_own(surface: Surface, settings: Settings) -> bool:
     return (
         surface.reference is not None
         and settings.existing_reference == "keep"
-        and bool(_KEPT.fullmatch(surface.reference))
+        and is_reference(surface.reference)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def with_generators_settings(project: Project, site_dir: str) -> Project:
     Looks in the current folder, then beside ``site_dir``. Raises :class:`SettingsError` when the
     file holds options that are not accepted, or cannot be read.
     """
-    if project.source != "defaults" and project.settings != Settings():
+    if project.in_file:
         return project
     beside = Path(os.path.realpath(site_dir)).parent
     for folder in dict.fromkeys((Path.cwd(), beside)):
@@ -45,14 +45,9 @@ def with_generators_settings(project: Project, site_dir: str) -> Project:
 
 
 def _joined(project: Project, options: dict[str, Any], url: str | None, source: str) -> Project:
-    base = Settings.from_mapping(options, where=source)
-    default = Settings()
-    flags = {
-        one.name: getattr(project.settings, one.name)
-        for one in fields(Settings)
-        if getattr(project.settings, one.name) != getattr(default, one.name)
-    }
-    settings = replace(base, **flags)
+    # The file is checked alone first, so that an error names the place to fix.
+    Settings.from_mapping(options, where=source)
+    settings = Settings.from_mapping({**options, **project.in_flags})
     site_url = project.site_url or (f"{url.rstrip('/')}/" if url else None)
     return replace(project, settings=settings, site_url=site_url, source=source)
 

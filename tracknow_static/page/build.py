@@ -54,7 +54,7 @@ class OptOuts:
         try:
             if not _FLAG.parse(value.strip() if isinstance(value, str) else value):
                 self.paths.add(path)
-        except rules.RefusedError:
+        except rules.InvalidValueError:
             self.remarks[path] = (
                 f"{source}: tracknow: {value!r} is not accepted. Accepted: {_FLAG.accepts}. "
                 "The page carries the script."

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from tracknow_static.errors import SiteError
-from tracknow_static.flags import settings_flags, with_settings
+from tracknow_static.flags import with_settings
 from tracknow_static.page.findings import grouped, printable
 from tracknow_static.page.site import count_pages, process_site, remove_site
 from tracknow_static.settings import Settings
@@ -117,9 +117,6 @@ def remove(
     with _whole(), _bar(voice) as progress:
         report = remove_site(site_dir, Settings(), check=check, jobs=jobs, progress=progress)
     _tell(report, voice)
-
-
-settings_flags(inject)
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from tracknow_static.tracknow import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from tracknow_static.page.surfaces import Inspection, Surface
 
 Severity = Literal["error", "warning", "note"]
-
-# What Stripe keeps of a reference (docs.stripe.com/payment-links/url-parameters).
-_KEPT = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ def _of_surface(
     if surface.plain_http:
         yield finding("TN102", file, line, about)
     if surface.reference is not None:
-        if not _KEPT.fullmatch(surface.reference):
+        if not is_reference(surface.reference):
             yield finding("TN104", file, line, repr(surface.reference))
         elif existing_reference == "keep":
             yield finding("TN103", file, line, about)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ada_url
 
+from tracknow_static.tracknow import PAYMENT_HOSTS
+
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-# docs.stripe.com/payment-links: submit_type book and donate change the host.
-STRIPE_HOSTS = frozenset(("buy.stripe.com", "book.stripe.com", "donate.stripe.com"))
 
 # Where a page stands is not known while it is built; any https address gives the same answers.
 ANYWHERE = "https://page.invalid/"
@@ -37,7 +36,7 @@ class PaymentUrl(NamedTuple):
 
 def all_hosts(extra: Collection[str] = ()) -> frozenset[str]:
     """Give Stripe's hosts and the merchant's own."""
-    return STRIPE_HOSTS | frozenset(extra)
+    return PAYMENT_HOSTS | frozenset(extra)
 
 
 def payment_url(url: str, base: str, hosts: Collection[str]) -> PaymentUrl | None:
@@ -57,6 +56,6 @@ def payment_url(url: str, base: str, hosts: Collection[str]) -> PaymentUrl | Non
     )
 
 
-def is_payment_url(url: str, base: str = ANYWHERE, hosts: Collection[str] = STRIPE_HOSTS) -> bool:
+def is_payment_url(url: str, base: str = ANYWHERE, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:
     """Say whether ``url``, written in a page at ``base``, leads to a payment page."""
     return payment_url(url, base, hosts) is not None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import ada_url
 
 from tracknow_static.page import encoding, links
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -60,7 +61,7 @@ class Inspection:
 NOTHING = Inspection()
 
 
-def worth_reading(page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS) -> bool:
+def worth_reading(page: bytes, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:
     """Say by a cheap test whether a page can have a payment surface or the vendor's snippet."""
     if encoding.wide(page):
         page = encoding.to_utf8(page)
@@ -112,7 +113,7 @@ def _mentions(low: bytes, needles: list[bytes]) -> bool:
 
 
 def _spellings(host: str) -> list[bytes]:
-    if host in links.STRIPE_HOSTS:
+    if host in PAYMENT_HOSTS:
         return []  # "stripe" has been looked for
     spellings = [host.encode()]
     if "xn--" in host:
@@ -134,21 +135,21 @@ def _letter(match: re.Match[bytes]) -> bytes:
 
 
 def find_surfaces(
-    page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS, *, where: str = links.ANYWHERE
+    page: bytes, hosts: Collection[str] = PAYMENT_HOSTS, *, where: str = links.ANYWHERE
 ) -> list[Surface]:
     """Give every payment surface of a page in the order of the source."""
     return list(inspect(page, hosts, where=where).surfaces)
 
 
 def inspect(
-    page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS, *, where: str = links.ANYWHERE
+    page: bytes, hosts: Collection[str] = PAYMENT_HOSTS, *, where: str = links.ANYWHERE
 ) -> Inspection:
     """Read a page for payment surfaces and the vendor's snippet; ``where`` is the page's URL."""
     return read_page(page, hosts, where=where) if worth_reading(page, hosts) else NOTHING
 
 
 def read_page(
-    page: bytes, hosts: Collection[str] = links.STRIPE_HOSTS, *, where: str = links.ANYWHERE
+    page: bytes, hosts: Collection[str] = PAYMENT_HOSTS, *, where: str = links.ANYWHERE
 ) -> Inspection:
     """Do what :func:`inspect` does, for a page that has passed the test."""
     # Late: a site without payment links on most of its pages may never need lxml.

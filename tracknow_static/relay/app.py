@@ -19,6 +19,7 @@ from tracknow_static.relay.receive.intake import RefusedBodyError, read_body
 from tracknow_static.relay.receive.signature import RefusedSignatureError, verify
 from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.relay.store.outbox import StorageError
+from tracknow_static.tracknow import WEBHOOK_PATH, is_webhook_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     Page = Callable[[Environ], "Answer"]
 
 log = logging.getLogger(__name__)
-
-PATH = "/stripe/webhook"
 
 ANSWERING = crash_points.declare("ingest.answering", "the event is durable, Stripe is not told")
 
@@ -71,7 +70,7 @@ def answer(status: int, code: str, message: str = "", *headers: tuple[str, str])
 
 
 STORED = answer(200, "stored")
-_NOT_FOUND = answer(404, "not_found", f"Webhooks go to {PATH}.")
+_NOT_FOUND = answer(404, "not_found", f"Webhooks go to {WEBHOOK_PATH}.")
 _POST_ONLY = answer(405, "method_not_allowed", "Use POST.", ("Allow", "POST"))
 _GET_ONLY = answer(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
 _BAD_SIGNATURE = answer(400, "signature_invalid", "The signature is not valid.")
@@ -189,7 +188,7 @@ class Relay:
 
     def check_call(self, environ: Environ) -> None:
         """Refuse what is no call of the webhook."""
-        if environ.get("PATH_INFO") != PATH:
+        if not is_webhook_path(environ.get("PATH_INFO", "")):
             raise Refused("not_found", _NOT_FOUND)
         if environ["REQUEST_METHOD"] != "POST":
             raise Refused("method_not_allowed", _POST_ONLY)

@@ -1,30 +1,29 @@
 """What the relay reads from its environment, declared once.
 
-Every variable's name, default, meaning and accepted values stand in :class:`RelayConfig`; the
-documents' table and ``tracknow-relay check`` read this declaration. How one variable is read and
-refused is in ``variable``.
+Every variable's name, default, meaning and accepted values are in :class:`RelayConfig`; the
+documents' table and ``tracknow-relay check`` read this declaration. How a variable is read is in
+``options``.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static import rules
 from tracknow_static.errors import SettingsError
-from tracknow_static.relay import values
+from tracknow_static.options import declared, option, read_environ
 from tracknow_static.relay.signing_secrets import Secrets
-from tracknow_static.relay.variable import Variable, declare
+from tracknow_static.tracknow import EVENT_TYPES, postback_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-POSTBACK = "https://{namespace}-tracking.tracknow.info/stripe/postback"
-WANTED_TYPES = ("charge.succeeded", "checkout.session.completed")
-
 _PREFIX = "TRACKNOW_RELAY_"
+# Read by crash_points: the point that a test arms.
+_FOR_TESTS = "TRACKNOW_RELAY_POINT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,170 +33,178 @@ class RelayConfig:
     Make it with :meth:`from_environ`; the constructor takes values that are right already.
     """
 
-    namespace: str | None = declare(
-        "TRACKNOW_NAMESPACE",
+    namespace: str | None = option(
         None,
-        values.namespace(),
+        rules.namespace(),
         "Your Tracknow namespace: events go to "
         "https://NAMESPACE-tracking.tracknow.info/stripe/postback.",
+        name="TRACKNOW_NAMESPACE",
     )
-    secrets: Secrets = declare(  # noqa: RUF009 - the default is empty and never changes
-        "STRIPE_WEBHOOK_SECRET",
+    secrets: Secrets = option(  # noqa: RUF009 - the default is empty and never changes
         Secrets(),
-        values.secrets(),
+        rules.signing_secrets(),
         "Signing secrets of the webhook endpoint (whsec_…), one or several. "
         "STRIPE_WEBHOOK_SECRET_FILE names a file that holds them instead; "
-        "it is read again when it changes.",
+        "the relay reads it again when it changes.",
         secret=True,
+        name="STRIPE_WEBHOOK_SECRET",
     )
-    database: str = declare(
-        "TRACKNOW_RELAY_DATABASE",
+    database: str = option(
         "",
-        values.database(),
-        "Where events are kept, as an SQLAlchemy URL. "
-        "TRACKNOW_RELAY_DATABASE_FILE names a file that holds it instead.",
+        rules.database(),
+        "Database that stores the events, as an SQLAlchemy URL. "
+        "TRACKNOW_RELAY_DATABASE_FILE names a file that holds the URL instead.",
         shown="an SQLite file in the user's state directory",
         secret=True,
+        name="TRACKNOW_RELAY_DATABASE",
     )
-    destinations: tuple[str, ...] = declare(
-        "TRACKNOW_RELAY_DESTINATIONS",
+    destinations: tuple[str, ...] = option(
         (),
-        values.destinations(),
-        "URLs that get every event instead of the Tracknow namespace's own.",
+        rules.destinations(),
+        "URLs that get every event instead of Tracknow's postback URL.",
         shown="the namespace's postback URL",
+        name="TRACKNOW_RELAY_DESTINATIONS",
     )
-    livemode: str = declare(
-        "TRACKNOW_RELAY_LIVEMODE",
+    livemode: str = option(
         "live",
         rules.choice("live", "test", "both"),
-        "Which events are forwarded: real purchases, those of Stripe's test mode, or both.",
+        "Which events to forward: real purchases, those of Stripe's test mode, or both.",
+        name="TRACKNOW_RELAY_LIVEMODE",
     )
-    events: tuple[str, ...] = declare(
-        "TRACKNOW_RELAY_EVENTS",
-        WANTED_TYPES,
-        values.event_types(),
-        "Types of events that are forwarded.",
+    events: tuple[str, ...] = option(
+        EVENT_TYPES,
+        rules.event_types(),
+        "Types of events to forward.",
+        name="TRACKNOW_RELAY_EVENTS",
     )
-    accounts: tuple[str, ...] = declare(
-        "TRACKNOW_RELAY_ACCOUNTS",
+    accounts: tuple[str, ...] = option(
         (),
-        values.accounts(),
-        "Connected Stripe accounts (acct_…) whose events are forwarded like your own.",
+        rules.accounts(),
+        "Connected Stripe accounts (acct_…) whose events to forward like your own.",
+        name="TRACKNOW_RELAY_ACCOUNTS",
     )
-    allow_insecure_destinations: bool = declare(
-        "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS",
+    allow_insecure_destinations: bool = option(
         False,
         rules.flag(),
-        "Permit destinations with http and with private addresses.",
+        "Allow destinations with http or with a private address.",
+        name="TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS",
     )
-    bind: str = declare(
-        "TRACKNOW_RELAY_BIND",
+    bind: str = option(
         "127.0.0.1:8787",
-        values.address(),
+        rules.address(),
         "Address that `tracknow-relay serve` listens on.",
+        name="TRACKNOW_RELAY_BIND",
     )
-    deliver: bool = declare(
-        "TRACKNOW_RELAY_DELIVER",
+    deliver: bool = option(
         True,
         rules.flag(),
-        "Deliver from a thread inside the web process.",
+        "Deliver from threads of the web process.",
+        name="TRACKNOW_RELAY_DELIVER",
     )
-    concurrency: int = declare(
-        "TRACKNOW_RELAY_CONCURRENCY",
+    concurrency: int = option(
         8,
         rules.whole_number(1, 256),
-        "Attempts under way at the same time, for each destination and each process that "
-        "delivers. Up to 8 times as many events are repeated when a process is killed.",
+        "Maximum number of attempts at the same time, for each destination and each process that "
+        "delivers. When a process is killed, up to 8 times that many events are sent again.",
+        name="TRACKNOW_RELAY_CONCURRENCY",
     )
-    connect_timeout: float = declare(
-        "TRACKNOW_RELAY_CONNECT_TIMEOUT",
+    connect_timeout: float = option(
         5.0,
-        values.seconds(0.1, 60),
-        "Seconds to wait for a connection to a destination, TLS included.",
+        rules.seconds(0.1, 60),
+        "Seconds to wait for a connection to a destination, including TLS.",
+        name="TRACKNOW_RELAY_CONNECT_TIMEOUT",
     )
-    timeout: float = declare(
-        "TRACKNOW_RELAY_TIMEOUT",
+    timeout: float = option(
         30.0,
-        values.seconds(0.1, 300),
-        "Seconds that one attempt may take in all.",
+        rules.seconds(0.1, 300),
+        "Seconds that one attempt may take in total.",
+        name="TRACKNOW_RELAY_TIMEOUT",
     )
-    max_body: int = declare(
-        "TRACKNOW_RELAY_MAX_BODY",
+    max_body: int = option(
         1024 * 1024,
         rules.whole_number(1024, 64 * 1024 * 1024),
-        "Largest request body in bytes.",
+        "Maximum size of a request body in bytes.",
+        name="TRACKNOW_RELAY_MAX_BODY",
     )
-    min_free_mb: int = declare(
-        "TRACKNOW_RELAY_MIN_FREE_MB",
+    min_free_mb: int = option(
         64,
         rules.whole_number(0, 1_000_000),
-        "Free space in MB under which no event is taken in, so that Stripe keeps it.",
+        "Free disk space in MB below which the relay refuses events, so that Stripe keeps them.",
+        name="TRACKNOW_RELAY_MIN_FREE_MB",
     )
-    commit_timeout: float = declare(
-        "TRACKNOW_RELAY_COMMIT_TIMEOUT",
+    commit_timeout: float = option(
         8.0,
-        values.seconds(0.1, 60),
-        "Seconds after which a commit that hangs is answered with 503.",
+        rules.seconds(0.1, 60),
+        "Seconds after which the relay answers 503 when a commit hangs.",
+        name="TRACKNOW_RELAY_COMMIT_TIMEOUT",
     )
-    retention_delivered_days: int = declare(
-        "TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS",
+    retention_delivered_days: int = option(
         30,
         rules.whole_number(0, 3650),
-        "Days after which a delivered event's payload is purged.",
+        "Days after which the payload of a delivered event is purged.",
+        name="TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS",
     )
-    retention_dead_days: int = declare(
-        "TRACKNOW_RELAY_RETENTION_DEAD_DAYS",
+    retention_dead_days: int = option(
         90,
         rules.whole_number(0, 3650),
-        "Days after which the payload of a dead letter or of an event "
-        "that is kept and not forwarded is purged.",
+        "Days after which the payload of a dead letter, or of an event "
+        "that is not forwarded, is purged.",
+        name="TRACKNOW_RELAY_RETENTION_DEAD_DAYS",
     )
-    retention_references_days: int = declare(
-        "TRACKNOW_RELAY_RETENTION_REFERENCES_DAYS",
+    retention_references_days: int = option(
         1095,
         rules.whole_number(0, 36500),
-        "Days after its last event for which a customer's click id is remembered.",
+        "Days for which a customer's click id is kept after the customer's last event.",
+        name="TRACKNOW_RELAY_RETENTION_REFERENCES_DAYS",
     )
-    metrics: bool = declare(
-        "TRACKNOW_RELAY_METRICS",
+    metrics: bool = option(
         True,
         rules.flag(),
-        "Serve /metrics.",
+        "Whether to serve /metrics.",
+        name="TRACKNOW_RELAY_METRICS",
     )
-    log_format: str = declare(
-        "TRACKNOW_RELAY_LOG_FORMAT",
+    log_format: str = option(
         "text",
         rules.choice("text", "json"),
-        "Shape of the log's lines.",
+        "Format of the log lines.",
+        name="TRACKNOW_RELAY_LOG_FORMAT",
     )
-    log_level: str = declare(
-        "TRACKNOW_RELAY_LOG_LEVEL",
+    log_level: str = option(
         "info",
         rules.choice("debug", "info", "warning", "error"),
-        "Least level that is logged.",
+        "Lowest level that is logged.",
+        name="TRACKNOW_RELAY_LOG_LEVEL",
     )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None) -> RelayConfig:
-        """Read the environment (``os.environ`` when not given), check it, and fill in what follows.
+    def from_environ(
+        cls, environ: Mapping[str, str] | None = None, *, needs_secrets: bool = True
+    ) -> RelayConfig:
+        """Read and check the environment (``os.environ`` when not given).
 
-        ``destinations`` and ``database`` are filled from the namespace and the user's state
-        directory when they are not set. An empty variable counts as not set.
+        ``destinations`` and ``database`` get values from the namespace and the user's state
+        directory when they are not set. Without ``needs_secrets`` the signing secrets are not
+        read: a user who may not read their file can run the commands that verify nothing.
 
-        Raises :class:`SettingsError` with one sentence for each variable at fault.
+        Raises :class:`SettingsError` with one sentence for each wrong variable.
         """
         environ = os.environ if environ is None else environ
-        found: dict[str, Any] = {}
-        problems = _unknown(environ)
-        for one in VARIABLES:
-            problems += one.read(environ, found)
+        variables = {
+            name: variable
+            for name, variable in VARIABLES.items()
+            if needs_secrets or variable.field != "secrets"
+        }
+        found, problems = read_environ(variables, environ, prefix=_PREFIX, ignored={_FOR_TESTS})
         if not problems:
-            problems = _contradictions(found)
+            problems = _contradictions(found, needs_secrets=needs_secrets)
         if problems:
             raise SettingsError(problems)
-        if not found.get("destinations"):
-            found["destinations"] = (POSTBACK.format(namespace=found["namespace"]),)
-        if not found.get("database"):
+        if "secrets" in found:
+            file = environ.get("STRIPE_WEBHOOK_SECRET_FILE", "").strip()
+            found["secrets"] = Secrets(found["secrets"], file=Path(file) if file else None)
+        if "destinations" not in found:
+            found["destinations"] = (postback_url(found["namespace"]),)
+        if "database" not in found:
             found["database"] = default_database()
         return cls(**found)
 
@@ -207,35 +214,17 @@ class RelayConfig:
         return self.timeout + 30.0
 
 
-VARIABLES: tuple[Variable, ...] = tuple(Variable.of(one) for one in fields(RelayConfig))
-
-# Read by other modules: the armed point of a test.
-_OTHERS = frozenset({"TRACKNOW_RELAY_POINT"})
+VARIABLES = declared(RelayConfig)
 
 
-def _unknown(environ: Mapping[str, str]) -> list[str]:
-    """Name misspelt variables: one that is silently ignored would lose its effect unseen."""
-    known = {one.name for one in VARIABLES}
-    known |= {f"{one.name}_FILE" for one in VARIABLES if one.secret} | _OTHERS
+def _contradictions(found: Mapping[str, Any], *, needs_secrets: bool) -> list[str]:
     problems = []
-    for name in environ:
-        if name.startswith(_PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f" Did you mean {close[0]}?" if close else ""
-            problems.append(
-                f"{name}: unknown variable.{meant} Known: {', '.join(sorted(known - _OTHERS))}."
-            )
-    return problems
-
-
-def _contradictions(found: Mapping[str, Any]) -> list[str]:
-    problems = []
-    if not found.get("secrets"):
+    if needs_secrets and "secrets" not in found:
         problems.append(
             "STRIPE_WEBHOOK_SECRET: nothing is set. Accepted: the signing secret (whsec_…) that "
             "Stripe shows for the webhook endpoint, or STRIPE_WEBHOOK_SECRET_FILE with its file."
         )
-    if not found.get("namespace") and not found.get("destinations"):
+    if "namespace" not in found and "destinations" not in found:
         problems.append(
             "TRACKNOW_NAMESPACE: nothing is set. Accepted: your Tracknow namespace, the NAME in "
             "NAME-tracking.tracknow.info (or TRACKNOW_RELAY_DESTINATIONS with URLs)."
@@ -251,7 +240,18 @@ def _contradictions(found: Mapping[str, Any]) -> list[str]:
 
 
 def default_database() -> str:
-    """URL of the SQLite file in the user's state directory."""
+    """Return the URL of the SQLite file in the user's state directory.
+
+    Raises :class:`SettingsError` for a user without a home.
+    """
     import platformdirs
 
-    return f"sqlite:///{platformdirs.user_state_path('tracknow-relay') / 'relay.sqlite3'}"
+    try:
+        folder = platformdirs.user_state_path("tracknow-relay")
+    except RuntimeError:  # raised by newer versions; older ones return "~" as it is
+        folder = Path("~")
+    if not folder.is_absolute():
+        accepts = VARIABLES["TRACKNOW_RELAY_DATABASE"].accepts
+        problem = f"nothing is set, and this user has no home folder. Accepted: {accepts}."
+        raise SettingsError([f"TRACKNOW_RELAY_DATABASE: {problem}"])
+    return f"sqlite:///{folder / 'relay.sqlite3'}"

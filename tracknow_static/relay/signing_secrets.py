@@ -1,32 +1,25 @@
-"""The signing secrets: several at once, and a file that may change under a running relay."""
+"""The signing secrets: several at once, and a file that may change while the relay runs."""
 
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING
+
+from tracknow_static import rules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_SEPARATOR = re.compile(r"[,\s]+")
-# RFC 3986 unreserved characters and base64: whatever signs with the secret got it as such a text.
-_SECRET = re.compile(r"[\x21-\x7e]{8,512}")
-
-
-class UnusableSecretError(ValueError):
-    """A secret cannot be one; the text says why and never shows it."""
+_RULE = rules.signing_secrets()
 
 
 class Secrets:
-    """The signing secrets that count now; false when there is none.
+    """The signing secrets that count now; false when there are none.
 
-    Given a ``file``, secrets are read from it again whenever it changes, so that a secret can be
-    rolled without a restart. A file that cannot be read later on leaves the last good secrets.
-
-    Raises :class:`UnusableSecretError` for a text that cannot be a signing secret.
+    With a ``file`` they are read from it again whenever it changes, so that a secret can be
+    rotated without a restart. A file that cannot be read later on leaves the last good secrets.
     """
 
     __slots__ = ("_current", "_file", "_stamp")
@@ -34,14 +27,7 @@ class Secrets:
     def __init__(self, current: tuple[str, ...] = (), *, file: Path | None = None) -> None:
         self._current = current
         self._file = file
-        self._stamp: tuple[int, int, int] | None = None
-        if file is not None:
-            self._read(file)
-
-    @classmethod
-    def from_text(cls, text: str) -> Secrets:
-        """Take secrets separated by commas or white space."""
-        return cls(_parse(text))
+        self._stamp: tuple[int, int, int] | None = None  # so the first use reads the file
 
     @property
     def file(self) -> Path | None:
@@ -49,17 +35,23 @@ class Secrets:
         return self._file
 
     def current(self) -> tuple[str, ...]:
-        """Give the secrets that count now; costs one ``stat`` when they are in a file."""
-        if self._file is not None:
+        """Return the secrets that count now; costs one ``stat`` when they are in a file."""
+        if self._file is None:
+            return self._current
+        stamp = _stamp(self._file)
+        if stamp != self._stamp:
+            self._stamp = stamp  # first: a bad file is logged once for each change
             try:
-                if _stamp(self._file) != self._stamp:
-                    self._read(self._file)
-            except (OSError, ValueError):
-                log.warning("secret file %s cannot be read; the last secrets count", self._file)
+                self._current = _read(self._file)
+            except (OSError, ValueError, rules.InvalidValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                log.warning(
+                    "secret file %s cannot be used; the last secrets count: %s", self._file, reason
+                )
         return self._current
 
     def __bool__(self) -> bool:
-        return bool(self._current)
+        return bool(self.current())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secrets):
@@ -72,25 +64,17 @@ class Secrets:
     def __repr__(self) -> str:
         return f"<{len(self._current)} secrets>"
 
-    def _read(self, file: Path) -> None:
-        stamp = _stamp(file)
-        # Remembered first: a bad file is complained about once for each change, not per request.
-        self._stamp = stamp
-        self._current = _parse(file.read_text(encoding="utf-8"))
 
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    stat = file.stat()
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does; None for a file that is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _parse(text: str) -> tuple[str, ...]:
-    secrets = tuple(dict.fromkeys(part for part in _SEPARATOR.split(text) if part))
-    if not secrets:
-        raise UnusableSecretError("It is empty.")
-    for secret in secrets:
-        if secret.startswith(("sk_", "rk_", "pk_")):
-            raise UnusableSecretError("It is an API key, not the signing secret of an endpoint.")
-        if not _SECRET.fullmatch(secret):
-            raise UnusableSecretError("It is shorter than 8 characters or not plain ASCII.")
+def _read(file: Path) -> tuple[str, ...]:
+    secrets = _RULE.parse(file.read_text(encoding="utf-8"))
+    assert isinstance(secrets, tuple)  # noqa: S101 - the rule's own type
     return secrets

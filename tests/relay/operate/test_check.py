@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.operate.parts import environment, run, run_json
+from tracknow_static.options import markdown_table
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.operate.cli import COMMANDS
-from tracknow_static.relay.operate.variables import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def test_variables_shows_what_is_set_and_no_secret(sqlite_url: str) -> None:
     """Every variable is listed with its default; a secret's value is not shown."""
     environ = environment(sqlite_url, livemode="both")
     found = {one["name"]: one for one in run_json(environ, "variables")}
-    assert set(found) == {one.name for one in VARIABLES}
+    assert set(found) == {one.name for one in VARIABLES.values()}
     assert found["TRACKNOW_RELAY_LIVEMODE"]["value"] == "both"
     assert found["TRACKNOW_RELAY_LIVEMODE"]["default"] == "live"
     assert found["STRIPE_WEBHOOK_SECRET"]["value"] == "set"
@@ -125,8 +125,8 @@ def test_variables_shows_what_is_set_and_no_secret(sqlite_url: str) -> None:
 
 def test_the_readme_table_has_every_variable() -> None:
     """It is made from the declaration."""
-    table = markdown_table()
-    assert all(f"| `{one.name}` |" in table for one in VARIABLES)
+    table = markdown_table(VARIABLES, noun="variable")
+    assert all(f"| `{one.name}` |" in table for one in VARIABLES.values())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

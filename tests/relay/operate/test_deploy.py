@@ -209,8 +209,8 @@ def test_the_example_of_an_env_file_names_real_variables() -> None:
     """Every name in it, commented out or not, is one that the relay reads."""
     text = (DEPLOY / "tracknow-relay.env.example").read_text()
     names = set(re.findall(r"^#?([A-Z][A-Z_]+)=", text, re.MULTILINE))
-    known = {one.name for one in VARIABLES} | {
-        f"{one.name}_FILE" for one in VARIABLES if one.secret
+    known = {one.name for one in VARIABLES.values()} | {
+        f"{one.name}_FILE" for one in VARIABLES.values() if one.secret
     }
     assert names
     assert names <= known
@@ -222,4 +222,4 @@ def test_the_dockerfile_names_real_variables() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     names = set(re.findall(r"(TRACKNOW_[A-Z_]+)=", text))
     assert names
-    assert names <= {one.name for one in VARIABLES}
+    assert names <= {one.name for one in VARIABLES.values()}

@@ -85,7 +85,10 @@ def _failed(findings: list[Finding]) -> bool:
 
 def _configuration(config: RelayConfig) -> Finding:
     names = sorted(
-        name for one in VARIABLES for name in (one.name, f"{one.name}_FILE") if os.environ.get(name)
+        name
+        for one in VARIABLES.values()
+        for name in (one.name, f"{one.name}_FILE")
+        if os.environ.get(name)
     )
     mode = {"live": "live events", "test": "test events", "both": "live and test events"}
     return Finding("configuration", OK, f"{', '.join(names)}; forwards {mode[config.livemode]}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -35,11 +34,7 @@ def configured(*, secrets_needed: bool = False) -> RelayConfig:
     Only what verifies signatures needs the signing secret: without it the other commands work
     too, also for a user who may not read its file. Raises :class:`SettingsError`.
     """
-    environ = dict(os.environ)
-    if not secrets_needed:
-        environ.pop("STRIPE_WEBHOOK_SECRET_FILE", None)
-        environ["STRIPE_WEBHOOK_SECRET"] = "not-needed-here"  # noqa: S105 - it is none
-    config = RelayConfig.from_environ(environ)
+    config = RelayConfig.from_environ(needs_secrets=secrets_needed)
     logs.setup(config, everything=True)
     return config
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tracknow_static.options import is_set
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.common import json_option, print_json
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.variable import Variable
+    from tracknow_static.options import Option
 
 
 @click.command(short_help="List every variable, its default and its value here.")
@@ -25,57 +26,29 @@ def variables(as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "name": one.name,
-                "default": default(one),
-                "value": value(one),
-                "accepts": one.accepts,
-                "meaning": one.doc,
+                "name": variable.name,
+                "default": variable.shown or variable.default_text,
+                "value": _value(variable),
+                "accepts": variable.accepts,
+                "meaning": variable.doc,
             }
-            for one in VARIABLES
+            for variable in VARIABLES.values()
         ]
         print_json(rows)
         return
     table = output.table("variable", "value", "meaning")
-    for one in VARIABLES:
-        here = value(one)
-        table.add_row(
-            one.name, output.clean(here or default(one)), one.doc, style="bold" if here else ""
-        )
+    for variable in VARIABLES.values():
+        value = _value(variable)
+        shown = output.clean(value or variable.shown or variable.default_text)
+        table.add_row(variable.name, shown, variable.doc, style="bold" if value else "")
     output.console().print(table)
 
 
-def default(one: Variable) -> str:
-    """Write a variable's default as it would be set; empty when there is none."""
-    if one.shown:
-        return one.shown
-    if one.default is None or one.secret:
-        return ""
-    if isinstance(one.default, bool):
-        return str(one.default).lower()
-    if isinstance(one.default, tuple):
-        return ",".join(one.default)
-    return f"{one.default:g}" if isinstance(one.default, float) else str(one.default)
-
-
-def value(one: Variable) -> str | None:
-    """Give what the environment sets, or None; of secrets only that they are set."""
-    for name in (one.name, f"{one.name}_FILE" if one.secret else one.name):
-        found = os.environ.get(name)
-        if found:
-            return found if name.endswith("_FILE") else "set" if one.secret else found
-    return None
-
-
-def markdown_table() -> str:
-    """Give the table of the variables for the README, without a final newline."""
-    rows = [
-        f"| `{one.name}` | {_cell(one)} | {one.doc} Accepts {one.accepts}. |" for one in VARIABLES
-    ]
-    return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def _cell(one: Variable) -> str:
-    if one.shown:
-        return one.shown
-    text = default(one)
-    return f"`{text}`" if text else "none"
+def _value(variable: Option) -> str | None:
+    """Return what the environment sets, or None; of a secret only that it is set, or its file."""
+    if not is_set(variable, os.environ):
+        return None
+    value = os.environ.get(variable.name)
+    if variable.secret:
+        return "set" if value else os.environ[f"{variable.name}_FILE"]
+    return value

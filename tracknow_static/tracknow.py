@@ -1,0 +1,64 @@
+"""What this project knows of Tracknow and of Stripe: each rule once, for both halves.
+
+Sources: docs.tracknow.io ("Stripe Integration"), docs.stripe.com. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+# The namespace and "-tracking" are one DNS label of at most 63 characters (RFC 1035, 2.3.4).
+_NAMESPACE = re.compile(r"(?!.*-tracking\Z)[a-z0-9](?:[a-z0-9-]{0,52}[a-z0-9])?")
+_TRACKNOW_HOST = re.compile(r"[a-z0-9-]+-tracking\.tracknow\.info")
+
+EVENT_TYPES = ("charge.succeeded", "checkout.session.completed")
+"""The two events that Tracknow's guide asks for."""
+
+WEBHOOK_PATH = "/stripe/webhook"
+"""Path that the relay receives Stripe's events at."""
+
+PAYMENT_HOSTS = frozenset({"buy.stripe.com", "book.stripe.com", "donate.stripe.com"})
+"""Hosts of payment pages; ``submit_type`` book and donate change the host.
+
+docs.stripe.com/payment-links. Merchants can have hosts of their own besides.
+"""
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts that Stripe can never reach."""
+
+_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
+
+
+def is_namespace(text: str) -> bool:
+    """Whether ``text`` is the NAME in NAME-tracking.tracknow.info, in lower case."""
+    return bool(_NAMESPACE.fullmatch(text))
+
+
+def postback_url(namespace: str) -> str:
+    """Return the URL of Tracknow that receives Stripe's events."""
+    return f"https://{namespace}-tracking.tracknow.info/stripe/postback"
+
+
+def is_tracknow_url(url: str) -> bool:
+    """Whether ``url`` leads to Tracknow itself."""
+    return bool(_TRACKNOW_HOST.fullmatch((urlsplit(url).hostname or "").lower()))
+
+
+def is_webhook_path(path: str) -> bool:
+    """Whether the relay receives events at ``path``; a slash at the end does not matter."""
+    return path.rstrip("/") == WEBHOOK_PATH
+
+
+def is_reference(text: str) -> bool:
+    """Whether Stripe keeps ``text`` as a ``client_reference_id``; it drops any other silently.
+
+    docs.stripe.com/payment-links/url-parameters.
+    """
+    return bool(_REFERENCE.fullmatch(text))
+
+
+def is_event_type(text: str) -> bool:
+    """Whether ``text`` has the form of a Stripe event type, such as charge.refunded."""
+    return bool(_EVENT_TYPE.fullmatch(text))
