@@ -32,6 +32,8 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python -m tools.write_docs
+	@NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: site/index.html"
 
 minify: $(STAMP)
 	@$(BIN)/python tools/minify.py

@@ -1,42 +1,62 @@
-"""What the documents say is what the code does."""
+"""What the documents say is what the program does."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
-from tools.write_docs import MADE, written
-from tracknow_static.cli import cli as static
-from tracknow_static.relay.operate.cli import cli as relay
+from tests.wording import avoided_words
+from tools.write_docs import API, MADE, MESSAGES, PROGRAMS, subcommands, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"tracknow-static": static, "tracknow-relay": relay}
+DOCS = ROOT / "docs"
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "sample_site" / "deploy" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    "NO_MKDOCS_2_WARNING": "true",
+}
+
+
+def _name(document: object) -> str:
+    return str(document.relative_to(ROOT)) if isinstance(document, Path) else str(document)
 
 
 @pytest.mark.parametrize("document", MADE)
 def test_what_is_made_from_the_code_is_up_to_date(document: str) -> None:
-    """Tables of options, codes and variables are those of the declarations (`make docs`)."""
+    """Generated tables are those of the declarations (`make docs`)."""
     assert (ROOT / document).read_text(encoding="utf-8") == written(document)
 
 
 def _called() -> Iterator[tuple[str, list[str]]]:
-    """Give every command line of ours that stands as code in a document."""
+    """Yield every command line of ours that a document quotes as code."""
+    start = r"(?:(?<=bin/)|(?<![/\w\"-]))(?<!install )(?<!-g )"
     for document in DOCUMENTS:
+        if document.name == "commands.md":
+            continue  # made from the commands
         text = document.read_text(encoding="utf-8")
         code = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
-        pattern = r"(?<!install )(?<!\")(tracknow-(?:static|relay) [a-z][^`\n]*)"
+        pattern = start + r"(tracknow-(?:static|relay) [a-z-][^`\n]*)"
         for line in re.findall(pattern, "\n".join(code)):
-            words = re.split(r"\s#|&&|\s{3}|[|;)\"'\]]", line)[0]
-            yield document.name, shlex.split(words)
+            words = re.split(r"\s#|&&|\s{3}|[|;)\"'\]…]", line)[0]
+            yield _name(document), shlex.split(words)
 
 
 CALLED = list(_called())
@@ -44,29 +64,117 @@ CALLED = list(_called())
 
 @pytest.mark.parametrize(("document", "words"), CALLED, ids=[" ".join(w) for _, w in CALLED])
 def test_a_quoted_command_exists(document: str, words: list[str]) -> None:
-    """Each command line in a document names a command and options that there are."""
-    command: click.Command = COMMANDS[words[0]]
-    rest = words[1:]
+    """Each command line in a document names a command and options that exist."""
+    command: click.Command = PROGRAMS[words[0]]
+    known, rest = _options(command), words[1:]
+    if "--env-file" in rest[:1]:
+        rest = rest[2:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         found = command.get_command(click.Context(command), rest[0])
         assert found is not None, f"{document}: {' '.join(words)}"
         command, rest = found, rest[1:]
-    known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        known = _options(command)
     used = {word.partition("=")[0] for word in rest if word.startswith("--")}
-    assert used <= known | {"--help"}, f"{document}: {' '.join(words)}"
+    assert used <= known, f"{document}: {' '.join(words)}"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_documented(name: str) -> None:
-    """No command has to be found by chance."""
-    text = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
-    group = COMMANDS[name]
-    for command in group.list_commands(click.Context(group)):
-        assert f"{name} {command}" in text
+def _options(command: click.Command) -> set[str]:
+    declared = (
+        name for option in command.params for name in (*option.opts, *option.secondary_opts)
+    )
+    return {*declared, "--help"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_is_documented(program: str) -> None:
+    """A reader of the pages, the generated reference aside, meets every command."""
+    pages = (page for page in DOCUMENTS if page.name != "commands.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    for path, _ in subcommands(program, PROGRAMS[program]):
+        assert path in text, path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link and picture is there."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_words_are_plain(document: Path) -> None:
+    """No document uses a word of the list in wording.py."""
+    text = document.read_text(encoding="utf-8")
+    for made in MADE.get(_name(document), ()):
+        # What comes from the code is held against the list where it is declared.
+        text = re.sub(rf"<!-- {made} -->.*?<!-- /{made} -->", "", text, flags=re.DOTALL)
+    assert avoided_words(text) == []
+
+
+def test_readme_is_short() -> None:
+    """The README is read in one sitting."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
+def test_the_javascript_api_is_documented() -> None:
+    """The public members of window.tracknow and its console messages are those of the script."""
+    sources = (ROOT / "tracknow_static" / "browser" / "src").rglob("*.js")
+    script = "".join(source.read_text(encoding="utf-8") for source in sources)
+    members = set(re.findall(r"\bapi\.(\w\w+) = ", script))
+    assert members == {re.split(r"\W", member)[0] for member in API}
+    assert {f"TNB{number}" for number in re.findall(r'"(\d) [a-z]+"', script)} == set(MESSAGES)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, built as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = ["mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
+    command += ["--site-dir", str(folder)]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+def test_our_check_finds_nothing_in_the_documentation(site: Path) -> None:
+    """The documentation is a real site: each page carries the script, and none leads to Stripe."""
+    command = ["tracknow-static", "check", str(site), "--fail-on", "warning"]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, cwd=site.parent)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    pages = [*site.rglob("*.html")]
+    assert len(pages) > len([*DOCS.rglob("*.md")])
+    assert all(page.read_bytes().count(b"<script data-tracknow>") == 1 for page in pages)
+
+
+def test_the_documentation_asks_no_other_host(site: Path) -> None:
+    """A page of the documentation loads nothing from elsewhere."""
+    loaded = (
+        r"<(?:script|img|iframe|link rel=\"stylesheet\")[^>]*?(?:src|href)=\"?(https?://[^\"> ]+)"
+    )
+    for page in site.rglob("*.html"):
+        assert re.findall(loaded, page.read_text(encoding="utf-8")) == [], page
+
+
+# What needs a network, another environment or a browser; a person does it.
+SKIPPED = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdocs serve")
+MARK = "--- end of a block"
+
+
+def test_the_tutorial_works(tmp_path: Path) -> None:
+    """The tutorial's commands, in order, print what it shows after each."""
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    script = "exec 2>&1\n"
+    shown: list[tuple[int, str]] = []
+    for kind, block in re.findall(r"```(sh|text)\n(.*?)```", text, re.DOTALL):
+        if kind == "text":
+            shown.append((script.count(MARK) - 1, block.rstrip("\n")))
+            continue
+        lines = (line for line in block.splitlines() if not line.startswith(SKIPPED))
+        script += "\n".join((*lines, f"echo '{MARK}'\n"))
+    command = ["bash", "-c", script]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, cwd=tmp_path)
+    outputs = ran.stdout.split(MARK)
+    assert len(shown) == 5
+    for number, block in shown:
+        assert block in outputs[number], outputs[number]

@@ -1,4 +1,4 @@
-"""Takes the pictures of the sample shops in docs/, as a visitor sees them after agreeing.
+"""Takes the pictures of the sample shops in docs/images/, as a visitor sees them after agreeing.
 
 usage: python -m tools.take_pictures
 """
@@ -21,7 +21,7 @@ MORROW, TIDEWATER = "morrow.example", "tidewater.example"
 
 
 def main() -> None:
-    """Write docs/shop-mkdocs.png and docs/shop-pelican.png, each 1280 by 800."""
+    """Write docs/images/shop-mkdocs.png and shop-pelican.png, each 1280 by 800."""
     sandbox = Sandbox()
     web = FakeWeb(sandbox)
     serve_stripe(web)
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _save(browser: Chromium, name: str) -> None:
     browser.until("return document.getAnimations().every(one => one.playState !== 'running')")
-    file = ROOT / "docs" / name
+    file = ROOT / "docs" / "images" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(browser.screenshot())
     print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1000} kB")

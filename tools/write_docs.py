@@ -1,67 +1,212 @@
-"""Writes the parts of the documents that are made from declarations in the code (`make docs`)."""
+"""Writes the parts of the documents that are made from declarations in the code (`make docs`).
+
+usage: python -m tools.write_docs
+"""
 
 from __future__ import annotations
 
+import html
+import inspect
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from tracknow_static import options
 from tracknow_static.audit.codes import CODES
+from tracknow_static.browser.compose import CATEGORIES
+from tracknow_static.cli import cli as static
+from tracknow_static.exit_codes import MEANINGS
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.schedule import STEPS
+from tracknow_static.relay.operate.cli import cli as relay
 from tracknow_static.settings import OPTIONS
 
-_ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS: dict[str, click.Group] = {"tracknow-static": static, "tracknow-relay": relay}
+
+# The members of ``window.tracknow`` that are public, and what the script writes to the console.
+# A test holds both against the script's source.
+API = {
+    "clickId()": "The click id, or null if there is none, or none may be used yet.",
+    "decorate(url)": "The URL as a string: with the click id if it leads to a payment page, "
+    "unchanged if it does not.",
+    "consent(given)": "For a consent manager of your own: `true` when the visitor agrees, `false` "
+    "when the visitor refuses or takes it back.",
+    "ready": "A promise of `window.tracknow` itself, fulfilled when the stored id has been read. "
+    "It is missing until the script file has run.",
+}
+MESSAGES = {
+    "TNB1": "The id that counts is stored.",
+    "TNB2": "The id is in memory only: neither the cookie nor localStorage can keep it.",
+    "TNB3": "There is no id.",
+    "TNB4": "The value in the address is not a click id that Stripe accepts. It is ignored.",
+    "TNB5": "This URL or form carries the id.",
+    "TNB6": "This link has a reference of the merchant's own, which stays.",
+    "TNB7": "Consent: true or false.",
+}
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _text(words: str) -> str:
+    """Return ``words`` as Markdown for a cell: markup is escaped outside of code."""
+    parts = words.split("`")
+    parts[::2] = [html.escape(part, quote=False).replace("|", "\\|") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def codes_table() -> str:
-    """Give the table of finding codes in Markdown, without a final newline."""
-    rows = [
-        f"| `{code.name}` | {'info' if code.severity == 'note' else code.severity} "
-        f"| {code.meaning} | {code.remedy} |"
+    """Return the table of finding codes in Markdown."""
+    rows = (
+        (
+            f"`{code.name}`",
+            "info" if code.severity == "note" else code.severity,
+            _text(code.meaning),
+            _text(code.remedy),
+        )
         for code in CODES.values()
-    ]
-    return "\n".join(
-        ["| code | severity | meaning | what mends it |", "| --- | --- | --- | --- |", *rows]
     )
+    return _table(("code", "severity", "meaning", "what fixes it"), rows)
+
+
+def consent_table() -> str:
+    """Return the table of consent managers in Markdown."""
+    rows = ((f"`{manager}`", f"`{category}`") for manager, category in CATEGORIES.items())
+    return _table(("`consent`", "category, unless `consent_category` names one"), rows)
 
 
 def schedule() -> str:
-    """Give the waits before a delivery is tried again, in words."""
+    """Return the waits before a delivery is tried again, in words."""
     units = ((3600, "h"), (60, "min"), (1, "s"))
 
-    def shown(seconds: float) -> str:
-        size, unit = next(one for one in units if seconds >= one[0])
+    def in_words(seconds: float) -> str:
+        size, unit = next(unit for unit in units if seconds >= unit[0])
         return f"{seconds / size:g} {unit}"
 
-    return ", ".join(shown(one) for one in STEPS)
+    return ", ".join(in_words(seconds) for seconds in STEPS)
+
+
+def commands() -> str:
+    """Return all commands of both programs in Markdown."""
+    return "\n\n".join(
+        section for name, program in PROGRAMS.items() for section in _program(name, program)
+    )
+
+
+def _program(name: str, program: click.Group) -> Iterator[str]:
+    yield f"## {name}"
+    yield from _command(name, program)
+    for path, command in subcommands(name, program):
+        yield f"### {path}"
+        yield from _command(path, command)
+
+
+def subcommands(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command below ``group`` with its full name."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from subcommands(f"{path} {name}", command)
+
+
+def _command(path: str, command: click.Command) -> Iterator[str]:
+    context = click.Context(command, info_name=path)
+    pieces = " ".join(command.collect_usage_pieces(context))
+    yield f"```text\n{path} {pieces}\n```"
+    yield _text(inspect.cleandoc(command.help or ""))
+    own = [option for option in command.params if not _is_setting(option)]
+    rows = [row for option in own if (row := _flag(option, context))]
+    if rows:
+        yield _table(("option", "meaning"), rows)
+    if len(own) < len(command.params):
+        yield (
+            "Each [option](options.md) is a flag, too: `window_days` is `--window-days`. "
+            "An option with several values is repeated."
+        )
+    if command.epilog:
+        yield from _epilog(inspect.cleandoc(command.epilog))
+
+
+def _is_setting(option: click.Parameter) -> bool:
+    return option.name in OPTIONS
+
+
+def _flag(option: click.Parameter, context: click.Context) -> tuple[str, str] | None:
+    if not isinstance(option, click.Option) or option.hidden:
+        return None
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    meaning = f"{(option.help or '').rstrip('.')}."
+    if isinstance(option.type, click.Choice):
+        meaning += f" One of {', '.join(f'`{choice}`' for choice in option.type.choices)}."
+    elif not option.is_flag:
+        names += f" {option.make_metavar(context)}"
+    if option.show_default and not option.is_flag and option.default not in (None, ()):
+        meaning += f" Default: `{option.default}`."
+    return _text(names), _text(meaning)
+
+
+def _epilog(epilog: str) -> Iterator[str]:
+    for part in epilog.split("\n\n"):
+        if part.startswith("\b"):
+            head, _, rows = part.removeprefix("\b").strip("\n").partition("\n")
+            yield f"{head}\n\n```text\n{inspect.cleandoc(rows)}\n```"
+        else:
+            yield _text(part)
+
+
+def exit_codes_table() -> str:
+    """Return the table of exit codes in Markdown."""
+    rows = ((f"`{code}`", _text(meaning)) for code, meaning in MEANINGS.items())
+    return _table(("exit code", "meaning"), rows)
 
 
 # What is made, by document and by the name of its comments.
 MADE: dict[str, dict[str, str]] = {
     "README.md": {"options": options.markdown_table(OPTIONS)},
-    "docs/codes.md": {"codes": codes_table()},
-    "docs/relay.md": {
-        "relay variables": options.markdown_table(VARIABLES, noun="variable"),
-        "relay schedule": schedule(),
+    "docs/how-to/consent.md": {"consent managers": consent_table()},
+    "docs/reference/codes.md": {"codes": codes_table()},
+    "docs/reference/commands.md": {"commands": commands()},
+    "docs/reference/exit-codes.md": {"exit codes": exit_codes_table()},
+    "docs/reference/javascript.md": {
+        "api": _table(
+            ("member", "meaning"), ((f"`{name}`", meaning) for name, meaning in API.items())
+        ),
+        "debug": _table(
+            ("message", "meaning"), ((f"`{code}`", meaning) for code, meaning in MESSAGES.items())
+        ),
     },
+    "docs/reference/options.md": {"options": options.markdown_table(OPTIONS)},
+    "docs/reference/relay.md": {"relay schedule": schedule()},
+    "docs/reference/variables.md": {"relay variables": options.markdown_table(VARIABLES, noun="variable")},
 }
 
 
-def replaced(text: str, name: str, content: str) -> str:
-    """Give ``text`` with ``content`` between the two comments called ``name``."""
+def with_content(text: str, name: str, content: str) -> str:
+    """Return ``text`` with ``content`` between the two comments called ``name``."""
     pattern = re.compile(rf"(<!-- {name} -->(\n?)).*?(<!-- /{name} -->)", re.DOTALL)
     return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}{match[3]}", text)
 
 
 def written(document: str) -> str:
-    """Give a document as it should be."""
-    text = (_ROOT / document).read_text(encoding="utf-8")
+    """Return a document as it should be."""
+    text = (ROOT / document).read_text(encoding="utf-8")
     for name, content in MADE[document].items():
-        text = replaced(text, name, content.rstrip("\n"))
+        text = with_content(text, name, content)
     return text
 
 
 if __name__ == "__main__":
     for document in MADE:
-        (_ROOT / document).write_text(written(document), encoding="utf-8")
+        (ROOT / document).write_text(written(document), encoding="utf-8")

@@ -11,7 +11,7 @@ STRIPE = 5
 CONFLICT = 6
 INTERRUPTED = 130
 
-_MEANINGS = {
+MEANINGS = {
     DONE: "done",
     ATTENTION: "done, but something needs your attention",
     MISUSE: "the command line, an option, the configuration or the folder is wrong; "
@@ -31,6 +31,6 @@ def epilog(*codes: int, attention: str | None = None) -> str:
     for this command ("a dead letter or a paused destination").
     """
     listed = {DONE, MISUSE, *codes} | ({ATTENTION} if attention else set())
-    meanings = _MEANINGS | ({ATTENTION: attention} if attention else {})
+    meanings = MEANINGS | ({ATTENTION: attention} if attention else {})
     rows = [f"  {code:<4} {meanings[code]}" for code in sorted(listed)]
     return "\n".join(["\b", "Exit codes:", *rows])
