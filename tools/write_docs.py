@@ -189,7 +189,9 @@ MADE: dict[str, dict[str, str]] = {
     },
     "docs/reference/options.md": {"options": options.markdown_table(OPTIONS)},
     "docs/reference/relay.md": {"relay schedule": schedule()},
-    "docs/reference/variables.md": {"relay variables": options.markdown_table(VARIABLES, noun="variable")},
+    "docs/reference/variables.md": {
+        "relay variables": options.markdown_table(VARIABLES, noun="variable")
+    },
 }
 
 
