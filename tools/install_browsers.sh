@@ -5,7 +5,7 @@ set -eu
 missing=""
 for pair in chromium:chromium chromedriver:chromium-driver firefox-esr:firefox-esr \
             WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb xauth:xauth unshare:util-linux ip:iproute2 \
-            nginx:nginx-light caddy:caddy; do
+            nginx:nginx-light caddy:caddy apache2:apache2-bin; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0

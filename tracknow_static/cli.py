@@ -28,6 +28,12 @@ _COMMANDS = {
         "csp",
         "Print what a Content-Security-Policy for SITE_DIR needs.",
     ),
+    "edge": Place(
+        "tracknow_static.edge.commands",
+        "edge",
+        "Print the file that makes a host set the cookie itself.",
+        "edge",
+    ),
     "stripe": Place(
         "tracknow_static.account.commands",
         "stripe",

@@ -27,6 +27,12 @@ docs.stripe.com/payment-links. Merchants can have hosts of their own besides.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """Hosts that Stripe can never reach."""
 
+PLACEHOLDERS = (
+    *("undefined", "null", "NaN", "true", "false", "none"),
+    *("CLICK_ID", "click_id", "CLICKID", "__CLICKID__", "--CLICK-ID--", "YOUR_CLICK_ID"),
+)
+"""References that Stripe keeps and that are no click id: nobody has filled in the macro."""
+
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
 

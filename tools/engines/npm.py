@@ -10,7 +10,12 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / ".work" / "npm"
 
 
 def read(package: str, version: str, file: str) -> bytes:
-    """Give a file of a package, which npm fetches the first time.
+    """Return the bytes of a package's file; see :func:`find`."""
+    return find(package, version, file).read_bytes()
+
+
+def find(package: str, version: str, file: str) -> Path:
+    """Return the path of a package's file; npm fetches the package the first time.
 
     Raises ``subprocess.CalledProcessError`` when npm cannot.
     """
@@ -27,4 +32,4 @@ def read(package: str, version: str, file: str) -> bytes:
             check=True,
             timeout=120,
         )
-    return found.read_bytes()
+    return found

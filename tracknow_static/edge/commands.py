@@ -1,0 +1,65 @@
+"""``tracknow-static edge``: prints or writes the files for one host."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.edge.render import HOSTS, MARKER, render
+from tracknow_static.errors import SettingsError
+from tracknow_static.flags import with_settings
+
+if TYPE_CHECKING:
+    from tracknow_static.config import Project
+    from tracknow_static.edge.render import EdgeFile
+
+
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
+@click.argument("host", type=click.Choice(HOSTS))
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the files below this folder, the project's root, instead of printing them.",
+)
+@with_settings
+def edge(project: Project, host: str, folder: Path | None) -> None:
+    """Print the file that makes HOST set the click id's cookie on landings.
+
+    Safari removes what a script stores after seven days without a visit. A cookie that the site's
+    own server sets by a header stays for the whole attribution window.
+    """
+    try:
+        files = render(host, project.settings)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    if folder is None:
+        click.echo("\n".join(file.text for file in files), nl=False)
+        return
+    foreign = [path for file in files if _is_foreign(path := folder / file.path)]
+    if foreign:
+        raise click.UsageError(
+            f"--write {folder}: {foreign[0]} exists and was not made by this command. "
+            f"Run it without --write and merge the two."
+        )
+    for file in files:
+        _write(folder / file.path, file)
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.exists() and not (path.is_file() and MARKER.encode() in path.read_bytes()[:200])
+
+
+def _write(path: Path, file: EdgeFile) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+    except OSError as error:
+        click.echo(f"Error: {path}: {error.strerror}", err=True)
+        sys.exit(exit_codes.FAILED)
+    click.echo(f"wrote {path}")
