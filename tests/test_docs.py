@@ -8,25 +8,33 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from mkdocs.utils.yaml import yaml_load
 
 from tests.wording import avoided_words
 from tools.write_docs import API, MADE, MESSAGES, PROGRAMS, subcommands, written
+from tracknow_static.audit.codes import CODES
+from tracknow_static.config import load
+from tracknow_static.relay.config import VARIABLES
+from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+DEPLOY = ROOT / "sample_site" / "deploy"
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
-    ROOT / "sample_site" / "deploy" / "README.md",
+    DEPLOY / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
+# The documents show these files as they are.
+DEPLOY_FILES = [file for file in DEPLOY.iterdir() if file.suffix != ".md" and file.is_file()]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {
     **os.environ,
@@ -85,6 +93,63 @@ def _options(command: click.Command) -> set[str]:
     return {*declared, "--help"}
 
 
+def _examples(language: str) -> Iterator[tuple[str, str]]:
+    """Yield every block of code in ``language``, with its document."""
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL):
+            yield _name(document), block
+
+
+def test_examples_of_mkdocs_yml_are_accepted() -> None:
+    """The options in each example for MkDocs exist and have values that are accepted."""
+    given = [
+        plugin["tracknow"]
+        for _, block in _examples("yaml")
+        if "plugins:" in block
+        for plugin in _mapping(yaml_load(block)).get("plugins", ())
+        if isinstance(plugin, dict) and "tracknow" in plugin
+    ]
+    assert len(given) > 5
+    for options in given:
+        Settings.from_mapping(options)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def test_examples_of_python_configurations_are_accepted() -> None:
+    """The options in each example for Pelican or Sphinx exist and have accepted values."""
+    given = 0
+    for _, block in _examples("python"):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        for name in {"TRACKNOW", "tracknow"} & names.keys():
+            Settings.from_mapping(names[name])
+            given += 1
+    assert given > 1
+
+
+def test_examples_of_tracknow_toml_are_accepted(tmp_path: Path) -> None:
+    """The options and codes in each example of tracknow.toml exist."""
+    file = tmp_path / "tracknow.toml"
+    blocks = [block for _, block in _examples("toml") if "netlify.toml" not in block]
+    assert len(blocks) > 1
+    for block in blocks:
+        file.write_text(block, encoding="utf-8")
+        assert load({}, file=file).severity.keys() <= CODES.keys()
+
+
+def test_variables_in_the_documents_exist() -> None:
+    """No document names a variable of the relay that does not exist."""
+    known = set(VARIABLES)
+    known |= {f"{name}_FILE" for name in known}
+    for document in DOCUMENTS:
+        named = set(re.findall(r"TRACKNOW_RELAY_\w+", document.read_text(encoding="utf-8")))
+        assert named <= known, document
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_command_is_documented(program: str) -> None:
     """A reader of the pages, the generated reference aside, meets every command."""
@@ -102,7 +167,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *DEPLOY_FILES], ids=_name)
 def test_words_are_plain(document: Path) -> None:
     """No document uses a word of the list in wording.py."""
     text = document.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ let cron deliver what is left, every five minutes:
 
     */5 * * * *  ~/relay/drain.sh >/dev/null
 
-where drain.sh, which you make executable, says
+where drain.sh, which you make executable, is
 
     #!/bin/sh
     cd ~/relay

@@ -2,7 +2,7 @@
 
 Install with ``pip install --user 'tracknow-static[relay]'`` and fill ``~/relay.env`` (see
 tracknow-relay.env.example). A web app there runs no thread between two requests, so this one only
-takes events in. Deliver them by an always-on task
+receives events. Deliver them with an always-on task
 
     tracknow-relay --env-file ~/relay.env worker
 
