@@ -35,7 +35,7 @@ _COMMANDS = {
         "edge",
     ),
     "stripe": Place(
-        "tracknow_static.account.commands",
+        "tracknow_static.account.cli",
         "stripe",
         "Set up how Stripe reports sales to Tracknow.",
         "stripe",

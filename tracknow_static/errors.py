@@ -37,3 +37,11 @@ class SiteError(TracknowError):
 
 class RelayError(TracknowError):
     """The relay is configured wrongly or cannot reach its database."""
+
+
+class AccountError(TracknowError):
+    """Something cannot be done with a Stripe account or with the file of its signing secrets."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.account.stand_in import Stripe, running
-from tracknow_static.account.commands import stripe as group
+from tracknow_static.cli import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Merchant:
             **self.environ,
             **environ,
         }
-        result = CliRunner().invoke(group, line.split(), env=env)
+        result = CliRunner().invoke(cli, ["stripe", *line.split()], env=env)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output

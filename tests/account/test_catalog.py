@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tracknow_static.account.catalog import Catalog, PaymentLink, Price, read_catalog
-from tracknow_static.account.failures import AccountError
 from tracknow_static.account.key import ApiKey
+from tracknow_static.errors import AccountError
 
 if TYPE_CHECKING:
     from tests.account.conftest import Merchant

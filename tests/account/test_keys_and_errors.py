@@ -12,9 +12,10 @@ import pytest
 
 from tests.account.conftest import RELAY
 from tests.account.stand_in import Fault
-from tracknow_static.account.failures import AccountError, permission_text
 from tracknow_static.account.key import ApiKey
+from tracknow_static.account.stripe_api import permission_text
 from tracknow_static.account.targets import Target
+from tracknow_static.errors import AccountError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +97,7 @@ def test_what_is_no_api_key(text: str, said: str) -> None:
     with pytest.raises(AccountError, match=said) as caught:
         ApiKey.parse(text)
     assert text not in str(caught.value)
-    assert caught.value.code == 4
+    assert caught.value.exit_code == 4
 
 
 def test_a_key_does_not_show_itself() -> None:
@@ -107,7 +108,7 @@ def test_a_key_does_not_show_itself() -> None:
 def test_a_key_of_the_other_mode_is_refused(merchant: Merchant) -> None:
     """--mode live with a test key stops before anything is asked."""
     result = merchant.run(f"{SETUP} --mode live", code=6)
-    assert "the API key is a test one" in result.output
+    assert "this is a test API key" in result.output
     assert merchant.stripe.requests == []
 
 
@@ -122,7 +123,7 @@ def test_a_restricted_key_without_the_permission(merchant: Merchant) -> None:
     """403: the permission is named as the Dashboard names it; exit code 4."""
     merchant.stripe.denied = ("POST /v1/webhook_endpoints",)
     result = merchant.run(SETUP, code=4, STRIPE_API_KEY="rk_test_good")
-    assert "Could not make the webhook endpoint" in result.output
+    assert "Could not create the webhook endpoint" in result.output
     assert "lacks the permission Webhook Endpoints: Write" in result.output
     assert merchant.secrets == []
 
@@ -139,8 +140,8 @@ def test_the_newer_words_of_a_missing_permission() -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault(429, "slow down", kind="invalid_request_error"), "asks for fewer requests"),
-        (Fault(500, "oops", times=3), "a fault of its own (500)"),
+        (Fault(429, "slow down", kind="invalid_request_error"), "too many requests"),
+        (Fault(500, "oops", times=3), "an internal error (500)"),
         (Fault(0, times=3), "cannot be reached"),
         (Fault(400, "Invalid URL: not public", kind="invalid_request_error"), "not public"),
     ],
@@ -151,7 +152,7 @@ def test_errors_speak_of_the_task(merchant: Merchant, fault: Fault, said: str) -
     fault.on = "POST /v1/webhook_endpoints"
     merchant.stripe.faults.append(fault)
     result = merchant.run(SETUP, code=5)
-    assert "Could not make the webhook endpoint" in result.output
+    assert "Could not create the webhook endpoint" in result.output
     assert said in result.output
     assert "Traceback" not in result.output
     assert merchant.secrets == []
@@ -169,7 +170,7 @@ def test_a_secret_that_is_not_told(merchant: Merchant) -> None:
     """Stripe keeps the secret to itself: the endpoint that nobody could verify is deleted again."""
     merchant.stripe.tells_secrets = False
     result = merchant.run(SETUP, code=5)
-    assert "did not tell its signing secret" in result.output
+    assert "did not return its signing secret" in result.output
     assert merchant.stripe.endpoints == {}
 
 
@@ -198,7 +199,7 @@ def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
         ("--relay-url https://x-tracking.tracknow.info/stripe/postback", "use --namespace"),
         (f"--relay-url {RELAY} --namespace shop", "not both"),
         (f"--relay-url {RELAY} --also refund", "no event type"),
-        ("", "Where shall the events go"),
+        ("", "Where should the events go"),
     ],
 )
 def test_wrong_usage(merchant: Merchant, option: str, said: str) -> None:

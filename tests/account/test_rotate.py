@@ -55,7 +55,7 @@ def test_a_plan_first(merchant: Merchant) -> None:
     merchant.run(f"setup --relay-url {RELAY} --yes")
     secrets = merchant.secrets
     merchant.stripe.requests.clear()
-    assert "+ make a second endpoint" in merchant.run("rotate --dry-run").output
+    assert "+ create a second endpoint" in merchant.run("rotate --dry-run").output
     assert merchant.stripe.changes() == []
     merchant.run("rotate --yes")
     merchant.stripe.requests.clear()
@@ -66,9 +66,9 @@ def test_a_plan_first(merchant: Merchant) -> None:
 
 @pytest.mark.usefixtures("rotating")
 def test_one_rotation_at_a_time(merchant: Merchant) -> None:
-    """A second one is refused while the first is under way, and nothing new is made."""
+    """A second one is refused while the first is in progress, and nothing new is made."""
     result = merchant.run("rotate --yes", code=6)
-    assert "A rotation is under way" in result.output
+    assert "A rotation is in progress" in result.output
     assert len(merchant.stripe.endpoints) == 2
 
 
@@ -105,7 +105,7 @@ def test_an_endpoint_whose_secret_is_not_in_the_file_does_not_stay_alone(
     """--finish is refused when the relay could not verify the endpoint that is left."""
     merchant.secret_file.write_text(merchant.secrets[1] + "\n")
     result = merchant.run("rotate --finish --yes", code=6)
-    assert "would stay alone" in result.output
+    assert "the only endpoint left then" in result.output
     assert len(merchant.stripe.endpoints) == 2
 
 
@@ -140,7 +140,7 @@ def test_tracknows_own_endpoint_is_not_doubled(merchant: Merchant) -> None:
     merchant.run("setup --namespace shop --yes")
     for line in ("rotate --yes", "rotate --namespace shop --yes"):
         result = merchant.run(line, code=6)
-        assert "would count each sale of that while twice" in result.output
+        assert "would count each sale of that time twice" in result.output
     assert [one["url"] for one in merchant.stripe.endpoints.values()] == [DIRECT]
 
 

@@ -21,7 +21,7 @@ def test_a_test_key_does_not_write_into_a_live_file(merchant: Merchant, tmp_path
     """A file that is live by name, or holds secrets unknown to test mode, is refused."""
     by_name = tmp_path / "webhook-secret.live"
     result = merchant.run(f"{SETUP} --secret-file {by_name}", code=6)
-    assert "for live-mode secrets by its name" in result.output
+    assert "is named for live mode" in result.output
     plain = tmp_path / "webhook-secret"
     plain.write_text("whsec_live_perhaps\n")
     result = merchant.run(f"{SETUP} --secret-file {plain}", code=6)

@@ -24,7 +24,7 @@ BOTH = ["charge.succeeded", "checkout.session.completed"]
 def test_a_plan_changes_nothing(merchant: Merchant) -> None:
     """--dry-run shows what would be made, asks Stripe only questions and writes no file."""
     result = merchant.run(f"setup --relay-url {RELAY} --dry-run")
-    assert f"+ make a webhook endpoint for {RELAY}" in result.output
+    assert f"+ create a webhook endpoint for {RELAY}" in result.output
     assert "events: charge.succeeded, checkout.session.completed" in result.output
     assert merchant.stripe.changes() == []
     assert not merchant.home.exists()
@@ -116,7 +116,7 @@ def test_more_events_on_request(merchant: Merchant) -> None:
 def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:
     """Below a prefix the relay's path is recognised; of another path the plan says what it takes."""
     result = merchant.run("setup --relay-url https://shop.example/hooks --dry-run")
-    assert "your proxy has to lead this path there" in result.output
+    assert "your proxy must map this path to it" in result.output
     url = "https://shop.example/relay/stripe/webhook"
     assert "your proxy" not in merchant.run(f"setup --relay-url {url} --dry-run").output
     merchant.stripe.add(url)
@@ -148,7 +148,7 @@ def test_an_endpoint_made_by_hand_is_recognised(merchant: Merchant) -> None:
     """It is taken over and not made again; that its secret is unknown here is said."""
     id_ = merchant.stripe.add(RELAY, ("*",))
     result = merchant.run(f"setup --relay-url {RELAY} --yes", code=1)
-    assert "mark it as ours: it was made by hand" in result.output
+    assert "mark it as ours: it was created by hand" in result.output
     assert "drop event *" in result.output
     assert "does not hold the signing secret" in result.output
     assert list(merchant.stripe.endpoints) == [id_]

@@ -195,7 +195,7 @@ def test_progress_and_interrupt_on_a_terminal(site: Path, jobs: str) -> None:
 
 def test_missing_dependency_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command whose extra is not installed says what to install; the others work."""
-    monkeypatch.setitem(sys.modules, "tracknow_static.account.commands", None)
+    monkeypatch.setitem(sys.modules, "tracknow_static.account.cli", None)
     result = CliRunner().invoke(cli.cli, ["stripe", "setup", "--dry-run"])
     assert result.exit_code == 2
     assert "pip install --upgrade 'tracknow-static[stripe]'" in result.output

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ada_url
 
-from tracknow_static.account.failures import AccountError, in_words
+from tracknow_static.account.stripe_api import explain_errors
+from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import KEY
 from tracknow_static.tracknow import PAYMENT_HOSTS
 
@@ -68,22 +69,22 @@ class PaymentLink:
 
     @property
     def host(self) -> str:
-        """Host of the URL that Stripe gives for it."""
+        """Host of its URL."""
         return _parts(self.url)[0]
 
     @property
     def custom_domain(self) -> str | None:
-        """The merchant's own domain that the link lives on, if any."""
+        """The merchant's own domain that it is on, if any."""
         return None if self.host in PAYMENT_HOSTS else self.host
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an URL on a page is, to the account.
+    """What a URL on a page is to the account.
 
-    ``standing``: ``active`` and ``deactivated`` links are the account's; ``unknown`` is not;
-    ``other-mode`` is a test link seen with a live key or the reverse: nothing can be said;
-    ``invalid`` is no URL. ``mode`` is ``live``, ``test`` or ``None`` when it cannot be told.
+    ``active`` and ``deactivated`` links are the account's; ``unknown`` ones are not;
+    ``other-mode`` is a test link seen with a live key or the reverse, of which the account shows
+    nothing; ``invalid`` is no URL. ``mode`` is ``live``, ``test`` or ``None`` when unknown.
     """
 
     standing: Standing
@@ -104,14 +105,14 @@ class Catalog:
         return frozenset(link.custom_domain for link in self.links if link.custom_domain)
 
     def look_up(self, url: str) -> Verdict:
-        """Say what a URL found on a page is; query and fragment do not matter."""
+        """Return what a URL found on a page is; query and fragment do not matter."""
         host, path = _parts(url)
         if not host:
             return Verdict("invalid", None)
         for link in self.links:
             if _parts(link.url) == (host, path):
                 return self._known(link)
-        # A link keeps its path when a custom domain is added or dropped, and the old host works on
+        # A link keeps its path when a custom domain is added or dropped, and the old host still works
         # (docs.stripe.com/payments/checkout/custom-domains).
         if host in PAYMENT_HOSTS | self.custom_domains:
             for link in self.links:
@@ -139,24 +140,24 @@ def _parts(url: str) -> tuple[str, str]:
 
 
 def read_catalog(key: ApiKey) -> Catalog:
-    """List the account's payment links with their prices.
+    """Return the account's payment links with their prices.
 
-    Raises :class:`AccountError`. A key that may not read prices gives links with ``prices=None``.
+    The prices are ``None`` when the key may not read them. Raises :class:`AccountError`.
     """
     client = key.client()
     try:
         found = _list(client, {"limit": 100, "expand": ["data.line_items"]})
         return Catalog(key.mode, tuple(_link(client, raw, prices=True) for raw in found))
     except AccountError as error:
-        if error.code != KEY:
+        if error.exit_code != KEY:
             raise
-        # Once more without prices; if the links themselves are out of reach, that is the error.
+        # Again without prices; if the key may not read the links themselves, that is the error.
         found = _list(client, {"limit": 100})
         return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
 
 
 def _list(client: Any, parameters: dict[str, object]) -> list[Any]:
-    with in_words("list the account's payment links", _READ):
+    with explain_errors("list the account's payment links", _READ):
         return list(client.v1.payment_links.list(parameters).auto_paging_iter())
 
 
@@ -165,7 +166,7 @@ def _link(client: Any, raw: Any, *, prices: bool) -> PaymentLink:
     if prices:
         items = getattr(raw, "line_items", None)
         if items is None or items.has_more:
-            with in_words("read the prices of a payment link", _READ):
+            with explain_errors("read the prices of a payment link", _READ):
                 listed = client.v1.payment_links.line_items.list(raw.id, {"limit": 100})
                 lines = tuple(_prices(listed.auto_paging_iter()))
         else:

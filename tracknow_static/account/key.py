@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from tracknow_static.account.failures import AccountError
+from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import CONFLICT, KEY, MISUSE
 from tracknow_static.tracknow import LOOPBACK
 
@@ -27,7 +27,7 @@ _KEY = re.compile(r"(sk|rk)_(live|test)_[A-Za-z0-9_]{3,250}")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A secret or restricted key; ``mode`` is ``live`` or ``test``. It never shows its value."""
+    """A secret or restricted key; ``mode`` is ``live`` or ``test``. Its value is never shown."""
 
     value: str = field(repr=False)
     mode: str
@@ -39,7 +39,7 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> ApiKey:
-        """Check a key's shape. Raises :class:`AccountError` that never shows the key."""
+        """Return the key, checked. Raises :class:`AccountError`, which never shows the key."""
         text = text.strip()
         match = _KEY.fullmatch(text)
         if match:
@@ -49,24 +49,24 @@ class ApiKey:
         elif text.startswith("whsec_"):
             problem = "This is a webhook signing secret, not an API key."
         elif text.startswith("sk_org_"):
-            problem = "This is an organization's key; take one of the account that sells."
+            problem = "This is the key of an organization; use one of the account that sells."
         else:
             problem = "This is no Stripe API key."
         wanted = "Expected sk_live_…, rk_live_…, sk_test_… or rk_test_…."
         raise AccountError(f"{problem} {wanted}", KEY)
 
     def client(self, environ: Mapping[str, str] = os.environ) -> StripeClient:
-        """Make the official client; it repeats a request at most twice, with one idempotency key.
+        """Return the official client; it repeats a request at most twice, with one idempotency key.
 
         Raises :class:`AccountError` when the library is not installed.
         """
         stripe = library()
         options: dict[str, Any] = {"max_network_retries": 2}
-        # For this project's tests; loopback only, so that no key can be led elsewhere.
+        # For this project's tests; loopback only, so that no key can be sent elsewhere.
         base = environ.get("TRACKNOW_STRIPE_API_BASE")
         if base:
             if urlsplit(base).hostname not in LOOPBACK:
-                text = "TRACKNOW_STRIPE_API_BASE is for tests and takes loopback addresses only."
+                text = "TRACKNOW_STRIPE_API_BASE is for tests and accepts loopback addresses only."
                 raise AccountError(text, MISUSE)
             options["base_addresses"] = {"api": base}
         client: StripeClient = stripe.StripeClient(self.value, **options)
@@ -84,7 +84,7 @@ def library() -> Any:
             "Install it with: pip install 'tracknow-static[stripe]'"
         )
         raise AccountError(text, MISUSE) from None
-    # It would time requests for Stripe and leave an identity in the user's folder.
+    # It would measure requests for Stripe and write an identity to the user's folder.
     stripe.enable_telemetry = False
     return stripe
 
@@ -92,10 +92,9 @@ def library() -> Any:
 def obtain(
     mode: str | None = None, environ: Mapping[str, str] = os.environ, *, prompt: bool = True
 ) -> ApiKey:
-    """Take the key from STRIPE_API_KEY, STRIPE_API_KEY_FILE or a hidden prompt.
+    """Return the key from STRIPE_API_KEY, STRIPE_API_KEY_FILE or a hidden prompt.
 
-    ``mode`` is what the user asked for; a key of the other mode is refused.
-    Raises :class:`AccountError` when there is no key or it does not fit.
+    Raises :class:`AccountError` when there is no key, or when it is not of ``mode``.
     """
     text = environ.get("STRIPE_API_KEY", "")
     path = environ.get("STRIPE_API_KEY_FILE")
@@ -111,7 +110,5 @@ def obtain(
         raise AccountError(f"No Stripe API key. {wanted}", KEY)
     key = ApiKey.parse(text)
     if mode is not None and key.mode != mode:
-        raise AccountError(
-            f"--mode {mode} was asked for, but the API key is a {key.mode} one.", CONFLICT
-        )
+        raise AccountError(f"--mode {mode} was given, but this is a {key.mode} API key.", CONFLICT)
     return key

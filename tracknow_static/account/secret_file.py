@@ -1,7 +1,8 @@
 """The file that the relay reads signing secrets from (STRIPE_WEBHOOK_SECRET_FILE).
 
-Secrets stand in it one a line, or separated by commas. Stripe tells a secret once, when the
-endpoint is made, so room for it is taken on the disk *before* Stripe is asked (:meth:`reserve`).
+It holds one secret on each line, or several separated by commas. Stripe shows a secret only once,
+when the endpoint is created, so space for it is reserved on the disk *before* the request
+(:meth:`SecretFile.reserve`).
 """
 
 from __future__ import annotations
@@ -15,69 +16,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tracknow_static.account.failures import AccountError
-from tracknow_static.exit_codes import CONFLICT, FAILED
+from tracknow_static.errors import AccountError
+from tracknow_static.exit_codes import CONFLICT, FAILED, MISUSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-_ROOM = 4096  # bytes kept for a new secret; one is about 40
+_ROOM = 4096  # bytes reserved for a new secret, which has about 40
 
 
 def fingerprint(secret: str) -> str:
-    """Twelve hex digits that recognise a secret and do not give it away."""
+    """Return twelve hex digits that identify a secret without revealing it."""
     return hashlib.sha256(b"tracknow-static:" + secret.encode()).hexdigest()[:12]
 
 
 def default_path(mode: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where secrets of a mode go when nobody says: the user's configuration folder."""
-    base = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    """Return the file in the user's configuration folder for the secrets of a mode.
+
+    Raises :class:`AccountError` for a user without a home folder.
+    """
+    base = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    if not os.path.isabs(base):  # noqa: PTH117
+        text = "This user has no home folder: name the file for the secret with --secret-file."
+        raise AccountError(text, MISUSE)
     return Path(base) / "tracknow" / f"stripe-webhook-secret.{mode}"
 
 
 @dataclass(frozen=True)
 class SecretFile:
-    """One file of secrets, of one mode."""
+    """One file of secrets, all of one mode."""
 
     path: Path
 
     @classmethod
     def of(cls, path: Path, mode: str) -> SecretFile:
-        """Take a file for a mode.
+        """Return the file for a mode.
 
-        Raises :class:`AccountError` when its name says that it is for the other mode.
+        Raises :class:`AccountError` when its name contains the other mode.
         """
         other = "live" if mode == "test" else "test"
         words = re.split(r"[^a-z]+", path.name.lower())
         if other in words and mode not in words:
             text = (
-                f"{path} is for {other}-mode secrets by its name, the API key is of {mode} mode. "
-                "Live and test secrets are kept in separate files: name another one with "
+                f"{path} is named for {other} mode, but the API key is of {mode} mode. "
+                "Keep live and test secrets in separate files: name another one with "
                 "--secret-file."
             )
             raise AccountError(text, CONFLICT)
-        # Writing through a symlink keeps it a symlink.
+        # A symbolic link remains one: its target is written.
         return cls(Path(os.path.realpath(path)))
 
     def refuse_strangers(self, mode: str, known: Collection[str]) -> None:
         """Keep a test secret out of a file that may be the live relay's.
 
         ``known`` holds fingerprints of secrets of ``mode``. Raises :class:`AccountError` when a
-        file whose name does not say "test" holds secrets, and none is known to be of test mode.
+        file without "test" in its name holds secrets of which none is known to be of test mode.
         """
         if mode != "test" or "test" in re.split(r"[^a-z]+", self.path.name.lower()):
             return
         secrets = self.read()
         if secrets and not {fingerprint(secret) for secret in secrets} & set(known):
             text = (
-                f"{self.path} holds secrets that may be of live mode, and the API key is of test "
-                "mode. Live and test secrets are kept in separate files: name another one with "
+                f"{self.path} holds secrets that may be of live mode, but the API key is of test "
+                "mode. Keep live and test secrets in separate files: name another one with "
                 f"--secret-file, such as {self.path.name}.test."
             )
             raise AccountError(text, CONFLICT)
 
     def read(self) -> list[str]:
-        """Give the secrets in the file, in order; none when there is no file yet."""
+        """Return the secrets in the file, in order; none when there is no file yet."""
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -88,10 +95,10 @@ class SecretFile:
 
     @contextlib.contextmanager
     def reserve(self) -> Iterator[Reservation]:
-        """Make sure that a secret can be written, before Stripe gives one.
+        """Make sure that a secret can be written, before Stripe creates one.
 
-        Creates the folder (0700) and a temporary file (0600) beside the file, with room for what
-        comes. Raises :class:`AccountError` when that fails; leaves nothing behind but the folder.
+        Creates the folder (0700) and a temporary file (0600) beside the file, with enough space.
+        Raises :class:`AccountError` when that fails; then only the folder may remain.
         """
         before = self.read()
         name = ""
@@ -116,7 +123,7 @@ class SecretFile:
             Path(name).unlink(missing_ok=True)
 
     def write(self, secrets: Sequence[str]) -> None:
-        """Replace the file's secrets, whole or not at all; none leaves no file."""
+        """Replace all secrets of the file, or none; with no secrets, delete the file."""
         if not secrets:
             try:
                 self.path.unlink(missing_ok=True)
@@ -128,14 +135,14 @@ class SecretFile:
             reservation.commit(secrets)
 
     def open_to_others(self) -> bool:
-        """Whether the group or everybody may read the file, as a relay of another user may need."""
+        """Whether the group or everyone may read the file, as a relay of another user may need."""
         try:
             return bool(self.path.stat().st_mode & 0o044)
         except OSError:
             return False
 
     def forget(self, mark: str | None) -> int:
-        """Take out the secrets with a fingerprint and say how many that were."""
+        """Remove the secrets with a fingerprint; return their number."""
         secrets = self.read()
         kept = [secret for secret in secrets if fingerprint(secret) != mark]
         if len(kept) < len(secrets):
@@ -143,7 +150,7 @@ class SecretFile:
         return len(secrets) - len(kept)
 
     def holds(self, mark: str | None) -> Literal["yes", "no", "unknown"]:
-        """Say whether the secret with a fingerprint is in the file; unknown for no fingerprint."""
+        """Whether the secret with a fingerprint is in the file; unknown without a fingerprint."""
         secrets = self.read()
         if not secrets:
             return "no"
@@ -154,13 +161,13 @@ class SecretFile:
 
 @dataclass(frozen=True)
 class Reservation:
-    """Room on the disk for a secret that is about to be told."""
+    """Space on the disk for a secret that Stripe is about to show."""
 
     file: SecretFile
     temporary: Path
 
     def commit(self, secrets: Sequence[str]) -> None:
-        """Make ``secrets`` the file's content, atomically, flushed to the disk."""
+        """Write ``secrets`` to the file, atomically, and flush them to the disk."""
         content = "".join(f"{secret}\n" for secret in dict.fromkeys(secrets)).encode()
         path = self.file.path
         try:
@@ -169,7 +176,7 @@ class Reservation:
                 file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
-            if path.exists():  # the relay may run as another user: keep who may read
+            if path.exists():  # the relay may run as another user: keep the owner
                 _keep_owner(path, self.temporary)
             self.temporary.replace(path)
             folder = os.open(path.parent, os.O_RDONLY)

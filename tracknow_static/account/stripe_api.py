@@ -1,4 +1,4 @@
-"""The few things this command asks of Stripe, with the official library.
+"""The requests that these commands send to Stripe, with the official library, and its errors.
 
 Stripe's ``webhook_endpoints`` always send snapshot payloads, which Tracknow needs
 (docs.stripe.com/api/webhook_endpoints).
@@ -8,23 +8,106 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.account.endpoints import MARK, REPLACES, Endpoint
-from tracknow_static.account.failures import AccountError, in_words
-from tracknow_static.exit_codes import CONFLICT, STRIPE
+from tracknow_static.account.targets import MARK, REPLACES, Endpoint
+from tracknow_static.errors import AccountError
+from tracknow_static.exit_codes import CONFLICT, KEY, STRIPE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stripe import StripeClient
 
     from tracknow_static.account.key import ApiKey
     from tracknow_static.account.targets import Target
 
-READ = "Webhook Endpoints: Read"
-WRITE = "Webhook Endpoints: Write"
-MOST_TYPES = 20  # docs.stripe.com/api/events/list
+RETRIED = 3 * 86_400
+"""Seconds for which Stripe tries to deliver a live event (docs.stripe.com/webhooks)."""
+
+_READ = "Webhook Endpoints: Read"
+_WRITE = "Webhook Endpoints: Write"
+_MOST_TYPES = 20  # docs.stripe.com/api/events/list
+
+# "Having the 'rak_webhook_read' permission would allow …", since 2026 also
+# "Enabling Webhook Endpoints, Event Destinations Read ('webhook_read') permissions …".
+_PERMISSION = re.compile(r"\(?['‘](?:rak_)?([a-z0-9_]+_(?:read|write))['’]")
+_ROWS = {
+    "webhook": "Webhook Endpoints",
+    "event": "Events",
+    "payment_link": "Payment Links",
+    "payment_links": "Payment Links",
+    "bucket_payment_links": "Payment Links",
+}
+
+
+def permission_text(message: str, needed: str) -> str:
+    """Return which permission a restricted key lacks, and how to fix that.
+
+    ``message`` is Stripe's; ``needed`` is what the task needs ("Events: Read"), for a message that
+    names no permission.
+    """
+    named = _PERMISSION.search(message)
+    permission = needed
+    if named:
+        resource, _, level = named.group(1).rpartition("_")
+        if resource in _ROWS:
+            permission = f"{_ROWS[resource]}: {level.capitalize()}"
+        else:
+            permission = f"{named.group(1)} ({needed})"
+    return (
+        f"The API key may not do this: it lacks the permission {permission}.\n"
+        "Edit the restricted key in Stripe's Dashboard (Developers, API keys) and run again."
+    )
+
+
+@contextmanager
+def explain_errors(task: str, needed: str) -> Iterator[None]:
+    """Turn the library's errors into :class:`AccountError`, with what could not be done.
+
+    ``task`` completes "Could not …"; ``needed`` is the permission that the task takes.
+    """
+    import stripe
+
+    try:
+        yield
+    except stripe.AuthenticationError:
+        text = (
+            f"Could not {task}: Stripe does not know this API key. "
+            "It may be expired, rotated, or copied incompletely."
+        )
+        raise AccountError(text, KEY) from None
+    except stripe.PermissionError as error:
+        text = f"Could not {task}. {permission_text(error.user_message or '', needed)}"
+        raise AccountError(text, KEY) from None
+    except stripe.RateLimitError:
+        text = f"Could not {task}: Stripe is receiving too many requests. Run again in a minute."
+        raise AccountError(text, STRIPE) from None
+    except stripe.APIConnectionError:
+        text = (
+            f"Could not {task}: api.stripe.com cannot be reached. "
+            "Check the network, a proxy or a firewall, and run again: it is safe to repeat."
+        )
+        raise AccountError(text, STRIPE) from None
+    except stripe.StripeError as error:
+        raise AccountError(_other(task, error.user_message or "", error), STRIPE) from None
+
+
+def _other(task: str, message: str, error: Exception) -> str:
+    if re.search(r"maximum of \d+", message):
+        return (
+            f"Could not {task}: the account has as many webhook endpoints as Stripe allows. "
+            "Delete one that is no longer used in the Dashboard, and run again.\n"
+            f"Stripe's message: {message}"
+        )
+    status = getattr(error, "http_status", None)
+    if status is not None and status >= 500:
+        return f"Could not {task}: Stripe had an internal error ({status}). Run again later."
+    return f"Could not {task}. Stripe's message: {message or error}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +120,7 @@ class Undelivered:
     pending: int
 
     def as_json(self) -> dict[str, object]:
-        """Give what a script may want."""
+        """Return what ``--json`` prints."""
         return {
             "id": self.id,
             "type": self.type,
@@ -54,22 +137,22 @@ class Account:
         self._client: StripeClient = key.client()
 
     def endpoints(self) -> list[Endpoint]:
-        """List all endpoints, newest first; event destinations that are no endpoints come last."""
-        with in_words("list the account's webhook endpoints", READ):
+        """Return all endpoints, newest first; event destinations that are no endpoints come last."""
+        with explain_errors("list the account's webhook endpoints", _READ):
             page = self._client.v1.webhook_endpoints.list({"limit": 100})
             found = [Endpoint.of(raw) for raw in page.auto_paging_iter()]
-        urls = {one.url for one in found}
-        found += [one for one in self._destinations() if one.url not in urls]
+        urls = {endpoint.url for endpoint in found}
+        found += [other for other in self._destinations() if other.url not in urls]
         for endpoint in found:
             if endpoint.livemode != self.key.livemode:
-                text = f"{endpoint.id} is not of {self.key.mode} mode, the API key is: not touched."
+                text = f"{endpoint.id} is not in {self.key.mode} mode, but the API key is. Nothing was changed."
                 raise AccountError(text, CONFLICT)
         return found
 
     def _destinations(self) -> list[Endpoint]:
         parameters: Any = {"limit": 100, "include": ["webhook_endpoint.url"]}
         try:
-            with in_words("list the account's event destinations", READ):
+            with explain_errors("list the account's event destinations", _READ):
                 page = self._client.v2.core.event_destinations.list(parameters)
                 return [
                     Endpoint.of_destination(raw)
@@ -77,7 +160,7 @@ class Account:
                     if raw.webhook_endpoint and raw.webhook_endpoint.url
                 ]
         except AccountError:
-            # Older accounts and narrow keys cannot ask; the endpoints themselves have been listed.
+            # Older accounts and restricted keys may not; the endpoints themselves have been listed.
             return []
 
     def create(
@@ -88,12 +171,11 @@ class Account:
         *,
         replaces: Endpoint | None = None,
     ) -> tuple[Endpoint, str | None]:
-        """Make an endpoint and give it with its secret, which Stripe tells only now.
+        """Create an endpoint; return it with its secret, which Stripe's API shows only now.
 
-        Two runs at the same moment, which saw the same ``existing`` endpoints, make one endpoint
-        and are both told its secret. When Stripe keeps the secret of a relay's endpoint to itself
-        (seen with restricted keys) the endpoint is deleted again: nobody could verify what it
-        sends.
+        Two runs at the same moment, which saw the same ``existing`` endpoints, create one endpoint
+        and both get its secret. When Stripe does not return the secret of a relay's endpoint (seen
+        with restricted keys) the endpoint is deleted again: nothing could verify its events.
         """
         metadata: dict[str, str] = {MARK: target.kind}
         if replaces:
@@ -101,29 +183,29 @@ class Account:
         parameters: Any = {
             "url": target.url,
             "enabled_events": list(events),
-            "description": "Sales to Tracknow, made by tracknow-static",
+            "description": "Sales to Tracknow, created by tracknow-static",
             "metadata": metadata,
         }
-        seen = sorted(one.id for one in existing)
+        seen = sorted(endpoint.id for endpoint in existing)
         content = json.dumps([parameters, seen], sort_keys=True).encode()
         shared = f"tracknow-static-{hashlib.sha256(content).hexdigest()}"
-        with in_words("make the webhook endpoint", WRITE):
+        with explain_errors("create the webhook endpoint", _WRITE):
             raw = self._create_once(parameters, shared)
         secret = getattr(raw, "secret", None)
         if not secret and target.kind == "relay":
             self.delete(raw.id)
             text = (
-                "Stripe made the endpoint but did not tell its signing secret, so it was deleted "
-                "again. Some restricted keys are not told: use a secret key (sk_…) for this once."
+                "Stripe created the endpoint but did not return its signing secret, so it was deleted "
+                "again. Some restricted keys never get it: use a secret key (sk_…) this once."
             )
             raise AccountError(text, STRIPE)
         return Endpoint.of(raw), secret
 
     def _create_once(self, parameters: Any, shared: str) -> Any:
-        """Create with a shared idempotency key, and anew when the answer is an old one.
+        """Create with a shared idempotency key, and again without it when the response is old.
 
-        Stripe repeats its first answer to a key for at least 24 hours, also when that was an error
-        or the endpoint is deleted since (docs.stripe.com/api/idempotent_requests).
+        Stripe repeats its first response to a key for at least 24 hours, even if that was an error
+        or the endpoint was deleted since (docs.stripe.com/api/idempotent_requests).
         """
         import stripe
 
@@ -148,17 +230,17 @@ class Account:
     def update(self, id_: str, **changes: Any) -> Endpoint:
         """Change an endpoint: ``url``, ``enabled_events``, ``disabled``, ``metadata``.
 
-        Metadata is merged by Stripe: names that are not given stay.
+        Stripe merges metadata: names that are not given stay.
         """
         parameters: Any = changes
-        with in_words(f"change the webhook endpoint {id_}", WRITE):
+        with explain_errors(f"change the webhook endpoint {id_}", _WRITE):
             return Endpoint.of(self._client.v1.webhook_endpoints.update(id_, parameters))
 
     def delete(self, id_: str) -> None:
-        """Delete an endpoint; one that is gone already is fine."""
+        """Delete an endpoint, if it still exists."""
         import stripe
 
-        with in_words(f"delete the webhook endpoint {id_}", WRITE):
+        with explain_errors(f"delete the webhook endpoint {id_}", _WRITE):
             try:
                 self._client.v1.webhook_endpoints.delete(id_)
             except stripe.InvalidRequestError as error:
@@ -168,22 +250,22 @@ class Account:
     def undelivered(
         self, types: tuple[str, ...], since: int, *, before: int | None = None, most: int = 100
     ) -> list[Undelivered]:
-        """List events that some endpoint has not accepted, newest first, at most ``most``.
+        """Return events that some endpoint has not accepted, newest first, at most ``most``.
 
-        ``since`` and ``before`` are Unix seconds; Stripe keeps events for 30 days and cannot say
-        which endpoint it was (docs.stripe.com/webhooks/process-undelivered-events).
+        ``since`` and ``before`` are Unix seconds; Stripe keeps events for 30 days and does not
+        report which endpoint it was (docs.stripe.com/webhooks/process-undelivered-events).
         """
         created: dict[str, int] = {"gte": since}
         if before is not None:
             created["lt"] = before
         parameters: Any = {
             "delivery_success": False,
-            "types": list(types[:MOST_TYPES]),
+            "types": list(types[:_MOST_TYPES]),
             "created": created,
             "limit": min(most, 100),
         }
         found: list[Undelivered] = []
-        with in_words("list undelivered events", "Events: Read"):
+        with explain_errors("list undelivered events", "Events: Read"):
             for raw in self._client.v1.events.list(parameters).auto_paging_iter():
                 found.append(Undelivered(raw.id, raw.type, raw.created, raw.pending_webhooks))
                 if len(found) >= most:

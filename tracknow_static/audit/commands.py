@@ -14,7 +14,7 @@ from tracknow_static.audit.codes import CODES
 from tracknow_static.audit.generator import with_generators_settings
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
-from tracknow_static.errors import SettingsError, SiteError
+from tracknow_static.errors import AccountError, SettingsError, SiteError
 from tracknow_static.flags import with_settings
 from tracknow_static.page.findings import printable
 
@@ -164,7 +164,6 @@ def _audit(site_dir: str, project: Project, comparison: Comparison | None) -> Si
 
 def _comparison(project: Project) -> Comparison:
     from tracknow_static.account.catalog import read_catalog
-    from tracknow_static.account.failures import AccountError
     from tracknow_static.account.key import obtain
     from tracknow_static.audit.account import Comparison
 
@@ -172,4 +171,4 @@ def _comparison(project: Project) -> Comparison:
         return Comparison(read_catalog(obtain()), project.settings.payment_hosts)
     except AccountError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.code)
+        sys.exit(error.exit_code)

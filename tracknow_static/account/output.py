@@ -1,4 +1,4 @@
-"""What a person sees: plans and tables (needs rich)."""
+"""What a person reads: plans and tables (needs rich)."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.account.endpoints import replaced
+from tracknow_static.account.targets import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
 
-    from tracknow_static.account.endpoints import Endpoint
     from tracknow_static.account.plan import Plan
     from tracknow_static.account.secret_file import SecretFile
     from tracknow_static.account.stripe_api import Undelivered
+    from tracknow_static.account.targets import Endpoint
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
 _COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
 _MOST = 10
 
 
-def plan(what: Plan, mode: str) -> None:
+def print_plan(plan: Plan, mode: str) -> None:
     """Print what would be changed."""
-    if not what.steps:
-        click.echo(f"Nothing to do in {mode} mode: it is as it should be.")
+    if not plan.steps:
+        click.echo(f"Nothing to do in {mode} mode: everything is set up.")
         return
     click.echo(f"In Stripe's {mode} mode:")
-    for step in what.steps:
+    for step in plan.steps:
         click.secho(f"  {_SIGNS[step.does]} {step.text}", fg=_COLOURS[step.does])
-        for line in step.why:
+        for line in step.details:
             click.echo(f"      {line}")
 
 
-def done(endpoint: Endpoint | None, file: SecretFile | None, secret: str | None) -> None:
-    """Print what was made; the secret only when it was asked for."""
+def print_done(endpoint: Endpoint | None, file: SecretFile | None, secret: str | None) -> None:
+    """Print what was created or changed; the secret only when it was asked for."""
     if endpoint:
         click.echo(f"Done: {endpoint.id} sends {', '.join(endpoint.events)} to {endpoint.url}")
     if file:
@@ -46,43 +46,44 @@ def done(endpoint: Endpoint | None, file: SecretFile | None, secret: str | None)
         click.echo(f"Signing secret: {secret}")
 
 
-def removed(gone: Sequence[Endpoint], file: SecretFile | None) -> None:
+def print_removed(deleted: Sequence[Endpoint], file: SecretFile | None) -> None:
     """Print what was deleted."""
-    for endpoint in gone:
+    for endpoint in deleted:
         click.echo(f"Deleted {endpoint.id} ({endpoint.url})")
     if file:
-        click.echo(f"Its secret was taken out of {file.path}")
+        click.echo(f"Its secret was removed from {file.path}")
 
 
-def attention(lines: Sequence[str]) -> None:
-    """Print what needs a person, on stderr."""
+def print_attention(lines: Sequence[str]) -> None:
+    """Print what needs attention, on stderr."""
     for line in lines:
         click.secho(f"! {line}", fg="yellow", err=True)
 
 
-def endpoints(rows: Sequence[tuple[Endpoint, str | None]], mode: str) -> None:
-    """Print a table of endpoints."""
+def print_endpoints(rows: Sequence[tuple[Endpoint, str | None]], mode: str) -> None:
+    """Print a table of endpoints, each with whether the file holds its secret."""
     if not rows:
         click.echo(f"No webhook endpoints in {mode} mode.")
         return
     table = _table(f"Webhook endpoints, {mode} mode")
-    for name in ("id", "goes to", "URL", "state", "events", "made by", "secret in file"):
+    for name in ("id", "sends to", "URL", "state", "events", "created by", "secret in file"):
         table.add_column(name, overflow="fold")
-    leaving = replaced(one for one, _ in rows)
+    leaving = replaced(endpoint for endpoint, _ in rows)
     where = {"direct": "Tracknow", "relay": "relay", None: "elsewhere"}
-    for one, secret in rows:
-        state = "enabled" if one.enabled else "disabled"
-        if one.id in leaving:
+    for endpoint, secret in rows:
+        state = "enabled" if endpoint.enabled else "disabled"
+        if endpoint.id in leaving:
             state = "being replaced"
-        if one.thin:
+        if endpoint.thin:
             state += ", thin"
-        made = "us" if one.ours else "hand"
-        events = "\n".join(one.events)
-        table.add_row(one.id, where[one.kind], one.url, state, events, made, secret or "–")
+        creator = "us" if endpoint.ours else "hand"
+        events = "\n".join(endpoint.events)
+        cells = (endpoint.id, where[endpoint.kind], endpoint.url, state, events, creator)
+        table.add_row(*cells, secret or "–")
     _print(table)
 
 
-def undelivered(events: Sequence[Undelivered]) -> None:
+def print_undelivered(events: Sequence[Undelivered]) -> None:
     """Print the newest undelivered events."""
     if not events:
         return
@@ -106,7 +107,7 @@ def _table(title: str) -> Table:
 def _print(table: Table) -> None:
     from rich.console import Console
 
-    # Bytes of a URL are no markup, and a pipe gets whole lines.
+    # A URL may look like markup; in a pipe lines are not cut.
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=160)
