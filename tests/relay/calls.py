@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import io
 import json
 import time
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
+from tests.events import SECRET, encode, sign
 from tracknow_static.relay.app import Answer, Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.store.outbox import Outbox
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.model import NewEvent
 
-SECRET = "whsec_test_secret"
 DESTINATION = "https://acme-tracking.tracknow.info/stripe/postback"
 PATH = "/stripe/webhook"
 
@@ -39,53 +37,6 @@ def relay(url: str, *, clock: Callable[[], float] = time.time, **more: str) -> R
     """The application on a database, without anything that delivers."""
     made = config(url, **more)
     return Relay(made, Outbox.from_config(made), clock=clock)
-
-
-def event(number: int | str = 1, **changes: Any) -> dict[str, Any]:
-    """A purchase as Stripe tells it: a completed checkout session, live."""
-    body = {
-        "id": f"evt_{number}",
-        "object": "event",
-        "api_version": "2025-03-31.basil",
-        "created": 1_790_000_000,
-        "type": "checkout.session.completed",
-        "livemode": True,
-        "data": {
-            "object": {
-                "id": f"cs_{number}",
-                "object": "checkout.session",
-                "client_reference_id": f"click-{number}",
-                "payment_intent": f"pi_{number}",
-                "customer": f"cus_{number}",
-                "payment_status": "paid",
-            }
-        },
-    }
-    return {**body, **changes}
-
-
-def charge(number: int | str = 1, **changes: Any) -> dict[str, Any]:
-    """The charge that belongs to the session of the same number."""
-    subject = {
-        "id": f"ch_{number}",
-        "object": "charge",
-        "payment_intent": f"pi_{number}",
-        "customer": f"cus_{number}",
-    }
-    body = event(f"{number}_charge", type="charge.succeeded", data={"object": subject})
-    return {**body, **changes}
-
-
-def encoded(body: dict[str, Any]) -> bytes:
-    """Bytes as Stripe writes them: indented JSON."""
-    return json.dumps(body, indent=2).encode()
-
-
-def sign(payload: bytes, secret: str = SECRET, at: float | None = None) -> str:
-    """A signature header made by hand from Stripe's description of it."""
-    moment = int(time.time() if at is None else at)
-    digest = hmac.new(secret.encode(), b"%d." % moment + payload, hashlib.sha256).hexdigest()
-    return f"t={moment},v1={digest}"
 
 
 def environ(payload: bytes, signature: str | None, **changes: Any) -> dict[str, Any]:
@@ -132,7 +83,7 @@ def call(application: Relay, environment: dict[str, Any], *, checked: bool = Tru
 
 def post(application: Relay, body: dict[str, Any], **changes: Any) -> Answer:
     """Post a signed event."""
-    payload = encoded(body)
+    payload = encode(body)
     return call(application, environ(payload, sign(payload), **changes))
 
 

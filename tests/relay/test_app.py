@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.relay.calls import (
-    DESTINATION,
-    call,
-    charge,
-    code,
-    encoded,
-    environ,
-    event,
-    post,
-    relay,
-    sign,
-)
+from tests.events import charge, encode, purchase, sign
+from tests.relay.calls import DESTINATION, call, code, environ, post, relay
 from tracknow_static.relay.app import Answer, Relay
 from tracknow_static.relay.store.model import Filter
 
@@ -43,7 +33,7 @@ def send(application: Relay, payload: bytes = b"", **changes: Any) -> tuple[int,
 
 def test_event_is_stored_as_it_came(application: Relay) -> None:
     """The stored bytes, content type and signature are those of the request, to the byte."""
-    payload = b' {"extra":"\xc3\xa9 \\u00e9",' + encoded(event()).strip()[1:] + b"\r\n "
+    payload = b' {"extra":"\xc3\xa9 \\u00e9",' + encode(purchase()).strip()[1:] + b"\r\n "
     signature = sign(payload)
     reply = call(application, environ(payload, signature))
     assert code(reply) == (200, "stored")
@@ -56,19 +46,19 @@ def test_event_is_stored_as_it_came(application: Relay) -> None:
 
 def test_details_are_read_out(application: Relay) -> None:
     """What joins a charge with its click id is kept beside the bytes."""
-    post(application, event())
+    post(application, purchase())
     post(application, charge())
     session = application.outbox.event("evt_1")
     paid = application.outbox.event("evt_1_charge")
     assert session is not None
     assert paid is not None
     assert (session.reference, session.payment_intent, session.customer) == (
-        "click-1",
+        "click_1",
         "pi_1",
         "cus_1",
     )
     assert (session.object_id, session.livemode, session.created) == ("cs_1", True, 1_790_000_000)
-    assert (paid.reference, paid.reference_found) == (None, "click-1")
+    assert (paid.reference, paid.reference_found) == (None, "click_1")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "post", "PATCH"])
@@ -87,26 +77,26 @@ def test_head_has_no_body(application: Relay) -> None:
 
 def test_a_slash_at_the_end_of_the_path(application: Relay) -> None:
     """`stripe setup` accepts a URL with a slash at its end, and so does the relay."""
-    payload = encoded(event())
+    payload = encode(purchase())
     assert send(application, payload, PATH_INFO="/stripe/webhook/") == (200, "stored")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/stripe", "/stripe/webhook/x", "/STRIPE/WEBHOOK", "/x"])
 def test_other_paths(application: Relay, path: str) -> None:
     """Webhooks are accepted at one path."""
-    payload = encoded(event())
+    payload = encode(purchase())
     assert send(application, payload, PATH_INFO=path) == (404, "not_found")
 
 
 def test_mounted_below_a_prefix(application: Relay) -> None:
     """A server that mounts the application below a prefix puts it into SCRIPT_NAME."""
-    assert send(application, encoded(event()), SCRIPT_NAME="/relay") == (200, "stored")
+    assert send(application, encode(purchase()), SCRIPT_NAME="/relay") == (200, "stored")
 
 
 def test_limit_is_exact(sqlite_url: str) -> None:
     """A body of the limit is taken, one byte more is not."""
     made = relay(sqlite_url, TRACKNOW_RELAY_MAX_BODY="2048")
-    payload = encoded(event())
+    payload = encode(purchase())
     for size, expected in ((2048, (200, "stored")), (2049, (413, "body_too_large"))):
         assert send(made, payload + b" " * (size - len(payload))) == expected
     made.stop(5)
@@ -144,7 +134,7 @@ def test_stated_length_over_the_limit_reads_nothing(application: Relay) -> None:
 )
 def test_lying_lengths(application: Relay, length: str | None, expected: tuple[int, str]) -> None:
     """A length that is none, too long, too short or not there gets a clear answer."""
-    payload = encoded(event())
+    payload = encode(purchase())
     made = environ(payload, sign(payload), CONTENT_LENGTH=length)
     assert code(call(application, made, checked=False)) == expected
 
@@ -156,7 +146,7 @@ def test_body_that_ends_by_itself(application: Relay) -> None:
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(7, size or 7) if size != -1 else 7)
 
-    payload = encoded(event())
+    payload = encode(purchase())
     changes = {"CONTENT_LENGTH": None, "wsgi.input": Drops(payload)}
     for sign_of_end in ({"wsgi.input_terminated": True}, {"HTTP_TRANSFER_ENCODING": "chunked"}):
         made = environ(payload, sign(payload), **changes, **sign_of_end)
@@ -210,18 +200,18 @@ def test_caller_that_hangs_up(application: Relay) -> None:
         (b"12", "not_an_event"),
         (b'"evt_1"', "not_an_event"),
         (b"{}", "not_an_event"),
-        (encoded(event(object="charge")), "not_an_event"),
-        (encoded(event(object=["event"])), "not_an_event"),
-        (encoded(event(id="")), "not_an_event"),
-        (encoded(event(id=7)), "not_an_event"),
-        (encoded(event(id="evt_\ud800")), "not_an_event"),
-        (encoded(event(id="evt_\u0000")), "not_an_event"),
-        (encoded(event(id="e" * 256)), "not_an_event"),
-        (encoded(event(type=None)), "not_an_event"),
-        (encoded(event(type={})), "not_an_event"),
-        (encoded(event(data=None)), "not_an_event"),
-        (encoded(event(data=[])), "not_an_event"),
-        (encoded(event(data={"object": "cs_1"})), "not_an_event"),
+        (encode(purchase(object="charge")), "not_an_event"),
+        (encode(purchase(object=["event"])), "not_an_event"),
+        (encode(purchase(id="")), "not_an_event"),
+        (encode(purchase(id=7)), "not_an_event"),
+        (encode(purchase(id="evt_\ud800")), "not_an_event"),
+        (encode(purchase(id="evt_\u0000")), "not_an_event"),
+        (encode(purchase(id="e" * 256)), "not_an_event"),
+        (encode(purchase(type=None)), "not_an_event"),
+        (encode(purchase(type={})), "not_an_event"),
+        (encode(purchase(data=None)), "not_an_event"),
+        (encode(purchase(data=[])), "not_an_event"),
+        (encode(purchase(data={"object": "cs_1"})), "not_an_event"),
     ],
 )
 def test_signed_nonsense(application: Relay, payload: bytes, expected: str) -> None:
@@ -244,14 +234,14 @@ def test_signed_nonsense(application: Relay, payload: bytes, expected: str) -> N
 )
 def test_odd_details_do_not_lose_an_event(application: Relay, subject: dict[str, Any]) -> None:
     """An event whose details no database takes is stored and forwarded without them."""
-    assert code(post(application, event(data={"object": subject}))) == (200, "stored")
+    assert code(post(application, purchase(data={"object": subject}))) == (200, "stored")
     assert len(application.outbox.claim(limit=10, lease_seconds=60)) == 1
 
 
 @pytest.mark.parametrize("created", [10**30, -(10**30), 1.5, "now", None, True, [], 2**62])
 def test_odd_creation_times_do_not_lose_an_event(application: Relay, created: object) -> None:
     """A creation time that is no whole number in range is left out."""
-    assert code(post(application, event(created=created))) == (200, "stored")
+    assert code(post(application, purchase(created=created))) == (200, "stored")
     stored = application.outbox.event("evt_1")
     assert stored is not None
     assert stored.created is None
@@ -259,7 +249,7 @@ def test_odd_creation_times_do_not_lose_an_event(application: Relay, created: ob
 
 def test_duplicate_keys_mean_the_last(application: Relay) -> None:
     """Of keys given twice the last one counts, as in most JSON readers; the bytes stay."""
-    payload = b'{"id":"evt_0",' + encoded(event()).strip()[1:]
+    payload = b'{"id":"evt_0",' + encode(purchase()).strip()[1:]
     assert send(application, payload) == (200, "stored")
     stored = application.outbox.event("evt_1")
     assert stored is not None
@@ -279,11 +269,11 @@ THIN = {
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (event(type="customer.created"), "type"),
-        (event(type="charge.failed"), "type"),
-        (event(livemode=False), "mode"),
-        (event(livemode=None), "mode"),
-        (event(account="acct_1ABC"), "account"),
+        (purchase(type="customer.created"), "type"),
+        (purchase(type="charge.failed"), "type"),
+        (purchase(livemode=False), "mode"),
+        (purchase(livemode=None), "mode"),
+        (purchase(account="acct_1ABC"), "account"),
         (THIN, "thin"),
         ({**THIN, "related_object": None}, "thin"),
     ],
@@ -319,7 +309,7 @@ def test_thin_event_says_how_to_mend(application: Relay, caplog: Any) -> None:
 def test_modes(sqlite_url: str, mode: str, livemode: bool, forwarded: int) -> None:
     """The configured mode decides which of Stripe's two worlds is forwarded."""
     made = relay(sqlite_url, TRACKNOW_RELAY_LIVEMODE=mode)
-    post(made, event(livemode=livemode))
+    post(made, purchase(livemode=livemode))
     assert len(made.outbox.claim(limit=10, lease_seconds=60)) == forwarded
     made.stop(5)
 
@@ -332,9 +322,9 @@ def test_wanted_types_and_accounts(sqlite_url: str) -> None:
         TRACKNOW_RELAY_ACCOUNTS="acct_mine",
     )
     wanted = "checkout.session.async_payment_succeeded"
-    post(made, event(1, type=wanted, account="acct_mine"))
-    post(made, event(2, type=wanted, account="acct_other"))
-    post(made, event(3))
+    post(made, purchase(1, type=wanted, account="acct_mine"))
+    post(made, purchase(2, type=wanted, account="acct_other"))
+    post(made, purchase(3))
     assert [one.event_id for one in made.outbox.claim(limit=9, lease_seconds=60)] == ["evt_1"]
     made.stop(5)
 
@@ -342,7 +332,7 @@ def test_wanted_types_and_accounts(sqlite_url: str) -> None:
 def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
     """An event is due for each configured destination."""
     made = relay(sqlite_url, TRACKNOW_RELAY_DESTINATIONS="https://a.example/x,https://b.example/")
-    post(made, event())
+    post(made, purchase())
     claimed = made.outbox.claim(limit=9, lease_seconds=60)
     assert {one.destination for one in claimed} == {"https://a.example/x", "https://b.example/"}
     made.stop(5)
@@ -365,8 +355,8 @@ def test_pages_beside_the_webhook(sqlite_url: str) -> None:
 def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any) -> None:
     """What cannot be verified leaves no trace but a number."""
     marker = "planted-marker-4711"
-    body = event(marker, note=marker)
-    payload = encoded(body)
+    body = purchase(marker, note=marker)
+    payload = encode(body)
     with caplog.at_level(logging.DEBUG):
         for header in (None, marker, f"t=1,v1={marker}", sign(payload, "whsec_" + marker)):
             call(application, environ(payload, header))
@@ -387,9 +377,9 @@ def test_verified_payloads_are_never_logged(application: Relay, caplog: Any) -> 
     path = application.outbox.database.path
     assert path is not None
     with caplog.at_level(logging.DEBUG):
-        post(application, event(1, note=marker))
+        post(application, purchase(1, note=marker))
         path.unlink()
-        assert code(post(application, event(2, note=marker)))[0] == 503
+        assert code(post(application, purchase(2, note=marker)))[0] == 503
     assert marker not in caplog.text
     assert "whsec" not in caplog.text
     assert "v1=" not in caplog.text

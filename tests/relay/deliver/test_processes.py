@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.events import SECRET, sign
 from tests.relay.deliver import victim
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import StandIn, slowly
@@ -82,7 +83,7 @@ class Fleet:
         """Start one by its command."""
         environment = {
             **{key: value for key, value in os.environ.items() if "TRACKNOW" not in key},
-            "STRIPE_WEBHOOK_SECRET": victim.SECRET,
+            "STRIPE_WEBHOOK_SECRET": SECRET,
             "TRACKNOW_RELAY_DATABASE": self.database,
             "TRACKNOW_RELAY_DESTINATIONS": self.destination,
             "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS": "true",
@@ -133,7 +134,7 @@ class Fleet:
         body = victim.payload(number)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": victim.signature(body),
+            "Stripe-Signature": sign(body),
         }
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=30)
         try:

@@ -7,16 +7,14 @@ were acknowledged.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import io
-import json
 import os
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.events import SECRET, encode, purchase, sign
 from tests.relay.deliver.flaws import FLAWS
 from tracknow_static.relay import crash_points, create_application
 from tracknow_static.relay.config import RelayConfig
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.app import Relay
 
-SECRET = "whsec_0123456789abcdef"
 CONCURRENCY = 2
 
 
@@ -63,23 +60,8 @@ def config(database: str, destinations: tuple[str, ...]) -> RelayConfig:
 
 
 def payload(number: int) -> bytes:
-    """Write an event as Stripe does, spaces and all."""
-    event = {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": "checkout.session.completed",
-        "livemode": True,
-        "created": 1_800_000_000 + number,
-        "data": {"object": {"id": f"cs_{number}", "client_reference_id": f"click-{number}"}},
-    }
-    return json.dumps(event, indent=2).encode()
-
-
-def signature(body: bytes) -> str:
-    """Sign a body as Stripe does."""
-    now = int(time.time())
-    digest = hmac.new(SECRET.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={now},v1={digest}"
+    """Return the bytes of an event as Stripe writes them."""
+    return encode(purchase(number))
 
 
 def post(relay: Relay, number: int) -> str:
@@ -90,7 +72,7 @@ def post(relay: Relay, number: int) -> str:
         "PATH_INFO": "/stripe/webhook",
         "CONTENT_TYPE": "application/json; charset=utf-8",
         "CONTENT_LENGTH": str(len(body)),
-        "HTTP_STRIPE_SIGNATURE": signature(body),
+        "HTTP_STRIPE_SIGNATURE": sign(body),
         "wsgi.input": io.BytesIO(body),
     }
     answered = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import http.client
 import io
 import json
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
+from tests.events import CONTENT_TYPE, SECRET, sign
 from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.cli import cli
@@ -31,43 +30,7 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.app import Relay
 
-SECRET = "whsec_test_secret"
 WEBHOOK = "/stripe/webhook"
-CONTENT_TYPE = "application/json; charset=utf-8"
-
-
-def event(
-    number: int,
-    kind: str = "checkout.session.completed",
-    data: Mapping[str, Any] | None = None,
-    **changes: Any,
-) -> bytes:
-    """Give the bytes of an event as Stripe writes them."""
-    whole = {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": kind,
-        "created": 1_700_000_000,
-        "livemode": True,
-        "data": {
-            "object": {
-                "id": f"cs_{number}",
-                "object": "checkout.session",
-                "client_reference_id": f"click_{number}",
-                "payment_intent": f"pi_{number}",
-                **(data or {}),
-            }
-        },
-        **changes,
-    }
-    return json.dumps(whole, indent=2).encode()
-
-
-def signature(body: bytes, secret: str = SECRET) -> str:
-    """Sign a body as Stripe does, now."""
-    at = int(time.time())
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
-    return f"t={at},v1={digest.hexdigest()}"
 
 
 def environment(database: str, *destinations: str, **more: str) -> dict[str, str]:
@@ -104,9 +67,7 @@ def accept(environ: Mapping[str, str], *bodies: bytes) -> None:
     """Take signed events in through the application, which then ends."""
     application = create_application(RelayConfig.from_environ(environ))
     for body in bodies:
-        status, _, answer = request(
-            application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=signature(body)
-        )
+        status, _, answer = request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=sign(body))
         assert status == 200, answer
     assert application.stop(5)
 
@@ -149,7 +110,7 @@ class Running:
 
     def take(self, body: bytes) -> int:
         """Send a signed event; gives the status."""
-        headers = {"Content_Type": CONTENT_TYPE, "Stripe_Signature": signature(body)}
+        headers = {"Content_Type": CONTENT_TYPE, "Stripe_Signature": sign(body)}
         return self.call(WEBHOOK, body, **headers)[0]
 
     def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:

@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from dotenv import dotenv_values
 
-from tests.relay.operate.parts import (
-    CONTENT_TYPE,
-    WEBHOOK,
-    environment,
-    event,
-    serving,
-    signature,
-    whole_environment,
-)
+from tests.events import CONTENT_TYPE, encode, purchase, sign
+from tests.relay.operate.parts import WEBHOOK, environment, serving, whole_environment
 from tracknow_static.relay.config import VARIABLES
 
 if TYPE_CHECKING:
@@ -37,7 +30,9 @@ DEPLOY = Path(__file__).parents[3] / "sample_site" / "deploy"
 
 # Bytes that a proxy could mend: odd line ends, text that is not ASCII, a trailing blank.
 ODD = (
-    event(1, data={"name": "E"}).replace(b'"E"', '"é\\u00e9"'.encode()).replace(b"\n", b"\r\n")
+    encode(purchase(1, session={"name": "E"}))
+    .replace(b'"E"', '"é\\u00e9"'.encode())
+    .replace(b"\n", b"\r\n")
     + b"\t \n\n"
 )
 
@@ -84,7 +79,7 @@ def post(port: int, body: bytes, path: str = WEBHOOK, host: str = "127.0.0.1") -
         headers = {
             "Host": host,
             "Content-Type": CONTENT_TYPE,
-            "Stripe-Signature": signature(body),
+            "Stripe-Signature": sign(body),
         }
         connection.request("POST", path, body, headers)
         return connection.getresponse().status

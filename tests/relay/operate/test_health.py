@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.relay.operate.parts import WEBHOOK, environment, event, outbox_of, request, signature
+from tests.events import encode, purchase, sign
+from tests.relay.operate.parts import WEBHOOK, environment, outbox_of, request
 from tracknow_static.relay import create_application, health
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate import housekeeping
@@ -36,7 +37,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
 
 def take(application: Relay, body: bytes) -> int:
     """Send a signed event; gives the status."""
-    return request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=signature(body))[0]
+    return request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=sign(body))[0]
 
 
 def ready(application: Relay) -> tuple[int, dict[str, str]]:
@@ -84,7 +85,7 @@ def test_not_ready_when_the_disk_is_low(sqlite_url: str) -> None:
     environ = environment(sqlite_url, min_free_mb="900000")
     made = create_application(RelayConfig.from_environ(environ))
     assert ready(made) == (503, {"database": "ok", "schema": "ok", "disk": "disk_low"})
-    assert take(made, event(1)) == 503
+    assert take(made, encode(purchase(1))) == 503
     made.stop(5)
 
 
@@ -145,9 +146,17 @@ def test_many_looks_are_one_write(application: Relay) -> None:
 
 def test_metrics_count_events(application: Relay) -> None:
     """Accepted once, duplicates, kept by reason, refused by reason."""
-    for body in (event(1), event(1), event(2, "invoice.paid"), event(3, livemode=False)):
+    for body in (
+        encode(purchase(1)),
+        encode(purchase(1)),
+        encode(purchase(2, type="invoice.paid")),
+        encode(purchase(3, livemode=False)),
+    ):
         assert take(application, body) == 200
-    assert request(application, WEBHOOK, event(4), HTTP_STRIPE_SIGNATURE="t=1,v1=00")[0] == 400
+    assert (
+        request(application, WEBHOOK, encode(purchase(4)), HTTP_STRIPE_SIGNATURE="t=1,v1=00")[0]
+        == 400
+    )
     assert request(application, "/elsewhere")[0] == 404
     found = scrape(application)
     assert found["events_accepted_total", ""] == 3
@@ -163,7 +172,7 @@ def test_metrics_count_events(application: Relay) -> None:
 def test_metrics_count_deliveries(application: Relay) -> None:
     """Delivered, retried, dead, backlog and the oldest age, for each destination."""
     for number in range(4):
-        take(application, event(number))
+        take(application, encode(purchase(number)))
     outbox = application.outbox
     first, second, third, fourth = outbox.claim(limit=10, lease_seconds=60)
     outbox.delivered(first, status=200)
@@ -234,11 +243,11 @@ def test_labels_hide_queries_and_stay_apart() -> None:
 
 def test_numbers_survive_a_purge_and_a_restart(application: Relay, sqlite_url: str) -> None:
     """Counters belong to the database: they never fall."""
-    take(application, event(1))
+    take(application, encode(purchase(1)))
     application.stop(5)
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     made.outbox.purge(delivered_days=0, dead_days=0)
-    take(made, event(2))
+    take(made, encode(purchase(2)))
     assert scrape(made)["events_accepted_total", ""] == 2
     made.stop(5)
 
@@ -248,7 +257,7 @@ def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.M
     environ = environment(sqlite_url, retention_delivered_days="0")
     config = RelayConfig.from_environ(environ)
     made = create_application(config)
-    take(made, event(1))
+    take(made, encode(purchase(1)))
     (claimed,) = made.outbox.claim(limit=1, lease_seconds=60)
     made.outbox.delivered(claimed, status=200)
     monkeypatch.setattr(housekeeping, "_FLUSH_SECONDS", 0.01)

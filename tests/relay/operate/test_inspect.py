@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.operate.parts import accept, environment, event, outbox_of, run, run_json
+from tests.events import charge, encode, purchase
+from tests.relay.operate.parts import accept, environment, outbox_of, run, run_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,14 +36,10 @@ def filled(database_url: str) -> dict[str, str]:
     environ = environment(database_url, ONE, TWO)
     accept(
         environ,
-        event(0),
-        event(1),
-        event(
-            2,
-            "charge.succeeded",
-            {"id": "ch_2", "payment_intent": "pi_0", "client_reference_id": None},
-        ),
-        event(3, "invoice.paid"),
+        encode(purchase(0)),
+        encode(purchase(1)),
+        encode(charge(0, id="evt_2")),
+        encode(purchase(3, type="invoice.paid")),
     )
     settle_some(environ)
     return environ
@@ -188,15 +185,13 @@ def test_show_has_every_attempt(either: dict[str, str]) -> None:
     assert [(it["status"], it["error"], it["took_ms"]) for it in history[ONE]] == [
         (400, "http_400", 9)
     ]
-    assert found["payload_bytes"] == len(event(1))
+    assert found["payload_bytes"] == len(encode(purchase(1)))
     assert "payload" not in found
 
 
 def test_show_payload_gives_the_bytes(either: dict[str, str]) -> None:
     """What Stripe sent comes out as it came in, with nothing around it."""
-    assert run(either, "show", "evt_2", "--payload").stdout_bytes == event(
-        2, "charge.succeeded", {"id": "ch_2", "payment_intent": "pi_0", "client_reference_id": None}
-    )
+    assert run(either, "show", "evt_2", "--payload").stdout_bytes == encode(charge(0, id="evt_2"))
 
 
 def test_show_says_why_an_event_is_not_forwarded(environ: dict[str, str]) -> None:
@@ -231,7 +226,7 @@ def test_a_wrong_option_is_named(sqlite_url: str, args: list[str], named: str) -
 def test_text_from_outside_cannot_steer_a_terminal(sqlite_url: str) -> None:
     """Control characters in an event do not reach the terminal."""
     environ = environment(sqlite_url)
-    accept(environ, event(1, data={"client_reference_id": "\x1b[2J\x9b31mred"}))
+    accept(environ, encode(purchase(1, session={"client_reference_id": "\x1b[2J\x9b31mred"})))
     for args in (["list"], ["show", "evt_1"]):
         text = run(environ, *args).stdout
         assert "\x1b" not in text

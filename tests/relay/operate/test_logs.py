@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
+from tests.events import encode, purchase, sign
 from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, reset
-from tests.relay.operate.parts import environment, event, serving, signature
+from tests.relay.operate.parts import environment, serving
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import logs
 from tracknow_static.relay.config import RelayConfig
@@ -188,8 +189,8 @@ def test_nothing_of_an_event_reaches_the_log(form: str, sqlite_url: str, tmp_pat
         }
         with serving(environ, tmp_path) as relay:
             for number in range(5):
-                body = event(number, data=person)
-                headers = {"Stripe_Signature": signature(body, secret)}
+                body = encode(purchase(number, session=person))
+                headers = {"Stripe_Signature": sign(body, secret)}
                 assert relay.call("/stripe/webhook", body, **headers)[0] == 200
             thin = json.dumps(
                 {"id": "evt_9", "object": "v2.core.event", "type": "v2.x", "z": MARKER}
@@ -197,12 +198,14 @@ def test_nothing_of_an_event_reaches_the_log(form: str, sqlite_url: str, tmp_pat
             relay.call(
                 "/stripe/webhook",
                 thin.encode(),
-                Stripe_Signature=signature(thin.encode(), secret),
+                Stripe_Signature=sign(thin.encode(), secret),
             )
-            relay.call("/stripe/webhook", event(7, data=person), Stripe_Signature=MARKER)
+            relay.call(
+                "/stripe/webhook", encode(purchase(7, session=person)), Stripe_Signature=MARKER
+            )
             relay.call("/stripe/webhook", b"{}", Stripe_Signature=f"t=1,v1={MARKER}")
             bad = f'{{"id": "{MARKER}'.encode()
-            relay.call("/stripe/webhook", bad, Stripe_Signature=signature(bad, secret))
+            relay.call("/stripe/webhook", bad, Stripe_Signature=sign(bad, secret))
             relay.call(f"/{MARKER}?{MARKER}", X_Header=MARKER)
             assert two.wait_for(lambda: len(two.counts) == 5)
             assert one.wait_for(lambda: len(one.counts) >= 1)

@@ -7,8 +7,9 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
+from tests.events import encode, purchase
 from tests.relay.deliver.stand_in import StandIn, answer
-from tests.relay.operate.parts import accept, environment, event, outbox_of, run, run_json
+from tests.relay.operate.parts import accept, environment, outbox_of, run, run_json
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def pending(environ: Mapping[str, str]) -> dict[str, int]:
 def filled(database_url: str) -> dict[str, str]:
     """Take five events in: the second destination has them, for the first one they are dead."""
     environ = environment(database_url, ONE, TWO)
-    accept(environ, *(event(number) for number in range(5)))
+    accept(environ, *(encode(purchase(number)) for number in range(5)))
     settle(environ, dead=ONE)
     return environ
 
@@ -61,7 +62,7 @@ def test_replay_by_state_and_destination_means_its_deliveries(environ: dict[str,
 def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
     """So many deliveries a second in all: the last one is due when the command says."""
     environ = environment(sqlite_url, ONE, TWO)
-    accept(environ, *(event(number) for number in range(3)))
+    accept(environ, *(encode(purchase(number)) for number in range(3)))
     outbox = outbox_of(environ)
     for one in outbox.claim(limit=100, lease_seconds=60):
         outbox.dead(one, status=400, error="rejected")
@@ -127,11 +128,14 @@ def test_replay_restricts_by_type_and_time(environ: dict[str, str]) -> None:
 def test_purge_keeps_what_recognises_a_duplicate(either: dict[str, str]) -> None:
     """After a purge the event is known still, and is not delivered a second time."""
     dry = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0", "--dry-run")
-    assert (dry["payloads"], dry["bytes"]) == (5, sum(len(event(number)) for number in range(5)))
+    assert (dry["payloads"], dry["bytes"]) == (
+        5,
+        sum(len(encode(purchase(number))) for number in range(5)),
+    )
     assert run_json(either, "show", "evt_1")["payload_bytes"] is not None
     done = run_json(either, "purge", "--delivered-days", "0", "--dead-days", "0")
     assert done["payloads"] == 5
-    accept(either, event(1))
+    accept(either, encode(purchase(1)))
     assert run_json(either, "status")["duplicate"] == 1
     assert pending(either) == {ONE: 0, TWO: 0}
     run(either, "show", "evt_1", "--payload", code=1)
@@ -141,7 +145,7 @@ def test_purge_spares_what_waits(environ: dict[str, str]) -> None:
     """A payload that is still to be delivered stays, however old."""
     run(environ, "replay", "evt_2", "--destination", ONE, "--rate", "0")
     run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
-    assert run(environ, "show", "evt_2", "--payload").stdout_bytes == event(2)
+    assert run(environ, "show", "evt_2", "--payload").stdout_bytes == encode(purchase(2))
 
 
 def test_the_retention_is_configured(environ: dict[str, str]) -> None:
@@ -193,10 +197,13 @@ def test_a_database_out_of_reach(tmp_path: Path) -> None:
 def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> None:
     """One call delivers the stored bytes, and says how many."""
     environ = environment(database_url, destination.url)
-    accept(environ, event(1), event(2))
+    accept(environ, encode(purchase(1)), encode(purchase(2)))
     found = run_json(environ, "drain")
     assert found == {"delivered": 2, "retried": 0, "dead": 0, "lost": 0, "left": 0}
-    assert sorted(one.body for one in destination.requests) == [event(1), event(2)]
+    assert sorted(one.body for one in destination.requests) == [
+        encode(purchase(1)),
+        encode(purchase(2)),
+    ]
 
 
 def test_drain_is_silent_when_nothing_is_due(sqlite_url: str, destination: StandIn) -> None:
@@ -209,13 +216,13 @@ def test_drain_fails_for_a_dead_letter(sqlite_url: str, destination: StandIn) ->
     """A refused event needs a person."""
     destination.decide = lambda _request: answer(422)
     environ = environment(sqlite_url, destination.url)
-    accept(environ, event(1))
+    accept(environ, encode(purchase(1)))
     assert run_json(environ, "drain", code=1)["dead"] == 1
 
 
 def test_drain_needs_no_signing_secret(sqlite_url: str, destination: StandIn) -> None:
     """A host that only delivers need not hold the secret that verifies."""
     environ = environment(sqlite_url, destination.url)
-    accept(environ, event(1))
+    accept(environ, encode(purchase(1)))
     del environ["STRIPE_WEBHOOK_SECRET"]
     assert run_json(environ, "drain")["delivered"] == 1

@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.events import CONTENT_TYPE, encode, purchase, sign
 from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
 from tests.relay.operate.parts import (
-    CONTENT_TYPE,
     WEBHOOK,
     Running,
     command,
     environment,
-    event,
     run_json,
     serving,
-    signature,
     whole_environment,
 )
 from tests.relay.operate.test_health import samples
@@ -65,8 +63,8 @@ def test_an_event_goes_through(sqlite_url: str, tmp_path: Path, destination: Sta
     """Taken in, answered with 200, delivered with its bytes, content type and signature."""
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path) as relay:
-        body = event(1)
-        signed = signature(body)
+        body = encode(purchase(1))
+        signed = sign(body)
         status, _ = relay.call(WEBHOOK, body, Content_Type=CONTENT_TYPE, Stripe_Signature=signed)
         assert status == 200
         assert destination.wait_for(lambda: bool(destination.requests))
@@ -85,7 +83,7 @@ def test_sigterm_ends_a_delivery_in_flight(
     gate = hold(destination)
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path) as relay:
-        assert relay.take(event(1)) == 200
+        assert relay.take(encode(purchase(1))) == 200
         assert destination.wait_for(lambda: bool(destination.requests))
         relay.process.terminate()
         assert until(lambda: "Shutting down" in relay.log.read_text())
@@ -103,7 +101,7 @@ def test_sigterm_ends_within_the_bound(
     gate = hold(destination)
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path, "--grace", "0.5") as relay:
-        assert relay.take(event(1)) == 200
+        assert relay.take(encode(purchase(1))) == 200
         assert destination.wait_for(lambda: bool(destination.requests))
         # Its time-out is 30 seconds: without the bound it would take as long.
         assert relay.end(seconds=25) == 0
@@ -125,11 +123,9 @@ def test_sigterm_answers_what_has_come_in(sqlite_url: str, tmp_path: Path) -> No
             connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)
             with contextlib.closing(connection):
                 for number in range(first, first + 1000):
-                    body = event(number)
+                    body = encode(purchase(number))
                     try:
-                        connection.request(
-                            "POST", WEBHOOK, body, {"Stripe-Signature": signature(body)}
-                        )
+                        connection.request("POST", WEBHOOK, body, {"Stripe-Signature": sign(body)})
                         reply = connection.getresponse()
                         reply.read()
                     except (OSError, http.client.HTTPException):
@@ -155,7 +151,7 @@ def test_metrics_are_right_whichever_worker_answers(
     with serving(environ, tmp_path, "--workers", "3") as relay:
         # One connection each: the kernel spreads connections over the processes.
         for number in range(30):
-            assert relay.take(event(number)) == 200
+            assert relay.take(encode(purchase(number))) == 200
         for _ in range(12):
             relay.call(WEBHOOK, b"{}", Stripe_Signature="t=1,v1=00")
         assert destination.wait_for(lambda: len(destination.counts) == 30)
@@ -187,7 +183,7 @@ def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
     with serving(environment(sqlite_url), tmp_path) as relay:
         (worker,) = children(relay)
         os.kill(worker, signal.SIGKILL)
-        assert until(lambda: took(relay, event(1)))
+        assert until(lambda: took(relay, encode(purchase(1))))
         assert children(relay) != [worker]
         assert relay.end() == 0
 
@@ -243,7 +239,7 @@ def test_serve_needs_no_set_up(tmp_path: Path) -> None:
         "HOME": str(tmp_path),
     }
     with serving(environ, tmp_path, "--no-deliver") as relay:
-        assert relay.take(event(1)) == 200
+        assert relay.take(encode(purchase(1))) == 200
         assert relay.end() == 0
     (file,) = tmp_path.rglob("relay.sqlite3")
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -256,7 +252,7 @@ def test_a_worker_delivers_for_a_server_that_does_not(
     """`serve --no-deliver` and `worker` share a database; commands look at it meanwhile."""
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path, "--no-deliver") as relay:
-        assert relay.take(event(1)) == 200
+        assert relay.take(encode(purchase(1))) == 200
         assert run_json(environ, "status")["destinations"][0]["pending"] == 1
         assert destination.requests == []
         log = tmp_path / "worker.log"
@@ -266,7 +262,7 @@ def test_a_worker_delivers_for_a_server_that_does_not(
             )
         try:
             assert destination.wait_for(lambda: bool(destination.requests))
-            assert relay.take(event(2)) == 200
+            assert relay.take(encode(purchase(2))) == 200
             assert destination.wait_for(lambda: len(destination.requests) == 2)
         finally:
             worker.terminate()
@@ -283,6 +279,6 @@ def test_a_server_starts_while_its_database_is_away(tmp_path: Path) -> None:
     with serving(environment(url), tmp_path) as relay:
         status, body = relay.call("/readyz")
         assert status == 503, body
-        assert relay.take(event(1)) == 503
+        assert relay.take(encode(purchase(1))) == 503
         assert relay.end() == 0
         assert "planted" not in relay.log.read_text()

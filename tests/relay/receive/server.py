@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.relay.calls import PATH, SECRET, encoded, event, sign
+from tests.events import SECRET, encode, purchase, sign
+from tests.relay.calls import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Server:
 
     def post(self, number: int | str = 1, *, signature: str | None = None) -> int | None:
         """Post an event; gives the status, or None when the server died."""
-        payload = encoded(event(number))
+        payload = encode(purchase(number))
         return self.send(payload, signature if signature is not None else sign(payload))
 
     def send(self, payload: bytes, signature: str) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import random
 import string
@@ -14,25 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.relay.calls import (
-    SECRET,
-    Memory,
-    call,
-    code,
-    config,
-    encoded,
-    environ,
-    event,
-    relay,
-    sign,
-)
+from tests.events import SECRET, digest, encode, purchase, sign
+from tests.relay.calls import Memory, call, code, config, environ, relay
 from tracknow_static.relay.app import Relay
 
 NUMBER = 110_000
 NOW = 1_790_000_000.0
 CONFIG = config("sqlite:////nowhere/x")
-PAYLOAD = encoded(event())
-DIGEST = hmac.new(SECRET.encode(), b"%d." % NOW + PAYLOAD, hashlib.sha256).hexdigest()
+PAYLOAD = encode(purchase())
+DIGEST = digest(PAYLOAD, SECRET, NOW)
 REFUSALS = {
     "signature_invalid",
     "body_incomplete",
@@ -153,7 +141,7 @@ json_values = st.recursive(
 def test_signed_json_of_any_shape(body: Any, whole: bool) -> None:
     """Whatever JSON is signed, the answer is 200 or 400, and only an event is taken."""
     if whole and isinstance(body, dict):
-        body = {**event(), **body}
+        body = {**purchase(), **body}
     payload = json.dumps(body).encode()
     memory = Memory()
     application = Relay(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
@@ -169,8 +157,7 @@ def test_bytes_of_any_kind(payload: bytes, header: str) -> None:
     memory = Memory()
     application = Relay(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
     assert code(call(application, environ(payload, header), checked=False))[0] in (400, 413)
-    digest = hmac.new(SECRET.encode(), b"%d." % NOW + payload, hashlib.sha256).hexdigest()
-    signed = environ(payload, f"t={NOW:.0f},v1={digest}")
+    signed = environ(payload, sign(payload, at=NOW))
     assert code(call(application, signed, checked=False))[0] == 400
     assert memory.events == []
 
@@ -185,7 +172,7 @@ def test_odd_events_are_stored(database_url: str) -> None:
     def store(changes: dict[str, Any]) -> None:
         subject = {"id": "x", "client_reference_id": changes.get("account"), **changes}
         name = f"evt_{len(sent)}"
-        body = event(**{**changes, "id": name, "data": {"object": subject}})
+        body = purchase(**{**changes, "id": name, "data": {"object": subject}})
         payload = json.dumps(body).encode()
         sign_now = sign(payload, at=time.time())
         reply = code(call(application, environ(payload, sign_now), checked=False))

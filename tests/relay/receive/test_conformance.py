@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.calls import call, code, config, encoded, environ, event, post, sign
+from tests.events import encode, purchase, sign
+from tests.relay.calls import call, code, config, environ, post
 from tests.relay.receive.server import ROOT, environment
 from tests.relay.receive.variants import VARIANTS, module
 from tracknow_static.relay import crash_points
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 # Makes a variant, posts one event in a process of its own, and writes down the status it got.
 _ONE_POST = """
 import os, sys
-from tests.relay.calls import code, event, post
+from tests.events import purchase
+from tests.relay.calls import code, post
 from tests.relay.receive.variants import VARIANTS, module
 from tracknow_static.relay.config import RelayConfig
 application = VARIANTS[sys.argv[1]](RelayConfig.from_environ())
-status = code(post(application, event()))[0]
+status = code(post(application, purchase()))[0]
 os.write(1, str(status).encode())
 os._exit(0)
 """
@@ -76,7 +78,7 @@ def recognises_duplicates(made: Relay) -> bool:
 
     def send(_: int) -> int:
         gate.wait()
-        return code(post(made, event()))[0]
+        return code(post(made, purchase()))[0]
 
     with ThreadPoolExecutor(50) as pool:
         statuses = list(pool.map(send, range(50)))
@@ -85,7 +87,7 @@ def recognises_duplicates(made: Relay) -> bool:
 
 def refuses(made: Relay, seconds: float) -> bool:
     """A signature of another time is refused."""
-    payload = encoded(event())
+    payload = encode(purchase())
     signature = sign(payload, at=time.time() + seconds)
     return code(call(made, environ(payload, signature)))[0] == 400
 
@@ -99,7 +101,7 @@ def syncs(made: Relay) -> bool:
 
 def stores_nothing_unverified(made: Relay) -> bool:
     """A forged event leaves no row."""
-    payload = encoded(event())
+    payload = encode(purchase())
     call(made, environ(payload, sign(payload, "whsec_forged_one")))
     made.outbox.open()
     return is_in_memory_of(made) == []
@@ -107,19 +109,19 @@ def stores_nothing_unverified(made: Relay) -> bool:
 
 def is_honest_about_failure(made: Relay) -> bool:
     """Without its database the relay answers 503."""
-    post(made, event(1))
+    post(made, purchase(1))
     path = made.outbox.database.path
     assert path is not None
     path.parent.rename(path.parent.with_name("elsewhere"))
     try:
-        return code(post(made, event(2)))[0] == 503
+        return code(post(made, purchase(2)))[0] == 503
     finally:
         path.parent.with_name("elsewhere").rename(path.parent)
 
 
 def tells_nothing(made: Relay) -> bool:
     """All bad signatures get the same answer."""
-    payload = encoded(event())
+    payload = encode(purchase())
     headers = [None, "x", sign(payload, "whsec_forged_one"), sign(payload, at=1)]
     return len({call(made, environ(payload, header)) for header in headers}) == 1
 
@@ -217,7 +219,7 @@ def test_killed_at_every_ingest_point(database_url: str, point: str) -> None:
         assert (outbox.event("evt_1") is not None) == durable
     outbox.close()
     again = VARIANTS["right"](config(database_url))
-    assert code(post(again, event()))[0] == 200
+    assert code(post(again, purchase()))[0] == 200
     assert is_in_memory_of(again) == ["evt_1"]
     assert len(again.outbox.claim(limit=9, lease_seconds=60)) == 1
     again.stop(5)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.calls import PATH, config, encoded, event, sign
+from tests.events import encode, purchase, sign
+from tests.relay.calls import PATH, config
 from tests.relay.receive.server import ROOT, Server, free_port, running, started
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
@@ -93,7 +94,7 @@ def test_posted_event_is_stored(granian: Server, url: str) -> None:
 def test_keep_alive_and_answers(granian: Server) -> None:
     """Several calls share a connection, whatever the answers before were."""
     connection = http.client.HTTPConnection("127.0.0.1", granian.port, timeout=30)
-    payload = encoded(event("kept_alive"))
+    payload = encode(purchase("kept_alive"))
     headers = {"Stripe-Signature": sign(payload)}
     seen = []
     for method, path, body in (
@@ -118,7 +119,7 @@ def test_keep_alive_and_answers(granian: Server) -> None:
 
 def test_chunked_body(granian: Server, url: str) -> None:
     """A body in chunks is as good as one with a length."""
-    payload = encoded(event("chunked"))
+    payload = encode(purchase("chunked"))
     parts = [payload[at : at + 100] for at in range(0, len(payload), 100)]
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in parts) + b"0\r\n\r\n"
     status, _ = raw(granian, head(payload, "Transfer-Encoding: chunked") + chunks)
@@ -140,7 +141,7 @@ def test_large_body_is_refused(granian: Server, chunked: bool) -> None:
 
 def test_lying_lengths(granian: Server) -> None:
     """A length that is too short breaks the signature; one that is too long never stores."""
-    payload = encoded(event("liar"))
+    payload = encode(purchase("liar"))
     short = head(payload, f"Content-Length: {len(payload) - 5}", "Connection: close")
     assert raw(granian, short + payload)[0] == 400
     long = head(payload, f"Content-Length: {len(payload) + 5}", "Connection: close")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.calls import PATH, encoded, event, sign
+from tests.events import encode, purchase, sign
+from tests.relay.calls import PATH
 from tests.relay.receive.server import Server, free_port, started
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.database import Database
@@ -103,7 +104,7 @@ def test_few_large_bodies_at_once(impatient: Server) -> None:
             assert reply(third) == (503, "busy")
         assert impatient.post("small") == 200
     deadline = time.monotonic() + 20
-    payload = encoded(event("large"))[:-1] + b" " * 100_000 + b"}"
+    payload = encode(purchase("large"))[:-1] + b" " * 100_000 + b"}"
     while impatient.send(payload, sign(payload)) != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)

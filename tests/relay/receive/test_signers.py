@@ -16,7 +16,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from tests.relay.calls import SECRET, call, code, config, encoded, environ, event, relay
+from tests.events import SECRET, encode, purchase
+from tests.relay.calls import call, code, config, environ, relay
 from tests.relay.receive.server import free_port
 from tracknow_static.relay.store.model import Filter
 
@@ -57,10 +58,10 @@ def test_signed_by_stripe_node(sqlite_url: str) -> None:
     now = int(time.time())
     second = "whsec_second_secret"
     payloads = [
-        encoded(event("plain")).decode(),
-        json.dumps(event("snow", note="☃ – Ünïcødé 漢字 🧾"), ensure_ascii=False),
-        json.dumps(event("long", note="x" * 200_000)),
-        " \r\n" + json.dumps(event("spaced")) + "\n",
+        encode(purchase("plain")).decode(),
+        json.dumps(purchase("snow", note="☃ – Ünïcødé 漢字 🧾"), ensure_ascii=False),
+        json.dumps(purchase("long", note="x" * 200_000)),
+        " \r\n" + json.dumps(purchase("spaced")) + "\n",
     ]
     cases: list[Any] = [
         [payload, secret, now] for payload in payloads for secret in (SECRET, second)

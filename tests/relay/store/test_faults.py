@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.calls import code, event, post, relay
+from tests.events import purchase
+from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import database as module
 from tracknow_static.relay.store.model import Filter
 
@@ -43,7 +44,7 @@ def path_of(application: Relay) -> Path:
 def application(sqlite_url: str) -> Iterator[Relay]:
     """A relay that has taken one event."""
     made = relay(sqlite_url)
-    assert code(post(made, event(1))) == STORED
+    assert code(post(made, purchase(1))) == STORED
     yield made
     made.stop(5)
 
@@ -54,12 +55,12 @@ def test_locked_by_a_stranger(application: Relay, monkeypatch: pytest.MonkeyPatc
     short = relay(str(application.outbox.database.url))
     stranger = sqlite3.connect(path_of(application), isolation_level=None)
     stranger.execute("BEGIN EXCLUSIVE")
-    reply = post(short, event(2))
+    reply = post(short, purchase(2))
     assert code(reply) == UNAVAILABLE
     assert ("Retry-After", "30") in reply.headers
     stranger.execute("ROLLBACK")
     stranger.close()
-    assert code(post(short, event(2))) == STORED
+    assert code(post(short, purchase(2))) == STORED
     assert stored(short) == ["evt_1", "evt_2"]
     short.stop(5)
 
@@ -69,9 +70,9 @@ def test_folder_gone_and_back(application: Relay) -> None:
     folder = path_of(application).parent
     away = folder.with_name("away")
     folder.rename(away)
-    assert code(post(application, event(2))) == UNAVAILABLE
+    assert code(post(application, purchase(2))) == UNAVAILABLE
     away.rename(folder)
-    assert code(post(application, event(2))) == STORED
+    assert code(post(application, purchase(2))) == STORED
     assert stored(application) == ["evt_1", "evt_2"]
 
 
@@ -79,10 +80,10 @@ def test_deleted_file_takes_no_event_with_it(application: Relay) -> None:
     """While the file is away nothing is acknowledged, into no other file either."""
     path = path_of(application)
     path.rename(path.with_name("away"))
-    assert code(post(application, event(2))) == UNAVAILABLE
-    assert code(post(application, event(2))) == UNAVAILABLE
+    assert code(post(application, purchase(2))) == UNAVAILABLE
+    assert code(post(application, purchase(2))) == UNAVAILABLE
     path.with_name("away").rename(path)
-    assert code(post(application, event(2))) == STORED
+    assert code(post(application, purchase(2))) == STORED
     assert stored(application) == ["evt_1", "evt_2"]
 
 
@@ -91,11 +92,11 @@ def test_replaced_file_is_noticed(application: Relay) -> None:
     path = path_of(application)
     application.outbox.close()
     shutil.copy(path, path.with_name("backup"))
-    assert code(post(application, event(2))) == STORED
+    assert code(post(application, purchase(2))) == STORED
     application.outbox.close()
     os.replace(path.with_name("backup"), path)  # noqa: PTH105
-    assert code(post(application, event(3))) in (STORED, UNAVAILABLE)
-    assert code(post(application, event(3))) == STORED
+    assert code(post(application, purchase(3))) in (STORED, UNAVAILABLE)
+    assert code(post(application, purchase(3))) == STORED
     assert stored(application) == ["evt_1", "evt_3"]
 
 
@@ -103,7 +104,7 @@ def test_no_folder_to_write_to(fast_path: Path) -> None:
     """A path below a file cannot be made: 503, and no traceback."""
     (fast_path / "file").write_text("")
     made = relay(f"sqlite:///{fast_path}/file/relay.sqlite3")
-    assert code(post(made, event())) == UNAVAILABLE
+    assert code(post(made, purchase())) == UNAVAILABLE
     made.stop(5)
 
 
@@ -112,15 +113,15 @@ def test_floor_of_free_space(application: Relay, monkeypatch: pytest.MonkeyPatch
     application.outbox.min_free_bytes = 1_000_000
     real = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=999_999))
-    assert code(post(application, event(2))) == UNAVAILABLE
+    assert code(post(application, purchase(2))) == UNAVAILABLE
     monkeypatch.undo()
-    assert code(post(application, event(2))) == STORED
+    assert code(post(application, purchase(2))) == STORED
 
 
 def test_floor_is_read_from_the_configuration(sqlite_url: str) -> None:
     """The floor is the configured number of megabytes."""
     made = relay(sqlite_url, TRACKNOW_RELAY_MIN_FREE_MB="1000000")
-    assert code(post(made, event())) == UNAVAILABLE
+    assert code(post(made, purchase())) == UNAVAILABLE
     made.stop(5)
 
 
@@ -148,14 +149,14 @@ def test_full_disk(tmp_path: Path) -> None:
         made = relay(f"sqlite:///{folder}/relay.sqlite3")
         taken = []
         for number in range(200):
-            reply = code(post(made, event(number, note="x" * 20_000)))
+            reply = code(post(made, purchase(number, note="x" * 20_000)))
             assert reply in (STORED, UNAVAILABLE)
             if reply == STORED:
                 taken.append(f"evt_{number}")
         assert 0 < len(taken) < 200
-        assert code(post(made, event("full", note="x" * 20_000))) == UNAVAILABLE
+        assert code(post(made, purchase("full", note="x" * 20_000))) == UNAVAILABLE
         subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
-        assert code(post(made, event("later", note="x" * 20_000))) == STORED
+        assert code(post(made, purchase("later", note="x" * 20_000))) == STORED
         assert sorted(stored(made)) == sorted([*taken, "evt_later"])
         made.stop(5)
 
@@ -166,13 +167,13 @@ def test_postgresql_crashes_and_comes_back(
 ) -> None:
     """A server that is gone is a 503; when it is back the relay goes on by itself."""
     made = relay(postgres_url)
-    assert code(post(made, event(1))) == STORED
+    assert code(post(made, purchase(1))) == STORED
     postgres.stop(how)
     try:
-        assert code(post(made, event(2))) == UNAVAILABLE
+        assert code(post(made, purchase(2))) == UNAVAILABLE
     finally:
         postgres.start()
-    assert code(post(made, event(2))) == STORED
+    assert code(post(made, purchase(2))) == STORED
     assert stored(made) == ["evt_1", "evt_2"]
     made.stop(5)
 
@@ -180,18 +181,18 @@ def test_postgresql_crashes_and_comes_back(
 def test_cut_connections_are_mended(postgres: Postgres, postgres_url: str) -> None:
     """A restart of the server between two events costs nothing: the commit is tried again."""
     made = relay(postgres_url)
-    assert code(post(made, event(1))) == STORED
+    assert code(post(made, purchase(1))) == STORED
     name = made.outbox.database.url.database
     postgres.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
     )
-    assert code(post(made, event(2))) == STORED
+    assert code(post(made, purchase(2))) == STORED
     made.stop(5)
 
 
 def test_unreachable_server(fast_path: Path) -> None:
     """A database that was never there is a 503 from the first request on."""
     made = relay(f"postgresql://relay@/relay?host={fast_path}")
-    assert code(post(made, event())) == UNAVAILABLE
+    assert code(post(made, purchase())) == UNAVAILABLE
     made.stop(5)

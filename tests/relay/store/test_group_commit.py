@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.calls import code, event, post, relay
+from tests.events import purchase
+from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import group_commit as module
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.group_commit import Writer
@@ -142,22 +143,22 @@ def test_stop_commits_what_waits() -> None:
 def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever fails below, the caller gets a 503 and no traceback."""
     application = relay(sqlite_url)
-    post(application, event())
+    post(application, purchase())
 
     def broken(*_: object) -> None:
         raise KeyError("x")
 
     monkeypatch.setattr("tracknow_static.relay.store.storing.store", broken)
-    assert code(post(application, event(2))) == (503, "storage_unavailable")
+    assert code(post(application, purchase(2))) == (503, "storage_unavailable")
     monkeypatch.undo()
-    assert code(post(application, event(2))) == (200, "stored")
+    assert code(post(application, purchase(2))) == (200, "stored")
     application.stop(5)
 
 
 def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     """While the database hangs the answer is 503 with Retry-After; then the same event is taken."""
     application = relay(sqlite_url, TRACKNOW_RELAY_COMMIT_TIMEOUT="0.3")
-    post(application, event())
+    post(application, purchase())
     hung, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -168,12 +169,12 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     hung.wait(10)
-    reply = post(application, event(2))
+    reply = post(application, purchase(2))
     assert code(reply) == (503, "storage_unavailable")
     assert ("Retry-After", "30") in reply.headers
     release.set()
     holder.join()
-    assert code(post(application, event(2))) == (200, "stored")
+    assert code(post(application, purchase(2))) == (200, "stored")
     assert len(application.outbox.find(Filter()).events) == 2
     application.stop(5)
 
@@ -182,20 +183,20 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
 def test_forked_children_share_the_file(sqlite_url: str) -> None:
     """An application that was used before the fork works in each child, and nothing is lost."""
     application = relay(sqlite_url)
-    assert code(post(application, event("parent"))) == (200, "stored")
+    assert code(post(application, purchase("parent"))) == (200, "stored")
     children = []
     for name in ("one", "two", "three"):
         child = os.fork()
         if not child:
             status = 1
             try:
-                answers = [code(post(application, event(f"{name}_{n}")))[0] for n in range(20)]
+                answers = [code(post(application, purchase(f"{name}_{n}")))[0] for n in range(20)]
                 application.stop(5)
                 status = 0 if answers == [200] * 20 else 2
             finally:
                 os._exit(status)
         children.append(child)
-    assert code(post(application, event("parent_again"))) == (200, "stored")
+    assert code(post(application, purchase("parent_again"))) == (200, "stored")
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert len(application.outbox.find(Filter(), limit=100).events) == 62
     assert application.outbox.status().tallies["accepted", ""] == 62

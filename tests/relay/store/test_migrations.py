@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import inspect, text
 
-from tests.relay.calls import DESTINATION, code, event, post, relay
+from tests.events import purchase
+from tests.relay.calls import DESTINATION, code, post, relay
 from tracknow_static.relay.store import migrations
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.migrations import SchemaError
@@ -140,7 +141,7 @@ def test_newer_schema_is_refused(database_url: str) -> None:
         application.outbox.find(Filter())
     with pytest.raises(SchemaError):
         application.outbox.migrate()
-    assert code(post(application, event())) == (503, "storage_unavailable")
+    assert code(post(application, purchase())) == (503, "storage_unavailable")
     application.outbox.close()
 
 
