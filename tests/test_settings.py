@@ -1,4 +1,4 @@
-"""The one declaration of options: what it accepts, refuses, and says."""
+"""The one declaration of options: what it accepts, what it refuses, and its messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_default_is_accepted_by_its_own_rule(option: Any) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
 def test_a_bad_value_names_option_value_and_what_is_accepted(option: Any) -> None:
-    """The error of every option says all three."""
+    """The error of every option contains all three."""
     text = problem(**{option.name: {"no": "such"}})
     assert text.startswith(f"here: {option.name}: ")
     assert "{'no': 'such'}" in text
@@ -110,8 +110,8 @@ def test_an_unknown_option_is_named_with_the_one_that_was_meant() -> None:
     assert "windowdays: unknown option. Did you mean window_days?" in problem(windowdays=3)
 
 
-def test_all_problems_are_told_at_once() -> None:
-    """A user mends a configuration in one go."""
+def test_all_problems_are_reported_at_once() -> None:
+    """A user can fix a configuration in one go."""
     text = problem(windowdays=3, delivery="fast", window_days=0)
     assert text.count("\n") == 2
     assert all(line.startswith("here: ") for line in text.splitlines())

@@ -32,7 +32,7 @@ class Merchant:
 
     @property
     def secret_file(self) -> Path:
-        """Where the signing secrets go when nobody says."""
+        """The default file of the signing secrets."""
         return self.home / "tracknow" / f"stripe-webhook-secret.{self.stripe.mode}"
 
     @property

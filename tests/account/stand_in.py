@@ -30,7 +30,7 @@ _REPEATED = {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"}
 
 
 @dataclass
-class Fault:
+class Failure:
     """An answer to give instead; status 0 breaks the connection.
 
     ``after``: the request is carried out all the same, and its answer is lost.
@@ -56,7 +56,7 @@ class Stripe:
     events: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     denied: tuple[str, ...] = ()  # parts of "METHOD path" that the key may not ask
     tells_secrets: bool = True
     page: int = 100
@@ -121,14 +121,14 @@ class Stripe:
         with self.lock:
             if key in self.answers:
                 return (*self.answers[key], dict(_REPEATED))
-            fault = next((one for one in self.faults if one.on in f"{method} {path}"), None)
-            if fault:
-                fault.times -= 1
-                if not fault.times:
-                    self.faults.remove(fault)
-                status, body = fault.status, _error(fault.message, fault.kind)
-                more = fault.headers
-                if fault.after and key:
+            failure = next((one for one in self.failures if one.on in f"{method} {path}"), None)
+            if failure:
+                failure.times -= 1
+                if not failure.times:
+                    self.failures.remove(failure)
+                status, body = failure.status, _error(failure.message, failure.kind)
+                more = failure.headers
+                if failure.after and key:
                     self.answers[key] = self._carry_out(method, path, given)
                     return status, body, more
             else:

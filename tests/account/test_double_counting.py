@@ -1,4 +1,4 @@
-"""``stripe setup`` refuses what would report a sale twice, and says how to get out of it."""
+"""``stripe setup`` refuses what would report a sale twice, and shows what to do instead."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_way_out_of_double_counting_works(merchant: Merchant) -> None:
 
 
 def test_another_program_may_have_the_relays_path(merchant: Merchant) -> None:
-    """--not-a-relay says that an endpoint with the relay's path is something else."""
+    """--not-a-relay marks an endpoint with the relay's path as something else."""
     id_ = merchant.stripe.add("https://app.example.com/stripe/webhook")
     result = merchant.run("setup --namespace shop --yes", code=6)
     assert f"--not-a-relay {id_}" in result.output
@@ -70,7 +70,7 @@ def test_an_event_destination_of_thin_events_is_pointed_out(merchant: Merchant) 
 
 
 def test_an_event_destination_of_snapshots_counts_sales(merchant: Merchant) -> None:
-    """A destination that stands only in Stripe's newer list is a rival all the same."""
+    """A destination that is only in Stripe's newer list is a rival all the same."""
     merchant.stripe.destinations.append(_destination("snapshot"))
     result = merchant.run(f"setup --relay-url {RELAY} --yes", code=6)
     assert "ed_1: in the Dashboard" in result.output

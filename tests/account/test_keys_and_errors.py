@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.account.conftest import RELAY
-from tests.account.stand_in import Fault
+from tests.account.stand_in import Failure
 from tracknow_static.account.key import ApiKey
 from tracknow_static.account.stripe_api import permission_text
 from tracknow_static.account.targets import Target
@@ -83,7 +83,7 @@ def test_no_option_takes_a_key(merchant: Merchant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("pk_test_abc", "publishable"),
         ("whsec_abcdefgh", "signing secret"),
@@ -92,9 +92,9 @@ def test_no_option_takes_a_key(merchant: Merchant) -> None:
         ("sk_live_abc\nsk_live_def", "no Stripe API key"),
     ],
 )
-def test_what_is_no_api_key(text: str, said: str) -> None:
-    """Other secrets of Stripe's are told apart, and none is repeated in the message."""
-    with pytest.raises(AccountError, match=said) as caught:
+def test_what_is_no_api_key(text: str, words: str) -> None:
+    """Other Stripe secrets are recognised, and none is repeated in the message."""
+    with pytest.raises(AccountError, match=words) as caught:
         ApiKey.parse(text)
     assert text not in str(caught.value)
     assert caught.value.exit_code == 4
@@ -130,36 +130,36 @@ def test_a_restricted_key_without_the_permission(merchant: Merchant) -> None:
 
 def test_the_newer_words_of_a_missing_permission() -> None:
     """Stripe's wording of 2026 names the same permission."""
-    said = (
+    message = (
         "The provided key does not have the required permissions. Enabling Webhook Endpoints, "
         "Event Destinations Read ('webhook_read') permissions would allow this request."
     )
-    assert "Webhook Endpoints: Read" in permission_text(said, "other")
+    assert "Webhook Endpoints: Read" in permission_text(message, "other")
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("failure", "words"),
     [
-        (Fault(429, "slow down", kind="invalid_request_error"), "too many requests"),
-        (Fault(500, "oops", times=3), "an internal error (500)"),
-        (Fault(0, times=3), "cannot be reached"),
-        (Fault(400, "Invalid URL: not public", kind="invalid_request_error"), "not public"),
+        (Failure(429, "slow down", kind="invalid_request_error"), "too many requests"),
+        (Failure(500, "oops", times=3), "an internal error (500)"),
+        (Failure(0, times=3), "cannot be reached"),
+        (Failure(400, "Invalid URL: not public", kind="invalid_request_error"), "not public"),
     ],
     ids=["429", "500", "network", "400"],
 )
-def test_errors_speak_of_the_task(merchant: Merchant, fault: Fault, said: str) -> None:
+def test_errors_speak_of_the_task(merchant: Merchant, failure: Failure, words: str) -> None:
     """Busy, faulty, out of reach or unwilling: what could not be done, what to do; code 5."""
-    fault.on = "POST /v1/webhook_endpoints"
-    merchant.stripe.faults.append(fault)
+    failure.on = "POST /v1/webhook_endpoints"
+    merchant.stripe.failures.append(failure)
     result = merchant.run(SETUP, code=5)
     assert "Could not create the webhook endpoint" in result.output
-    assert said in result.output
+    assert words in result.output
     assert "Traceback" not in result.output
     assert merchant.secrets == []
 
 
 def test_too_many_endpoints(merchant: Merchant) -> None:
-    """The account's sixteen endpoints are used up: said as such."""
+    """The account's sixteen endpoints are used up: the message names that."""
     for number in range(16):
         merchant.stripe.add(f"https://other.example/{number}")
     result = merchant.run(SETUP, code=5)
@@ -189,7 +189,7 @@ def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "words"),
     [
         ("--namespace shop-tracking", "Give NAME alone, without scheme, -tracking"),
         ("--namespace a.b", "the NAME in NAME-tracking.tracknow.info"),
@@ -202,10 +202,10 @@ def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
         ("", "Where should the events go"),
     ],
 )
-def test_wrong_usage(merchant: Merchant, option: str, said: str) -> None:
+def test_wrong_usage(merchant: Merchant, option: str, words: str) -> None:
     """Exit code 2, the option named, nothing asked of Stripe."""
     result = merchant.run(f"setup {option} --yes", code=2)
-    assert said in " ".join(result.output.split())
+    assert words in " ".join(result.output.split())
     assert merchant.stripe.requests == []
 
 

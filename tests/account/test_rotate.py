@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.account.conftest import DIRECT, RELAY
-from tests.account.stand_in import Fault
+from tests.account.stand_in import Failure
 
 if TYPE_CHECKING:
     from tests.account.conftest import Merchant
@@ -113,8 +113,8 @@ def test_a_rotation_that_breaks_off_can_be_run_again(merchant: Merchant) -> None
     """The one request that makes a rotation fails: nothing is left behind, not in the file."""
     merchant.run(f"setup --relay-url {RELAY} --yes")
     before = merchant.secrets
-    refused = Fault(400, "no", kind="invalid_request_error", on="POST /v1/webhook_endpoints")
-    merchant.stripe.faults.append(refused)
+    refused = Failure(400, "no", kind="invalid_request_error", on="POST /v1/webhook_endpoints")
+    merchant.stripe.failures.append(refused)
     merchant.run("rotate --yes", code=5)
     assert merchant.secrets == before
     merchant.run("rotate --yes")
@@ -123,7 +123,7 @@ def test_a_rotation_that_breaks_off_can_be_run_again(merchant: Merchant) -> None
 
 
 def test_an_endpoint_made_by_hand_can_be_rotated(merchant: Merchant) -> None:
-    """Named by --relay-url; its old secret is unknown here and stays, which is said."""
+    """Named by --relay-url; its old secret is unknown and stays, which is reported."""
     merchant.stripe.add(RELAY)
     merchant.secret_file.parent.mkdir(parents=True)
     merchant.secret_file.write_text("whsec_pasted_by_hand\n")
@@ -145,7 +145,7 @@ def test_tracknows_own_endpoint_is_not_doubled(merchant: Merchant) -> None:
 
 
 def test_there_is_something_to_rotate(merchant: Merchant) -> None:
-    """Without an endpoint of the relay both halves say what is missing."""
+    """Without an endpoint of the relay both halves report what is missing."""
     assert "stripe setup" in merchant.run("rotate --yes", code=1).output
     merchant.run(f"setup --relay-url {RELAY} --yes")
     assert "no rotation to finish" in merchant.run("rotate --finish --yes", code=1).output

@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_written_is_found_out_first(
 def test_a_secret_that_cannot_be_kept_undoes_the_endpoint(
     merchant: Merchant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk fails after Stripe told the secret: the endpoint is deleted again."""
+    """The disk fails after Stripe created the secret: the endpoint is deleted again."""
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -72,7 +72,7 @@ def test_a_secret_that_cannot_be_kept_undoes_the_endpoint(
     assert not merchant.secret_file.exists()
 
 
-def test_a_file_for_a_group_is_closed_and_that_is_said(merchant: Merchant) -> None:
+def test_a_file_for_a_group_is_closed_and_that_is_reported(merchant: Merchant) -> None:
     """Mode 0600 may shut out a relay of another user: the change is pointed out."""
     merchant.secret_file.parent.mkdir(parents=True)
     merchant.secret_file.write_text("whsec_another\n")

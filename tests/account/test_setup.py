@@ -1,4 +1,4 @@
-"""``stripe setup``: one endpoint, made once, mended, and never a sale counted twice."""
+"""``stripe setup``: one endpoint, created once, fixed when wrong, and no sale counted twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tests.account.conftest import DIRECT, RELAY
-from tests.account.stand_in import Fault
+from tests.account.stand_in import Failure
 from tracknow_static.account.key import ApiKey
 from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Target
@@ -53,7 +53,7 @@ def test_the_namespace_may_come_from_the_relays_variable(merchant: Merchant) -> 
 
 
 def test_the_secret_goes_where_the_relay_reads_it(merchant: Merchant) -> None:
-    """The signing secret stands in the file, mode 0600 in a folder 0700, and is not printed."""
+    """The signing secret is in the file, mode 0600 in a folder 0700, and is not printed."""
     merchant.run(f"setup --relay-url {RELAY} --yes")
     (id_,) = merchant.stripe.endpoints
     assert merchant.secrets == [merchant.stripe.secrets[id_]]
@@ -65,7 +65,7 @@ def test_the_secret_goes_where_the_relay_reads_it(merchant: Merchant) -> None:
 
 
 def test_the_relay_reads_the_file_that_setup_wrote(merchant: Merchant) -> None:
-    """The relay's own reader accepts the file, and gives the secret that Stripe told."""
+    """The relay's own reader accepts the file, and returns the secret that Stripe created."""
     from tracknow_static.relay.signing_secrets import Secrets
 
     merchant.run(f"setup --relay-url {RELAY} --yes")
@@ -103,7 +103,7 @@ def test_json_tells_a_script_what_happened(merchant: Merchant) -> None:
 
 
 def test_more_events_on_request(merchant: Merchant) -> None:
-    """--also adds an event; without it the next run drops it again, and says so."""
+    """--also adds an event; without it the next run drops it again, and reports that."""
     more = "checkout.session.async_payment_succeeded"
     merchant.run(f"setup --relay-url {RELAY} --yes --also {more}")
     (made,) = merchant.stripe.endpoints.values()
@@ -114,7 +114,7 @@ def test_more_events_on_request(merchant: Merchant) -> None:
 
 
 def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:
-    """Below a prefix the relay's path is recognised; of another path the plan says what it takes."""
+    """Below a prefix the relay's path is recognised; for another path the plan shows what it needs."""
     result = merchant.run("setup --relay-url https://shop.example/hooks --dry-run")
     assert "your proxy must map this path to it" in result.output
     url = "https://shop.example/relay/stripe/webhook"
@@ -123,7 +123,7 @@ def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:
     merchant.run("setup --namespace shop --yes", code=6)
 
 
-def test_what_was_changed_by_hand_is_mended(merchant: Merchant) -> None:
+def test_what_was_changed_by_hand_is_fixed(merchant: Merchant) -> None:
     """Missing events and a disabled state are put right, in the endpoint that is there."""
     merchant.run("setup --namespace shop --yes")
     (made,) = merchant.stripe.endpoints.values()
@@ -145,7 +145,7 @@ def test_our_endpoint_moves_with_the_relay(merchant: Merchant) -> None:
 
 
 def test_an_endpoint_made_by_hand_is_recognised(merchant: Merchant) -> None:
-    """It is taken over and not made again; that its secret is unknown here is said."""
+    """It is adopted, not created again; that its secret is unknown is reported."""
     id_ = merchant.stripe.add(RELAY, ("*",))
     result = merchant.run(f"setup --relay-url {RELAY} --yes", code=1)
     assert "mark it as ours: it was created by hand" in result.output
@@ -197,10 +197,10 @@ def test_set_up_removed_and_set_up_again(merchant: Merchant) -> None:
         assert merchant.stripe.endpoints == {}
 
 
-def test_a_fault_is_not_repeated_for_a_day(merchant: Merchant) -> None:
+def test_a_failure_is_not_repeated_for_a_day(merchant: Merchant) -> None:
     """Stripe remembers a failed request by its key: the next run is not given that failure."""
-    merchant.stripe.faults.append(Fault(500, "sorry", on="POST", headers={}, times=1))
-    merchant.stripe.faults[0].headers["Stripe-Should-Retry"] = "false"
+    merchant.stripe.failures.append(Failure(500, "sorry", on="POST", headers={}, times=1))
+    merchant.stripe.failures[0].headers["Stripe-Should-Retry"] = "false"
     merchant.run(f"setup --relay-url {RELAY} --yes", code=5)
     assert merchant.secrets == []
     merchant.run(f"setup --relay-url {RELAY} --yes")
@@ -209,7 +209,7 @@ def test_a_fault_is_not_repeated_for_a_day(merchant: Merchant) -> None:
 
 def test_a_lost_answer_makes_no_second_endpoint(merchant: Merchant) -> None:
     """The endpoint was made and the answer lost on the way: asked again, Stripe gives the same."""
-    merchant.stripe.faults.append(Fault(0, on="POST", after=True))
+    merchant.stripe.failures.append(Failure(0, on="POST", after=True))
     merchant.run(f"setup --relay-url {RELAY} --yes")
     (id_,) = merchant.stripe.endpoints
     assert merchant.secrets == [merchant.stripe.secrets[id_]]

@@ -1,4 +1,4 @@
-"""``stripe status`` tells how things stand, ``stripe remove`` undoes what setup did."""
+"""``stripe status`` shows the endpoints, ``stripe remove`` undoes what setup did."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_all_is_well(merchant: Merchant) -> None:
 
 
 def test_an_empty_account(merchant: Merchant) -> None:
-    """No endpoint at all: said, with the command that makes one."""
+    """No endpoint at all: reported, with the command that creates one."""
     result = merchant.run("status", code=1)
     assert "No webhook endpoints in test mode" in result.output
     assert "tracknow-static stripe setup" in result.output
@@ -61,7 +61,7 @@ def test_a_key_that_may_not_read_events(merchant: Merchant) -> None:
     assert "lacks the permission Events: Read" in result.output
 
 
-def test_what_is_wrong_is_said(merchant: Merchant) -> None:
+def test_what_is_wrong_is_reported(merchant: Merchant) -> None:
     """Disabled, an event missing, a secret that is not in the file, sales counted twice."""
     merchant.run(f"setup --relay-url {RELAY} --yes")
     (first,) = merchant.stripe.endpoints
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_said(merchant: Merchant) -> None:
 
 
 def test_endpoints_of_others_are_no_concern(merchant: Merchant) -> None:
-    """An endpoint of another program is listed, and nothing is said about it."""
+    """An endpoint of another program is listed without any remark."""
     merchant.run("setup --namespace shop --yes")
     other = merchant.stripe.add("https://crm.example/hook", ("*",), status="disabled")
     output = merchant.run("status").output
@@ -135,7 +135,7 @@ def test_remove_of_an_unknown_id(merchant: Merchant) -> None:
     assert len(merchant.stripe.endpoints) == 1
 
 
-def test_remove_says_what_would_be_lost(merchant: Merchant) -> None:
+def test_remove_shows_what_would_be_lost(merchant: Merchant) -> None:
     """An event that is still being tried is named before its endpoint is deleted."""
     merchant.run("setup --namespace shop --yes")
     merchant.stripe.add_event("evt_waiting", int(time.time()) - 60)

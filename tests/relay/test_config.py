@@ -1,4 +1,4 @@
-"""The environment: what it sets, and what its mistakes are told."""
+"""The environment: what it sets, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_empty_variables_are_not_set() -> None:
 
 
 def test_every_variable_is_described() -> None:
-    """Each variable says what it means and what it accepts, for the README and for `check`."""
+    """Each variable has a meaning and what it accepts, for the documents and for `check`."""
     for one in VARIABLES.values():
         assert one.doc.endswith(".")
         assert one.accepts
@@ -126,7 +126,7 @@ def test_refused_values(name: str, value: str) -> None:
     ],
 )
 def test_secrets_are_not_shown(name: str, value: str) -> None:
-    """A secret that is not accepted is not repeated, wherever it stands."""
+    """A secret that is not accepted is not repeated, wherever it is."""
     text = problem(**{name: value})
     assert text.startswith(f"{name}: ")
     for part in (value, "pa55word", "abcd12"):
@@ -134,14 +134,14 @@ def test_secrets_are_not_shown(name: str, value: str) -> None:
 
 
 def test_nothing_shows_secrets() -> None:
-    """Neither the configuration's own text nor its secrets' tells a value."""
+    """Neither the configuration's own text nor its secrets' shows a value."""
     made = read(TRACKNOW_RELAY_DATABASE="postgresql://u:pa55word@h/d")
     assert "1234567890" not in repr(made) + repr(made.secrets)
     assert "pa55word" not in repr(made)
 
 
 def test_all_problems_at_once() -> None:
-    """Every variable at fault is named, so that all can be mended at once."""
+    """Every wrong variable is named, so that all can be fixed at once."""
     text = problem(TRACKNOW_NAMESPACE="a b", TRACKNOW_RELAY_BIND="x", TRACKNOW_RELAY_DELIVERS="no")
     assert len(text.splitlines()) == 3
     assert "Did you mean TRACKNOW_RELAY_DELIVER?" in text

@@ -117,7 +117,7 @@ class RelayConfig:
     timeout: float = option(
         30.0,
         rules.seconds(0.1, 300),
-        "Seconds that one attempt may take in total.",
+        "Maximum duration of one attempt, in seconds.",
         name="TRACKNOW_RELAY_TIMEOUT",
     )
     max_body: int = option(
