@@ -1,12 +1,20 @@
-"""Takes the pictures of the sample shops in docs/images/, as a visitor sees them after agreeing.
+"""Takes the pictures in docs/images/: the sample shops, and what the demo prints.
 
 usage: python -m tools.take_pictures
 """
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
 from tools.demonstration.walk import agree
@@ -17,11 +25,18 @@ from tools.engines.sandbox import Sandbox
 from tools.engines.selenium_engines import Chromium
 
 ROOT = Path(__file__).resolve().parent.parent
+COLUMNS = 140
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
 
 
 def main() -> None:
-    """Write docs/images/shop-mkdocs.png and shop-pelican.png, each 1280 by 800."""
+    """Write every picture anew."""
+    take_shops()
+    take_demo()
+
+
+def take_shops() -> None:
+    """Write shop-mkdocs.png and shop-pelican.png, each 1280 by 800, after the visitor agreed."""
     sandbox = Sandbox()
     web = FakeWeb(sandbox)
     serve_stripe(web)
@@ -43,11 +58,36 @@ def main() -> None:
     sandbox.close()
 
 
+def take_demo() -> None:
+    """Write demo.svg: what `make demo` prints of the first shop."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "demo.py")],
+        env={**os.environ, "CI": "true", "COLUMNS": str(COLUMNS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    start = done.stdout.index("Morrow Coffee in")
+    # Without a terminal the demo prints no colors: these are its own.
+    text = Text(done.stdout[start : done.stdout.index("\n\n", start)])
+    text.highlight_regex("✓", "bold green")
+    text.highlight_regex(r"\d\.\d s", "dim")
+    text.highlight_regex(r"client.reference.id=\S+", "bold cyan")
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor")
+    console.print(text, soft_wrap=True)
+    # Fonts of the reader's own machine: a picture asks no other host.
+    svg = console.export_svg(title="make demo")
+    _write("demo.svg", re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL).encode())
+
+
 def _save(browser: Chromium, name: str) -> None:
     browser.until("return document.getAnimations().every(one => one.playState !== 'running')")
+    _write(name, browser.screenshot())
+
+
+def _write(name: str, content: bytes) -> None:
     file = ROOT / "docs" / "images" / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(browser.screenshot())
+    file.write_bytes(content)
     print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1000} kB")
 
 

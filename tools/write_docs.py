@@ -5,6 +5,7 @@ usage: python -m tools.write_docs
 
 from __future__ import annotations
 
+import gzip
 import html
 import inspect
 import re
@@ -15,18 +16,19 @@ import click
 
 from tracknow_static import options
 from tracknow_static.audit.codes import CODES
-from tracknow_static.browser.compose import CATEGORIES
+from tracknow_static.browser.compose import CATEGORIES, compose
 from tracknow_static.cli import cli as static
 from tracknow_static.exit_codes import MEANINGS
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.schedule import STEPS
 from tracknow_static.relay.operate.cli import cli as relay
-from tracknow_static.settings import OPTIONS
+from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = compose(Settings())
 PROGRAMS: dict[str, click.Group] = {"tracknow-static": static, "tracknow-relay": relay}
 
 # The members of ``window.tracknow`` that are public, and what the script writes to the console.
@@ -172,9 +174,19 @@ def exit_codes_table() -> str:
     return _table(("exit code", "meaning"), rows)
 
 
+def script_size() -> str:
+    """Return the size of both parts together after gzip, in bytes, rounded to hundreds."""
+    parts = SCRIPT.inline or "", (SCRIPT.asset or b"").decode("ascii")
+    return f"{round(len(gzip.compress(''.join(parts).encode('ascii'), 9)), -2):,}"
+
+
 # What is made, by document and by the name of its comments.
 MADE: dict[str, dict[str, str]] = {
     "README.md": {"options": options.markdown_table(OPTIONS)},
+    "docs/explanation/script-place.md": {
+        "tag size": str(len(SCRIPT.capture_tag)),
+        "script size": script_size(),
+    },
     "docs/how-to/consent.md": {"consent managers": consent_table()},
     "docs/reference/codes.md": {"codes": codes_table()},
     "docs/reference/commands.md": {"commands": commands()},
