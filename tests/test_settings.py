@@ -96,6 +96,7 @@ def test_values_are_normalised(name: str, raw: object, value: object) -> None:
         ("consent", "event:"),
         ("consent", "cookibot"),
         ("exclude", [""]),
+        ("exclude", ["[z-a].html"]),
         ("enabled", 2),
         ("consent_category", "<b>"),
     ],

@@ -101,3 +101,13 @@ def test_a_symlink_stays_one(merchant: Merchant, tmp_path: Path) -> None:
     merchant.run(f"{SETUP} --secret-file {link}")
     assert link.is_symlink()
     assert real.read_text().startswith("whsec_")
+
+
+def test_a_user_without_a_home_names_the_file(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There is no default place: code 2, and the option is named."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    result = merchant.run(SETUP, code=2, XDG_CONFIG_HOME="")
+    assert "--secret-file" in result.output
+    merchant.run(f"{SETUP} --secret-file {tmp_path / 'secret'}", XDG_CONFIG_HOME="")

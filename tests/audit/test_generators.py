@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.audit.conftest import LINK, page
+from tracknow_static import config
+from tracknow_static.audit.generator import with_generators_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,3 +147,27 @@ def test_generators_without_the_plugin(site: Site, file: str, text: str) -> None
     """Then the defaults count, as for any injected site."""
     site.beside(file, text).write("a.html", page()).inject()
     assert site.json()["settings"] == "defaults"
+
+
+@pytest.mark.parametrize(
+    ("flags", "own_file", "param", "days"),
+    [
+        ("", "", "aff", 30),
+        ("--param click_id", "", "click_id", 30),
+        ("--window-days 365", "", "aff", 365),
+        ("", "window_days = 365\n", "click_id", 365),
+        ("", "[severity]\nTN101 = 'error'\n", "aff", 30),
+    ],
+)
+def test_a_given_value_that_is_a_default_counts(
+    site: Site, monkeypatch: pytest.MonkeyPatch, flags: str, own_file: str, param: str, days: int
+) -> None:
+    """A flag beats the generator's file, and options of our own file replace it."""
+    site.beside("pelicanconf.py", "TRACKNOW = {'param': 'aff', 'window_days': 30}\n")
+    if own_file:
+        site.beside("tracknow.toml", own_file)
+    monkeypatch.chdir(site.root.parent)
+    given = dict([flags.split()]) if flags else {}
+    options = {name[2:].replace("-", "_"): value for name, value in given.items()}
+    project = with_generators_settings(config.load(options), str(site.root))
+    assert (project.settings.param, project.settings.window_days) == (param, days)

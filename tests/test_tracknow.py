@@ -1,0 +1,67 @@
+"""What both halves know of Tracknow and of Stripe."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tracknow_static import tracknow
+from tracknow_static.browser.compose import compose
+from tracknow_static.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("shop", True),
+        ("a", True),
+        ("my-shop-2", True),
+        ("a" * 54, True),
+        ("a" * 55, False),
+        ("", False),
+        ("-shop", False),
+        ("shop-", False),
+        ("Shop", False),
+        ("shop.example", False),
+        ("shop-tracking", False),
+        ("shop\n", False),
+    ],
+)
+def test_namespaces(text: str, valid: bool) -> None:
+    """With "-tracking" behind it a namespace is one DNS label."""
+    assert tracknow.is_namespace(text) is valid
+
+
+def test_the_postback_url_leads_to_tracknow() -> None:
+    """What is made for a namespace is recognised; a name that only looks like it is not."""
+    assert tracknow.postback_url("shop") == "https://shop-tracking.tracknow.info/stripe/postback"
+    assert tracknow.is_tracknow_url(tracknow.postback_url("shop"))
+    assert tracknow.is_tracknow_url("https://SHOP-tracking.TRACKNOW.info/stripe/postback")
+    assert not tracknow.is_tracknow_url("https://shop-tracking.tracknow.info.example/")
+    assert not tracknow.is_tracknow_url("relay")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a", True),
+        ("A-z_0", True),
+        ("a" * 200, True),
+        ("a" * 201, False),
+        ("", False),
+        ("a b", False),
+    ],
+)
+def test_references(text: str, kept: bool) -> None:
+    """Stripe keeps letters, digits, hyphens and underscores, at most 200 of them."""
+    assert tracknow.is_reference(text) is kept
+
+
+def test_the_script_knows_the_same_payment_hosts() -> None:
+    """The script's pattern matches each of Stripe's payment hosts."""
+    script = compose(Settings(delivery="inline")).inline
+    assert script is not None
+    hosts = re.search(r"\((\w+(?:\|\w+)+)\)\\?\\\.stripe", script)
+    assert hosts is not None
+    assert {f"{name}.stripe.com" for name in hosts[1].split("|")} == tracknow.PAYMENT_HOSTS
