@@ -14,7 +14,7 @@ from tracknow_static.settings import OPTIONS, Settings
 
 
 def problem(**raw: object) -> str:
-    """Give the error text that these raw values earn."""
+    """Return the error text for these raw values."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping(raw, where="here")
     return str(caught.value)
@@ -93,6 +93,8 @@ def test_values_are_normalised(name: str, raw: object, value: object) -> None:
         ("asset_dir", ".git"),
         ("nonce", 'x" onload="y'),
         ("nonce", "two words"),
+        ("nonce", "{{CharSet}}"),
+        ("asset_dir", "static/CHARSET"),
         ("consent", "event:"),
         ("consent", "cookibot"),
         ("exclude", [""]),

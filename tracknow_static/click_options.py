@@ -13,7 +13,7 @@ _JSON = f"{__name__}.json"
 
 
 def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command ``--format text|json`` and ``--json``, its short form.
+    """Add ``--format text|json`` and ``--json``, its short form, to a command.
 
     The command's function gets the chosen name as ``output_format``. ``more`` adds names after
     ``text`` and ``json``, such as ``github`` and ``sarif``.

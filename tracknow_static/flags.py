@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def with_settings(function: Function) -> Function:
-    """Give a command the flags of all options, ``--config`` and ``--site-url``.
+    """Add the flags of all options, ``--config`` and ``--site-url`` to a command.
 
     The command's function gets ``project`` (:class:`~tracknow_static.config.Project`) in place of
     the single options. Place it directly above the function: its flags are the last in ``--help``.

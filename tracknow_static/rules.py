@@ -18,8 +18,8 @@ from tracknow_static.tracknow import is_event_type, is_namespace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# RFC 1123 labels, joined by dots, at least two of them; the last one is no number, so that an
-# IPv4 address is no domain.
+# RFC 1123 labels, joined by dots, at least two of them; the last one is not a number, so that an
+# IPv4 address is not a domain.
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
@@ -32,6 +32,8 @@ _SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{2,500}")
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
 _PORT_MAX = 65535
+# In a tag near the start of a page the word would disturb the search for the page's encoding.
+_NO_CHARSET = r"(?i:(?!.*charset))"
 
 
 class InvalidValueError(Exception):
@@ -87,8 +89,8 @@ def label(longest: int) -> Rule:
 def nonce() -> Rule:
     """Accept a nonce or its placeholder, for a quoted attribute."""
     return _pattern(
-        r"(?:(?![\"'`<>&])[!-~]){1,200}",
-        "1 to 200 ASCII characters without spaces, quotes, <, > and &",
+        rf"{_NO_CHARSET}(?:(?![\"'`<>&])[!-~]){{1,200}}",
+        "1 to 200 ASCII characters without spaces, quotes, <, >, & and the word charset",
     )
 
 
@@ -96,9 +98,9 @@ def folder() -> Rule:
     """Accept a folder inside the built site, as URL path segments."""
     segment = r"(?!\.)[A-Za-z0-9._-]+"
     return _pattern(
-        rf"{segment}(?:/{segment})*",
+        rf"{_NO_CHARSET}{segment}(?:/{segment})*",
         "a folder inside the site, such as assets or static/js "
-        "(letters, digits, . _ -, no leading dot or slash)",
+        "(letters, digits, . _ -, no leading dot or slash, not the word charset)",
     )
 
 
@@ -222,7 +224,7 @@ def globs() -> Rule:
         try:
             compile_globs([glob])
         except (re.error, ValueError) as error:
-            raise InvalidValueError(f"{glob!r} is no glob: {error}.") from None
+            raise InvalidValueError(f"{glob!r} is not a valid glob: {error}.") from None
         return glob.removeprefix("/")
 
     return _list(item, "globs such as drafts/** or */print.html")
@@ -350,7 +352,7 @@ def destinations() -> Rule:
         try:
             url = ada_url.URL(text)
         except ValueError:
-            raise InvalidValueError(f"{text!r} is no URL.") from None
+            raise InvalidValueError(f"{text!r} is not a URL.") from None
         if url.protocol not in ("https:", "http:"):
             raise InvalidValueError(f"{text!r} has another scheme.")
         if url.username or url.password:
@@ -364,26 +366,25 @@ def destinations() -> Rule:
     return _list(item, accepts, least=1)
 
 
-def event_types() -> Rule:
-    """Accept Stripe's names of event types; whether Stripe knows them, Stripe decides."""
-
+def _only(valid: Callable[[str], object], what: str) -> Callable[[str], str]:
     def item(text: str) -> str:
-        if not is_event_type(text):
-            raise InvalidValueError(f"{text!r} is no event type.")
+        if not valid(text):
+            raise InvalidValueError(f"{text!r} is not {what}.")
         return text
 
-    return _list(item, "event types such as charge.succeeded, separated by commas", least=1)
+    return item
+
+
+def event_types() -> Rule:
+    """Accept Stripe's names of event types; whether Stripe knows them, Stripe decides."""
+    accepts = "event types such as charge.succeeded, separated by commas"
+    return _list(_only(is_event_type, "an event type"), accepts, least=1)
 
 
 def accounts() -> Rule:
     """Accept ids of connected accounts."""
-
-    def item(text: str) -> str:
-        if not _ACCOUNT.fullmatch(text):
-            raise InvalidValueError(f"{text!r} is no account id.")
-        return text
-
-    return _list(item, "account ids (acct_…), separated by commas", least=1)
+    accepts = "account ids (acct_…), separated by commas"
+    return _list(_only(_ACCOUNT.fullmatch, "an account id"), accepts, least=1)
 
 
 def address() -> Rule:

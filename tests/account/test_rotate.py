@@ -74,7 +74,7 @@ def test_one_rotation_at_a_time(merchant: Merchant) -> None:
 
 @pytest.mark.usefixtures("rotating")
 def test_setup_and_status_understand_a_rotation(merchant: Merchant) -> None:
-    """The pair of endpoints is no double counting: the relay knows the event by its id."""
+    """The pair of endpoints does not count sales twice: the relay knows the event by its id."""
     result = merchant.run(f"setup --relay-url {RELAY} --yes", code=1)
     assert "Nothing to do" in result.output
     assert "rotate --finish" in result.output

@@ -40,16 +40,16 @@ def test_least_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_empty_variables_are_not_set() -> None:
     """An empty variable means its default, as in a compose file that passes it on."""
-    environ = {one.name: "" for one in VARIABLES.values() if one.name not in LEAST}
+    environ = {name: "" for name in VARIABLES if name not in LEAST}
     assert read(**environ) == read()
 
 
 def test_every_variable_is_described() -> None:
     """Each variable has a meaning and what it accepts, for the documents and for `check`."""
-    for one in VARIABLES.values():
-        assert one.doc.endswith(".")
-        assert one.accepts
-        assert one.name.startswith(("TRACKNOW_", "STRIPE_WEBHOOK_SECRET"))
+    for name, variable in VARIABLES.items():
+        assert variable.doc.endswith(".")
+        assert variable.accepts
+        assert name.startswith(("TRACKNOW_", "STRIPE_WEBHOOK_SECRET"))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,7 @@ def test_every_variable_is_described() -> None:
 )
 def test_accepted_values(name: str, value: str, expected: object) -> None:
     """Values are normalised."""
-    field = next(one.field for one in VARIABLES.values() if one.name == name)
-    assert getattr(read(**{name: value}), field) == expected
+    assert getattr(read(**{name: value}), VARIABLES[name].field) == expected
 
 
 @pytest.mark.parametrize(

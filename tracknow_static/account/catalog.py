@@ -84,7 +84,7 @@ class Verdict:
 
     ``active`` and ``deactivated`` links are the account's; ``unknown`` ones are not;
     ``other-mode`` is a test link seen with a live key or the reverse, of which the account shows
-    nothing; ``invalid`` is no URL. ``mode`` is ``live``, ``test`` or ``None`` when unknown.
+    nothing; ``invalid`` is not a URL. ``mode`` is ``live``, ``test`` or ``None`` when unknown.
     """
 
     standing: Standing

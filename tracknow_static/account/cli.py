@@ -47,7 +47,7 @@ def _event_types(
 ) -> tuple[str, ...]:
     for event in value:
         if not is_event_type(event):
-            raise click.BadParameter(f"{event!r} is no event type such as charge.refunded.")
+            raise click.BadParameter(f"{event!r} is not an event type such as charge.refunded.")
     return value
 
 

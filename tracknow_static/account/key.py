@@ -51,7 +51,7 @@ class ApiKey:
         elif text.startswith("sk_org_"):
             problem = "This is the key of an organization; use one of the account that sells."
         else:
-            problem = "This is no Stripe API key."
+            problem = "This is not a Stripe API key."
         wanted = "Expected sk_live_…, rk_live_…, sk_test_… or rk_test_…."
         raise AccountError(f"{problem} {wanted}", KEY)
 

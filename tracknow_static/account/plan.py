@@ -136,7 +136,9 @@ def plan_remove(endpoints: Sequence[Endpoint], target: Target | None, ids: Colle
             if not endpoint.managed:
                 raise AccountError(_unmanaged(endpoint), CONFLICT)
     else:
-        meant = [one for one in endpoints if target is None or one.same_url(target.url)]
+        meant = [
+            endpoint for endpoint in endpoints if target is None or endpoint.same_url(target.url)
+        ]
         chosen = [endpoint for endpoint in meant if endpoint.ours and endpoint.managed]
         if target is not None:
             attention = tuple(
@@ -258,7 +260,7 @@ def _double(target: Target, rivals: list[Endpoint]) -> Iterator[str]:
     unsure = [rival for rival in rivals if rival.kind == "relay" and not rival.ours]
     if unsure:
         ids = " ".join(f"--not-a-relay {rival.id}" for rival in unsure)
-        yield f"If this is no Tracknow relay but another program of yours: {ids}"
+        yield f"If this is not a Tracknow relay but another program of yours: {ids}"
 
 
 def _several(found: Sequence[Endpoint]) -> str:

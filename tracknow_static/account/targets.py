@@ -63,9 +63,11 @@ class Target:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
         except ValueError:
-            raise ValueError(f"{url!r} is no URL.") from None
+            raise ValueError(f"{url!r} is not a URL.") from None
         if not host or parts.scheme not in ("https", "http") or re.search(r"[\s\\]", url):
-            raise ValueError(f"{url!r} is no URL such as https://relay.example.com{WEBHOOK_PATH}.")
+            raise ValueError(
+                f"{url!r} is not a URL such as https://relay.example.com{WEBHOOK_PATH}."
+            )
         if parts.username or parts.password or parts.fragment:
             raise ValueError(f"{url!r}: leave user, password and fragment out.")
         if parts.scheme == "http" and live:

@@ -30,7 +30,7 @@ _FOR_TESTS = "TRACKNOW_RELAY_POINT"
 class RelayConfig:
     """The relay's configuration, checked.
 
-    Make it with :meth:`from_environ`; the constructor takes values that are right already.
+    Create it with :meth:`from_environ`; the constructor takes values that are right already.
     """
 
     namespace: str | None = option(
