@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static import options
-from tracknow_static.audit.codes import CODES
 from tracknow_static.browser.compose import CATEGORIES, compose
 from tracknow_static.cli import cli as static
 from tracknow_static.exit_codes import MEANINGS
+from tracknow_static.page.codes import CODES
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.schedule import STEPS
 from tracknow_static.relay.operate.cli import cli as relay
@@ -70,9 +70,9 @@ def codes_table() -> str:
     rows = (
         (
             f"`{code.name}`",
-            "info" if code.severity == "note" else code.severity,
+            code.severity,
             _text(code.meaning),
-            _text(code.remedy),
+            _text(code.fix),
         )
         for code in CODES.values()
     )

@@ -217,12 +217,12 @@ def globs() -> Rule:
     """Accept globs over site paths, as a list or separated by commas."""
 
     def item(glob: str) -> str:
-        from tracknow_static.page.globs import compile_globs
+        from pathspec import GitIgnoreSpec
 
         if not glob:
             raise InvalidValueError
         try:
-            compile_globs([glob])
+            GitIgnoreSpec.from_lines([glob])
         except (re.error, ValueError) as error:
             raise InvalidValueError(f"{glob!r} is not a valid glob: {error}.") from None
         return glob.removeprefix("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mkdocs.config.base import BaseConfigOption, LegacyConfig, ValidationError
 from mkdocs.exceptions import PluginError
@@ -11,8 +11,7 @@ from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 
 from tracknow_static.errors import SettingsError
 from tracknow_static.options import unknown_option
-from tracknow_static.page.build import OptOuts, finish
-from tracknow_static.page.single import InspectionCache
+from tracknow_static.page.plugin_build import OptOuts, finish
 from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -30,11 +29,7 @@ def _declared(default: object) -> BaseConfigOption[Any]:
 
 
 class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
-    """Checks its options as ``settings`` declares them and works on ``site_dir`` at the very end.
-
-    MkDocs keeps one instance over all rebuilds of ``mkdocs serve``, because of ``on_startup``: a
-    rebuild reads only pages that changed for payment links.
-    """
+    """Checks its options as ``settings`` declares them and works on ``site_dir`` at the very end."""
 
     # With `enabled` among them MkDocs 1.6 leaves it to us, as MkDocs 1.5 does.
     config_scheme = tuple((name, _declared(option.default)) for name, option in OPTIONS.items())
@@ -42,7 +37,6 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         self.settings = Settings()
         self._opt_outs = OptOuts()
-        self._cache: InspectionCache | None = None
         self._depth = 0
 
     def load_config(
@@ -62,16 +56,12 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
         self.config.update(asdict(self.settings))
         return [], warnings
 
-    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:  # noqa: ARG002
-        """Have MkDocs keep this instance over the rebuilds of one run, and keep what they need."""
-        self._cache = self._cache or (InspectionCache() if command == "serve" else None)
-
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Count builds: mkdocs-static-i18n runs one for each language inside the first."""
         self._depth += 1
 
     def on_build_error(self, *, error: Exception) -> None:  # noqa: ARG002
-        """Start from the outside again."""
+        """Start counting anew."""
         self._depth = 0
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> None:  # noqa: ARG002
@@ -82,15 +72,16 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
     # After minifiers, redirects, print-site and encryption (-200): whatever writes HTML is done.
     @event_priority(-1000)
     def on_post_build(self, *, config: MkDocsConfig) -> None:
-        """Work on everything that the build has written, whoever wrote it."""
+        """Process everything that the build has written, whichever plugin wrote it."""
         self._depth -= 1
         if self._depth > 0 or not self.settings.enabled:
             return
         failed = finish(
-            *(config.site_dir, self.settings, log),
+            config.site_dir,
+            self.settings,
+            log,
             site_url=config.site_url,
             opt_outs=self._opt_outs,
-            cache=self._cache,
             prefix="",
         )
         if failed:
@@ -98,5 +89,5 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
 
 
 def _rest(problem: str) -> str:
-    """Give a problem without the option's name, which MkDocs puts in front by itself."""
+    """Return a problem without the option's name, which MkDocs puts in front itself."""
     return problem.partition(": ")[2]

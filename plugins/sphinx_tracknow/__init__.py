@@ -10,7 +10,7 @@ from sphinx.util import logging
 
 from tracknow_static import __version__
 from tracknow_static.errors import SettingsError
-from tracknow_static.page.build import OptOuts, finish
+from tracknow_static.page.plugin_build import OptOuts, finish
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _check(app: Sphinx, config: Config) -> None:  # noqa: ARG001
 
 
 def _finish(app: Sphinx, exception: Exception | None) -> None:
-    """Work on everything that the build has written, whoever wrote it."""
+    """Process everything that the build has written, whichever extension wrote it."""
     settings = _settings(app.config)
     if exception or app.builder.name not in _BUILDERS or not settings.enabled:
         return
@@ -56,11 +56,7 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
         if "tracknow" in metadata:
             path = os.path.relpath(builder.get_outfilename(name), app.outdir).replace(os.sep, "/")
             opt_outs.note(path, metadata["tracknow"], str(app.env.doc2path(name, base=False)))
-    failed = finish(
-        *(app.outdir, settings, log),
-        site_url=app.config.html_baseurl,
-        opt_outs=opt_outs,
-    )
+    failed = finish(app.outdir, settings, log, site_url=app.config.html_baseurl, opt_outs=opt_outs)
     if failed:
         log.error("tracknow: %s.", failed)
         app.statuscode = 1

@@ -89,10 +89,10 @@ class Site:
         """Give the state of every page."""
         return {one["file"]: one["state"] for one in self.json(line, code=code)["pages"]}
 
-    def fates(self, line: str = "", *, code: int = 0) -> list[tuple[str, int, str]]:
-        """Give kind, line and fate of every payment surface."""
+    def attributions(self, line: str = "", *, code: int = 0) -> list[tuple[str, int, str]]:
+        """Give kind, line and attribution of every payment surface."""
         return [
-            (one["kind"], one["line"], one["fate"])
+            (one["kind"], one["line"], one["attribution"])
             for each in self.json(line, code=code)["pages"]
             for one in each["surfaces"]
         ]

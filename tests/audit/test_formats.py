@@ -15,7 +15,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from tests.audit.conftest import LINK, page
-from tracknow_static.audit.codes import CODES
+from tracknow_static.page.codes import CODES
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Site
@@ -196,7 +196,7 @@ def test_codes_are_well_formed() -> None:
     for name, code in CODES.items():
         assert name == code.name
         assert not code.meaning.endswith(".")
-        assert not code.remedy or code.remedy.endswith(".")
+        assert not code.fix or code.fix.endswith(".")
 
 
 @pytest.mark.slow

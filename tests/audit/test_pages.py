@@ -22,7 +22,7 @@ def test_an_injected_site_is_fine(site: Site) -> None:
         site.write(path, page())
     result = site.inject().check()
     assert "4 pages: 4 carry the script as they should" in result.output
-    assert "nothing to mend" in result.output
+    assert "nothing to fix" in result.output
 
 
 def test_a_page_without_the_script(site: Site) -> None:
@@ -144,7 +144,7 @@ def test_utf_16(site: Site) -> None:
     text = page(f'<a href="{LINK}">buy</a>', REDIRECT).replace("<meta charset=utf-8>", "")
     site.write("a.html", text.encode("utf-16")).inject()
     assert site.states() == {"a.html": "current"}
-    assert site.fates() == [("link", 3, "carries the click id")]
+    assert site.attributions() == [("link", 3, "carries the click id")]
 
 
 def test_redirects_that_carry_the_script_are_fine(site: Site) -> None:
@@ -246,7 +246,7 @@ def test_odd_names(site: Site) -> None:
 
 
 def test_no_pages(site: Site) -> None:
-    """An empty folder has nothing to mend, and says how many pages that were."""
+    """An empty folder has nothing to fix, and says how many pages that were."""
     assert site.check().output.startswith("0 pages")
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.audit.conftest import page
+from tests.page.parts import transform
 from tools.engines.browser import Browser, BrowserError
 from tools.engines.fake_web import FakeWeb, Response
 from tools.engines.launch import launch
 from tools.engines.sandbox import Sandbox, SandboxError
-from tracknow_static.audit.markup import read_markup
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.browser.compose import compose
-from tracknow_static.page.splice import transform
+from tracknow_static.page.reader import MARKUP, read
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def test_a_meta_policy_counts_for_what_stands_after_it(chromium: tuple[FakeWeb, 
     """Our tag goes before a policy in the page, and runs; a tag behind it does not."""
     policy = "<meta http-equiv=content-security-policy content=\"script-src 'none'\">"
     text = transform(page(head=policy).encode(), SCRIPT, "/").page
-    found = read_markup(text)
-    assert found.first_of_ours is not None
-    assert found.policies[0].offset > found.first_of_ours
+    found = read(text, markup=MARKUP)
+    assert found.script_offset is not None
+    assert found.policies[0].offset > found.script_offset
     assert ran(chromium, 100, text, "") == (True, True)
     tags = SCRIPT.tags("/")
     behind = text.replace(tags, b"").replace(b"</head>", tags + b"</head>")

@@ -80,9 +80,9 @@ def test_an_own_domain_that_the_settings_lack(site: Site) -> None:
     """Links on the account's own domain carry nothing unless payment_hosts names it."""
     sell(site, OWN)
     assert site.codes("--stripe") == ["a.html:3 TN455"]
-    ((_, _, fate),) = site.fates("--stripe")
+    ((_, _, fate),) = site.attributions("--stripe")
     assert fate == "click id lost: its host is not in payment_hosts"
-    assert site.json("--stripe")["pages"][0]["surfaces"][0]["kept"] is False
+    assert site.json("--stripe")["pages"][0]["surfaces"][0]["reaches"] == "never"
     sell(site, ACTIVE)
     assert site.codes("--stripe") == [".:1 TN455"]
 

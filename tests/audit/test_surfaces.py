@@ -35,7 +35,7 @@ CARRIES = "carries the click id"
 def test_what_the_browser_makes_of_it(site: Site, body: str, kind: str, fate: str) -> None:
     """Kind, line and fate of each way to a payment page, on a page as it should be."""
     site.write("a.html", page(body)).inject()
-    ((found, line, said),) = site.fates()
+    ((found, line, said),) = site.attributions()
     assert (found, line) == (kind, 3)
     assert said.startswith(fate)
 
@@ -44,9 +44,9 @@ def test_settings_change_the_fate(site: Site) -> None:
     """existing_reference: overwrite, and window_open."""
     site.write("a.html", page(f'<a href="{LINK}?client_reference_id=me">buy</a>'))
     site.inject(existing_reference="overwrite")
-    assert "in place of its own" in site.fates("--existing-reference overwrite")[0][2]
+    assert "in place of its own" in site.attributions("--existing-reference overwrite")[0][2]
     site.write("a.html", page(f"<script>open('{LINK}')</script>")).inject(window_open=True)
-    assert "through window.open" in site.fates("--window-open")[0][2]
+    assert "through window.open" in site.attributions("--window-open")[0][2]
 
 
 def test_ways_that_lose_the_click_id_are_counted(site: Site) -> None:
@@ -54,7 +54,7 @@ def test_ways_that_lose_the_click_id_are_counted(site: Site) -> None:
     site.write("a.html", page(f'<a href="{LINK}">1</a> <a href="{LINK}">2</a>'))
     result = site.check(code=1)
     assert "click id lost: the page has no script" in result.output
-    assert "2 ways to a payment page; 2 of them lose the click id" in result.output
+    assert "2 payment routes; 2 of them lose the click id" in result.output
 
 
 def test_the_same_on_many_pages_is_one_entry(site: Site) -> None:
@@ -77,7 +77,7 @@ def test_own_hosts(site: Site) -> None:
     """A custom domain is a payment page when the settings say so."""
     site.write("a.html", page('<a href="https://pay.shop.example/b/1">buy</a>'))
     site.inject(payment_hosts="pay.shop.example")
-    assert site.fates("--payment-hosts pay.shop.example") == [("link", 3, CARRIES)]
+    assert site.attributions("--payment-hosts pay.shop.example") == [("link", 3, CARRIES)]
 
 
 def test_what_a_build_finds_is_found_here(site: Site) -> None:
@@ -102,8 +102,8 @@ def test_lines_are_those_of_the_file_on_the_disk(site: Site) -> None:
     """With all of the script in the page, which has lines of its own, lines still point there."""
     site.write("a.html", page(f'<a href="{LINK}">buy</a>')).inject(delivery="inline")
     lines = (site.root / "a.html").read_text().splitlines()
-    ((_, line, _),) = site.fates("--delivery inline")
+    ((_, line, _),) = site.attributions("--delivery inline")
     assert LINK in lines[line - 1]
     site.inject(delivery="inline", exclude="none")
-    ((_, line, _),) = site.fates("--param other --delivery inline", code=1)
+    ((_, line, _),) = site.attributions("--param other --delivery inline", code=1)
     assert LINK in lines[line - 1]

@@ -79,7 +79,7 @@ class Shop:
             f"<title>{path}</title>{head}</head><body>{body}</body></html>"
         ).encode()
         if script and self.script:
-            made = transform(text, self.script, "/")
+            made = transform(text, self.script.tags("/"), relative=True)
             assert made.skipped is None
             text = made.page
             if self.script.asset_path and self.script.asset:

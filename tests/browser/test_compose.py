@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.browser.node_page import NodePage
+from tests.page.parts import count
 from tracknow_static.browser.compose import ASSET_PATTERN, CATEGORIES, compose
-from tracknow_static.page.splice import count
 from tracknow_static.settings import CONSENT_MANAGERS, Settings
 
 SPLIT = compose(Settings())

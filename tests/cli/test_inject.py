@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.page.parts import count
 from tracknow_static import cli
 from tracknow_static.browser.compose import compose
 from tracknow_static.page.commands import inject, remove
-from tracknow_static.page.splice import count
 from tracknow_static.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,11 +151,30 @@ def test_site_url_is_for_pages_at_any_depth(site: Path) -> None:
 
 
 def test_folder_without_pages(site: Path, tmp_path: Path) -> None:
-    """A folder that holds no page is told as such: the wrong folder is an easy mistake."""
+    """A folder without a page is an error, for the wrong folder is an easy mistake."""
     (tmp_path / "empty").mkdir()
-    code, _, err = run("inject", "empty")
+    code, out, err = run("inject", "empty")
+    assert (code, out) == (1, "")
+    assert err == "tracknow: empty: no HTML page found; is it the folder that the build writes?\n"
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_folder_whose_pages_cannot_carry_the_script(site: Path, tmp_path: Path) -> None:
+    """Where no page takes the script, no script file is written, and the exit code is not 0."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.html").write_bytes(b"<p>fragment</p>")
+    code, _, err = run("inject", "parts")
+    assert code == 1
+    assert "no page can carry the script" in err
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["a.html"]
+
+
+def test_switched_off_is_json_when_asked(site: Path) -> None:
+    """With --json standard output is one JSON object, also when nothing is done."""
+    code, out, err = run("inject", "public", "--json", "--no-enabled")
     assert code == 0
-    assert err == "tracknow: empty holds no HTML page; is it the folder that the build writes?\n"
+    assert json.loads(out)["changed"] == 0
+    assert "switched off" in err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracknow_static.page.site import process_site
+from tracknow_static.browser.compose import Script
+from tracknow_static.page import splice
+from tracknow_static.page.process import PageProcessor
+from tracknow_static.page.site import SitePass
+from tracknow_static.page.walk import site_root
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
-CAPTURE = b"<script data-tracknow>(function(){var c='buy.stripe.com';})()</script>"
+    from tracknow_static.page.report import SiteReport
+    from tracknow_static.page.splice import Spliced
+
 ASSET = b"/* carry */"
 ASSET_NAME = f"carry.{hashlib.sha256(ASSET).hexdigest()[:8]}.js"
-
-
-@dataclass(frozen=True)
-class HandMade:
-    """What ``compose`` gives, for a given text."""
-
-    capture_tag: bytes = CAPTURE
-    asset_path: str | None = f"assets/{ASSET_NAME}"
-    asset: bytes | None = ASSET
-    csp_hash: str | None = "sha256-abc"
-    asset_pattern: re.Pattern[str] = field(default=re.compile(r"carry\.[0-9a-f]{8}\.js"))
-
-    def tags(self, base: str) -> bytes:
-        src = f"{base}{self.asset_path}".encode()
-        return self.capture_tag + b'<script data-tracknow defer src="%s"></script>' % src
-
-
-SCRIPT = HandMade()
+SCRIPT = Script(
+    inline="(function(){var c='buy.stripe.com';})()",
+    asset_path=f"assets/{ASSET_NAME}",
+    asset=ASSET,
+    asset_attributes=" defer",
+)
 SETTINGS = Settings()
 TAGS = SCRIPT.tags("")
 
 PAGE = b"<!doctype html><html><head><meta charset=utf-8><title>%d</title></head><body>x</body></html>\n"
 
 
+def transform(page: bytes, script: Script = SCRIPT, base: str = "") -> Spliced:
+    """Put a script into a page from which ``base`` leads to the root of the site."""
+    return splice.transform(page, script.tags(base), relative="//" not in base)
+
+
+def count(page: bytes) -> int:
+    """Count the script elements of ours in a page."""
+    return len(splice.elements_of_ours(page))
+
+
+def process_site(
+    site: Path | str,
+    settings: Settings = SETTINGS,
+    *,
+    script: Script = SCRIPT,
+    root_url: str | None = None,
+    opted_out: Collection[str] = (),
+    check: bool = False,
+    removing: bool = False,
+    jobs: int = 1,
+) -> SiteReport:
+    """Pass over a site with a given script."""
+    processor = PageProcessor(settings, script, root_url, frozenset(opted_out), removing)
+    return SitePass(site_root(site), processor, check, jobs).run()
+
+
 def make_site(folder: Path, pages: int = 5) -> dict[str, bytes]:
-    """Write a small site, half of it one folder down; give its pages by path."""
+    """Write a small site, half of it one folder down; return its pages by path."""
     made = {f"{'sub/' * (number % 2)}p{number}.html": PAGE % number for number in range(pages)}
     for path, content in made.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -51,12 +70,12 @@ def make_site(folder: Path, pages: int = 5) -> dict[str, bytes]:
 
 __all__ = [
     "ASSET_NAME",
-    "CAPTURE",
     "PAGE",
     "SCRIPT",
     "SETTINGS",
     "TAGS",
-    "HandMade",
+    "count",
     "make_site",
     "process_site",
+    "transform",
 ]

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.page.parts import SCRIPT, make_site
-from tracknow_static.page.splice import transform
+from tests.page.parts import SCRIPT, make_site, transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +27,12 @@ AS_ROOT = os.geteuid() == 0
 # user may not be able to read what the interpreter is made of, so it becomes one late.
 PASS = """
 import os, sys
-from tests.page.parts import SCRIPT, SETTINGS, process_site
+from tests.page.parts import process_site
 if len(sys.argv) > 3 and os.geteuid() == 0:
     os.setgroups([])
     os.setgid(int(sys.argv[3]))
     os.setuid(int(sys.argv[3]))
-report = process_site(sys.argv[1], SETTINGS, script=SCRIPT, jobs=int(sys.argv[2]))
+report = process_site(sys.argv[1], jobs=int(sys.argv[2]))
 print(*report.failures, sep='\\n')
 """
 
@@ -221,8 +220,8 @@ def test_folder_that_cannot_be_listed(public_folder: Path) -> None:
 
 MEMORY = """
 import resource, sys
-from tests.page.parts import SCRIPT, SETTINGS, process_site
-report = process_site(sys.argv[1], SETTINGS, script=SCRIPT)
+from tests.page.parts import process_site
+report = process_site(sys.argv[1])
 print(report.pages, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -7,17 +7,24 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.page.parts import ASSET_NAME, PAGE, SCRIPT, SETTINGS, TAGS, HandMade, make_site
+from tests.page.parts import (
+    ASSET_NAME,
+    PAGE,
+    SCRIPT,
+    SETTINGS,
+    TAGS,
+    make_site,
+    process_site,
+    transform,
+)
 from tracknow_static.errors import SiteError
 from tracknow_static.page import writing
-from tracknow_static.page.single import InspectionCache
-from tracknow_static.page.site import process_site, remove_site
-from tracknow_static.page.splice import transform
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +34,8 @@ LINK = b"<!doctype html><head><meta charset=utf-8></head>\n<a href=https://buy.s
 
 
 def inject(site: Path, settings: Settings = SETTINGS, **more: object) -> SiteReport:
-    """Do a pass with the script made by hand."""
-    return process_site(site, settings, script=SCRIPT, **more)  # type: ignore[arg-type]
+    """Pass over a site with the script made by hand."""
+    return process_site(site, settings, **more)  # type: ignore[arg-type]
 
 
 def state(site: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -76,7 +83,7 @@ def test_remove_is_the_exact_inverse(tmp_path: Path) -> None:
     """Removal gives back every byte, and takes the script's file and its folder away."""
     made = make_site(tmp_path)
     inject(tmp_path)
-    report = remove_site(tmp_path, SETTINGS, script=SCRIPT)  # type: ignore[arg-type]
+    report = process_site(tmp_path, removing=True)
     assert {path: content for path, (_, _, content) in state(tmp_path).items()} == made
     assert not (tmp_path / "assets").exists()
     assert report.summary() == "tracknow: 5 pages lost the script"
@@ -85,8 +92,8 @@ def test_remove_is_the_exact_inverse(tmp_path: Path) -> None:
 def test_old_assets_do_not_pile_up(tmp_path: Path) -> None:
     """A new version takes the old file away, wherever it was; what others made stays."""
     make_site(tmp_path)
-    old = HandMade(asset=b"old", asset_path="js/carry.cba06b57.js")
-    process_site(tmp_path, SETTINGS, script=old)  # type: ignore[arg-type]
+    old = replace(SCRIPT, asset=b"old", asset_path="js/carry.cba06b57.js")
+    process_site(tmp_path, script=old)
     foreign = tmp_path / "js" / "carry.00000000.js"
     foreign.write_bytes(b"not ours")
     report = inject(tmp_path)
@@ -144,18 +151,10 @@ def test_report_counts_and_findings(tmp_path: Path) -> None:
 def test_lines_are_those_of_the_written_page(tmp_path: Path) -> None:
     """With a script of several lines in the page a finding still names the line to go to."""
     (tmp_path / "buy.html").write_bytes(LINK)
-    inline = HandMade(capture_tag=b"<script data-tracknow>\n\n</script>", asset=None)
-    report = process_site(tmp_path, SETTINGS, script=inline)  # type: ignore[arg-type]
+    inline = replace(SCRIPT, inline="\n\n", asset=None)
+    report = process_site(tmp_path, script=inline)
     (line,) = [one.line for one in report.findings]
     assert b"test_1" in (tmp_path / "buy.html").read_bytes().split(b"\n")[line - 1]
-
-
-def test_cache_gives_the_same_report(tmp_path: Path) -> None:
-    """A kept cache changes nothing of what is told."""
-    (tmp_path / "buy.html").write_bytes(LINK)
-    cache = InspectionCache()
-    first, again = inject(tmp_path, cache=cache), inject(tmp_path, cache=cache)
-    assert first.findings == again.findings != []
 
 
 def test_links_to_sources_are_cut_loose(tmp_path: Path) -> None:
@@ -236,7 +235,7 @@ def test_shrinking_page_leaves_no_rest(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_bytes(PAGE + b"x" * 100_000)
     (tmp_path / "b.html").write_bytes(PAGE)
     inject(tmp_path)
-    assert (tmp_path / "b.html").read_bytes() == transform(PAGE, SCRIPT).page
+    assert (tmp_path / "b.html").read_bytes() == transform(PAGE).page
 
 
 @pytest.mark.parametrize(

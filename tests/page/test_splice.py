@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from tests.page.parts import SCRIPT, TAGS, HandMade
+from tests.page.parts import SCRIPT, TAGS, count, transform
 from tracknow_static.page import encoding, splice
-from tracknow_static.page.splice import count, remove, transform
+from tracknow_static.page.splice import remove
 from tracknow_static.page.tokens import tokens
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def test_any_page_once_and_back(page: bytes) -> None:
     assert remove(done.page) == bare
     assert not transform(done.page, SCRIPT).changed
     assert count(done.page) == (0 if done.skipped else 2)
-    other = HandMade(capture_tag=b"<script data-tracknow>new()</script>")
+    other = replace(SCRIPT, inline="new()")
     assert transform(done.page, other).page == transform(bare, other).page
 
 

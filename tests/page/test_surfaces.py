@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from tracknow_static.page import reading
-from tracknow_static.page.findings import CODES, grouped, judge
+from tracknow_static.page.candidates import worth_reading
+from tracknow_static.page.codes import CODES
+from tracknow_static.page.findings import grouped, judge
 from tracknow_static.page.links import all_hosts, is_payment_url
-from tracknow_static.page.surfaces import find_surfaces, inspect, worth_reading
+from tracknow_static.page.reader import read
+from tracknow_static.settings import Settings
 
 PAY = "https://buy.stripe.com/abc"
 
@@ -21,7 +23,9 @@ PAY = "https://buy.stripe.com/abc"
 def found(page: str | bytes, hosts: frozenset[str] = all_hosts()) -> list[tuple[str, int, str]]:
     """Give kind, line and URL of every surface on a page."""
     data = page.encode() if isinstance(page, str) else page
-    return [(one.kind, one.line, one.url) for one in find_surfaces(data, hosts)]
+    surfaces = read(data, hosts).surfaces
+    assert not surfaces or worth_reading(data, hosts)
+    return [(surface.kind, surface.line, surface.url) for surface in surfaces]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_each_kind_is_found(page: str, kind: str) -> None:
 def test_stripe_elements(name: str, mode: str) -> None:
     """Stripe's own elements are found without an address, in their mode, with their reference."""
     page = f"<stripe-{name} publishable-key=pk_{mode}_1 client-reference-id='r 1'></stripe-{name}>"
-    (surface,) = find_surfaces(page.encode())
+    (surface,) = read(page.encode()).surfaces
     assert (surface.kind, surface.url, surface.line) == (name, "", 1)
     assert (surface.test_mode, surface.reference) == (mode == "test", "r 1")
 
@@ -263,8 +267,7 @@ def test_same_links_as_another_parser(page: str) -> None:
         if (value := one.attributes.get("href")) is not None and is_payment_url(value)
     ]
     data = ("<!doctype html><body>" + page).encode()
-    read = reading.read(data, all_hosts(), "https://page.invalid/", {b"stripe"}).surfaces
-    links = [one for one in read if one.kind == "link"]
+    links = [surface for surface in read(data).surfaces if surface.kind == "link"]
     assert len(links) == len(expected)
     assert len(expected) == 0 or worth_reading(data) or not re.search(r"stripe\.com", page)
     lines = ("<!doctype html><body>" + page).split("\n")
@@ -292,7 +295,7 @@ def test_findings_have_stable_codes_and_places() -> None:
             b"<script>x('https://buy.stripe.com/4')</script>",
         ]
     )
-    findings = judge(inspect(page), "sub/page.html")
+    findings = judge(read(page), "sub/page.html", Settings())
     assert [(one.line, one.code) for one in findings] == [
         *((3, "TN101"), (4, "TN102"), (5, "TN103"), (6, "TN104"), (7, "TN105"), (8, "TN106")),
         *((9, "TN107"), (2, "TN201")),
@@ -304,28 +307,30 @@ def test_findings_have_stable_codes_and_places() -> None:
 
 def test_test_links_as_the_settings_say() -> None:
     """A test-mode link is a warning, an error or nothing."""
-    seen = inspect(b"<a href=https://buy.stripe.com/test_1>")
-    assert [one.severity for one in judge(seen, "p", test_links="error")] == ["error"]
-    assert judge(seen, "p", test_links="ignore") == []
+    seen = read(b"<a href=https://buy.stripe.com/test_1>")
+    assert [one.severity for one in judge(seen, "p", Settings(test_links="error"))] == ["error"]
+    assert judge(seen, "p", Settings(test_links="ignore")) == []
 
 
 def test_overwritten_reference_is_no_finding() -> None:
     """With ``existing_reference: overwrite`` a hard-coded reference does no harm."""
-    seen = inspect(b"<a href=https://buy.stripe.com/1?client_reference_id=me>")
-    assert judge(seen, "p", existing_reference="overwrite") == []
+    seen = read(b"<a href=https://buy.stripe.com/1?client_reference_id=me>")
+    assert judge(seen, "p", Settings(existing_reference="overwrite")) == []
 
 
 def test_page_that_cannot_carry_but_sells() -> None:
     """A skipped page is worth a warning exactly if it leads to a payment page."""
-    seen = inspect(f"<p>\n<a href={PAY}>".encode())
-    assert [(one.code, one.line) for one in judge(seen, "p", skipped="AMP")] == [("TN301", 2)]
-    assert judge(inspect(b"<p>"), "p", skipped="AMP") == []
+    seen = read(f"<p>\n<a href={PAY}>".encode())
+    assert [(one.code, one.line) for one in judge(seen, "p", Settings(), skipped="AMP")] == [
+        ("TN301", 2)
+    ]
+    assert judge(read(b"<p>"), "p", Settings(), skipped="AMP") == []
 
 
 def test_the_same_on_many_pages_is_told_once() -> None:
     """What a menu repeats on every page is one line, with the number of other pages."""
-    seen = inspect(b"<a href=https://buy.stripe.com/test_1>")
-    findings = [one for page in ("a", "b", "c") for one in judge(seen, page)]
+    seen = read(b"<a href=https://buy.stripe.com/test_1>")
+    findings = [one for page in ("a", "b", "c") for one in judge(seen, page, Settings())]
     assert [(first.file, others) for first, others in grouped(findings)] == [("a", 2)]
 
 

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tracknow_static import exit_codes
 from tracknow_static.audit import formats
-from tracknow_static.audit.advice import advice
-from tracknow_static.audit.codes import CODES
 from tracknow_static.audit.generator import with_generators_settings
+from tracknow_static.audit.policy import advice
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
+from tracknow_static.click_options import format_option
 from tracknow_static.errors import AccountError, SettingsError, SiteError
 from tracknow_static.flags import with_settings
+from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import printable
 
 if TYPE_CHECKING:
-    from tracknow_static.audit.account import Comparison
+    from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
 
-FOUND, UNREAD = 1, 3
 _FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 _WRITERS = {
     "json": formats.write_json,
@@ -30,44 +31,38 @@ _WRITERS = {
     "sarif": formats.write_sarif,
 }
 
-_EXIT_CODES = """\b
-Exit codes:
-  0  nothing found that --fail-on names
-  1  a finding as bad as --fail-on says, or worse
-  2  the command line, an option or the folder is wrong
-  3  some files could not be read; the rest is audited
-  4  --stripe: the API key is missing, wrong, or lacks a permission
-  5  --stripe: Stripe cannot be reached, is busy, or refused the request
+_EPILOG = (
+    exit_codes.epilog(
+        exit_codes.FAILED,
+        exit_codes.KEY,
+        exit_codes.STRIPE,
+        exit_codes.INTERRUPTED,
+        attention="a finding of the severity in --fail-on, or a worse one",
+    )
+    + """
 
-What a code is worth is set in tracknow.toml, under [severity]: TN101 = "error". It is one of off,
-info, warning, error.
+The severity of a code is set in tracknow.toml, under [severity]: TN101 = "error". It is one of
+off, info, warning, error.
 """
+)
 
 
 def _codes(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100
     if value:
         for code in CODES.values():
-            severity = "info" if code.severity == "note" else code.severity
-            click.echo(f"{code.name}  {severity:<7}  {code.meaning}")
+            click.echo(f"{code.name}  {code.severity:<7}  {code.meaning}")
         context.exit()
 
 
-@click.command(epilog=_EXIT_CODES)
+@click.command(epilog=_EPILOG)
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", *_WRITERS]),
-    default="text",
-    show_default=True,
-    help="For people, for programs, for annotations of GitHub Actions, for code scanning.",
-)
+@format_option("github", "sarif")
 @click.option(
     "--fail-on",
     type=click.Choice(list(_FAILING)),
     default="error",
     show_default=True,
-    help="From which severity on findings make the exit code 1.",
+    help="Lowest severity of a finding that makes the exit code 1.",
 )
 @click.option(
     "--stripe",
@@ -76,7 +71,7 @@ def _codes(context: click.Context, _option: click.Parameter, value: bool) -> Non
     help="Compare the payment links with the Stripe account. The key comes from STRIPE_API_KEY, "
     "STRIPE_API_KEY_FILE or a prompt; a restricted one with Payment Links: Read is enough.",
 )
-@click.option("--verbose", "-v", is_flag=True, help="Also tell the state of every page.")
+@click.option("--verbose", "-v", is_flag=True, help="Also print the state of every page.")
 @click.option(
     "--codes",
     is_flag=True,
@@ -90,16 +85,16 @@ def check(
     project: Project,
     site_dir: str,
     *,
-    form: str,
+    output_format: str,
     fail_on: str,
     with_stripe: bool,
     verbose: bool,
 ) -> None:
     """Audit SITE_DIR before it is published; nothing is changed.
 
-    Every page: does it carry the script, the right one, once, first to run? Every way to a payment
-    page: where it is, where it leads, and whether the click id goes along. And what would keep the
-    script from working: policies, redirects, base elements, mixed settings.
+    Every page: does it carry the right script, once, and first to run? Every route to a payment
+    page: where it is, where it leads, and whether the click id gets through. And what would keep
+    the script from working: policies, redirects, base elements, mixed settings.
 
     Settings come from tracknow.toml, pyproject.toml or options; without any, from the mkdocs.yml,
     pelicanconf.py or conf.py that is in the current folder or beside SITE_DIR.
@@ -109,33 +104,35 @@ def check(
     site = printable(site_dir)
     audit = _audit(site_dir, project, comparison)
     try:
-        if form == "text":
-            Report(site, verbose=verbose).tell(audit)
+        if output_format == "text":
+            Report(site, verbose=verbose).print(audit)
         else:
-            _WRITERS[form](audit, site, sys.stdout)
+            _WRITERS[output_format](audit, site, sys.stdout)
     except KeyboardInterrupt:
         click.echo("\ntracknow: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(exit_codes.INTERRUPTED)
     if audit.totals.unread:
-        sys.exit(UNREAD)
+        sys.exit(exit_codes.FAILED)
     if any(audit.totals.severities[name] for name in _FAILING[fail_on]):
-        sys.exit(FOUND)
+        sys.exit(exit_codes.ATTENTION)
 
 
-@click.command()
+@click.command(epilog=exit_codes.epilog())
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@format_option()
 @with_settings
-def csp(project: Project, site_dir: str, *, as_json: bool) -> None:
-    """Print what a Content-Security-Policy for SITE_DIR has to hold.
+def csp(project: Project, site_dir: str, *, output_format: str) -> None:
+    """Print what a Content-Security-Policy for SITE_DIR has to contain.
 
-    The sources of the script by its delivery, and Stripe's where the site has buy buttons, pricing
-    tables or forms; then what the policies that were found for the site lack of it.
+    The sources that the script needs with its delivery, and Stripe's where the site has buy
+    buttons, pricing tables or forms; then what the site's own policies lack of these.
     """
     audit = _audit(site_dir, _known(project, site_dir), None)
     wanted, lacks = advice(audit)
-    if as_json:
-        policies = [{"file": one.file, "line": one.line, "message": one.message} for one in lacks]
+    if output_format == "json":
+        policies = [
+            {"file": lack.file, "line": lack.line, "message": lack.message} for lack in lacks
+        ]
         click.echo(json.dumps({"directives": wanted, "lacks": policies}, indent=2))
         return
     for directive, sources in wanted.items():
@@ -144,8 +141,8 @@ def csp(project: Project, site_dir: str, *, as_json: bool) -> None:
         click.echo("form-action is for a policy that has that directive already.", err=True)
     if not wanted:
         click.echo("Nothing: no page of this site is to carry the script.", err=True)
-    for one in lacks:
-        click.echo(f"{one.file}:{one.line}: {one.message}", err=True)
+    for lack in lacks:
+        click.echo(f"{lack.file}:{lack.line}: {lack.message}", err=True)
 
 
 def _known(project: Project, site_dir: str) -> Project:
@@ -165,7 +162,7 @@ def _audit(site_dir: str, project: Project, comparison: Comparison | None) -> Si
 def _comparison(project: Project) -> Comparison:
     from tracknow_static.account.catalog import read_catalog
     from tracknow_static.account.key import obtain
-    from tracknow_static.audit.account import Comparison
+    from tracknow_static.audit.stripe_account import Comparison
 
     try:
         return Comparison(read_catalog(obtain()), project.settings.payment_hosts)

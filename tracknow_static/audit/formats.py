@@ -1,4 +1,4 @@
-"""The audit for programs: JSON, workflow commands of GitHub Actions, SARIF; written as it goes."""
+"""The audit for programs: JSON, workflow commands of GitHub Actions, SARIF; streamed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
 from tracknow_static import __version__
-from tracknow_static.audit.codes import CODES
-from tracknow_static.audit.grouping import Groups
+from tracknow_static.audit.groups import Groups
+from tracknow_static.page.codes import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 _INDEX = {code: index for index, code in enumerate(CODES)}
-_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
+# What the formats call our severities, where that is another word.
+_GITHUB = {"info": "notice"}
+_SARIF_LEVELS = {"info": "note"}
 
 
 def totals(audit: SiteAudit) -> dict[str, Any]:
-    """Give the counts of an audit as plain values."""
+    """Return the counts of an audit as plain values."""
     counted = audit.totals
     return {
         "pages": dict(sorted(counted.pages.items())),
@@ -32,7 +34,7 @@ def totals(audit: SiteAudit) -> dict[str, Any]:
         "surfaces_that_lose_the_click_id": counted.lost,
         "errors": counted.severities["error"],
         "warnings": counted.severities["warning"],
-        "infos": counted.severities["note"],
+        "infos": counted.severities["info"],
         "unread": counted.unread,
     }
 
@@ -51,7 +53,7 @@ def write_json(audit: SiteAudit, site: str, out: TextIO) -> None:
         out.write(separator + json.dumps(_page(page)))
         separator = ",\n    "
     rest = {
-        "site_findings": [_finding(one) for one in audit.of_the_site()],
+        "site_findings": [asdict(finding) for finding in audit.site_findings()],
         "summary": totals(audit),
     }
     out.write("\n  ],\n" + json.dumps(rest, indent=2)[2:] + "\n")
@@ -62,14 +64,9 @@ def _page(page: PageAudit) -> dict[str, Any]:
         "file": page.file,
         "state": page.state,
         "reason": page.reason,
-        "surfaces": [asdict(one) for one in page.surfaces],
-        "findings": [_finding(one) for one in page.findings],
+        "surfaces": [surface._asdict() for surface in page.surfaces],
+        "findings": [asdict(finding) for finding in page.findings],
     }
-
-
-def _finding(one: Finding) -> dict[str, Any]:
-    severity = "info" if one.severity == "note" else one.severity
-    return {**asdict(one), "severity": severity}
 
 
 def write_github(audit: SiteAudit, site: str, out: TextIO) -> None:
@@ -79,13 +76,14 @@ def write_github(audit: SiteAudit, site: str, out: TextIO) -> None:
     first.
     """
     groups = Groups()
-    for one in _all(audit):
-        groups.add_finding(one)
+    for finding in _all(audit):
+        groups.add_finding(finding)
     for (severity, code, message), group in groups.by_severity():
         file = _property(_joined(site, group.file))
         place = f"file={file},line={group.line},title={_property(f'tracknow {code}')}"
         aside = f" (here{group.aside})" if group.more else ""
-        out.write(f"::{_GITHUB[severity]} {place}::{_data(message + aside)}\n")
+        command = _GITHUB.get(severity, severity)
+        out.write(f"::{command} {place}::{_data(message + aside)}\n")
 
 
 def _data(text: str) -> str:
@@ -112,8 +110,8 @@ def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
             {
                 "id": code.name,
                 "shortDescription": {"text": code.meaning},
-                "help": {"text": code.remedy or code.meaning},
-                "defaultConfiguration": {"level": code.severity},
+                "help": {"text": code.fix or code.meaning},
+                "defaultConfiguration": {"level": _SARIF_LEVELS.get(code.severity, code.severity)},
             }
             for code in CODES.values()
         ],
@@ -122,8 +120,8 @@ def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints"}
     out.write(json.dumps(head)[:-1] + ', "runs": [' + json.dumps(run)[:-1] + ', "results": [')
     separator = "\n"
-    for one in _all(audit):
-        out.write(separator + json.dumps(_result(one, site)))
+    for finding in _all(audit):
+        out.write(separator + json.dumps(_result(finding, site)))
         separator = ",\n"
     out.write("\n]}]}\n")
 
@@ -131,20 +129,20 @@ def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
 def _all(audit: SiteAudit) -> Iterable[Finding]:
     for page in audit.pages():
         yield from page.findings
-    yield from audit.of_the_site()
+    yield from audit.site_findings()
 
 
-def _result(one: Finding, site: str) -> dict[str, Any]:
+def _result(finding: Finding, site: str) -> dict[str, Any]:
     return {
-        "ruleId": one.code,
-        "ruleIndex": _INDEX[one.code],
-        "level": one.severity,
-        "message": {"text": one.message},
+        "ruleId": finding.code,
+        "ruleIndex": _INDEX[finding.code],
+        "level": _SARIF_LEVELS.get(finding.severity, finding.severity),
+        "message": {"text": finding.message},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(_joined(site, one.file))},
-                    "region": {"startLine": one.line},
+                    "artifactLocation": {"uri": quote(_joined(site, finding.file))},
+                    "region": {"startLine": finding.line},
                 }
             }
         ],

@@ -1,4 +1,4 @@
-"""The audit of one page: does it carry the script, and what becomes of what leads to Stripe."""
+"""The audit of one page: does it carry the script, and do its payment surfaces carry the click id."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import ada_url
 
-from tracknow_static.audit.codes import found
-from tracknow_static.audit.fate import fate, keeps
-from tracknow_static.audit.markup import NOTHING as NO_MARKUP
-from tracknow_static.audit.markup import Markup, Redirect, read_markup, worth_marking
+from tracknow_static.audit.attribution import attribution
 from tracknow_static.audit.policy import Lack, Needs, Policy
 from tracknow_static.page import links
 from tracknow_static.page.findings import Finding, finding, judge, printable
-from tracknow_static.page.splice import Spliced, remove, transform
-from tracknow_static.page.surfaces import NOTHING, Inspection, Surface, read_page, worth_reading
+from tracknow_static.page.process import is_xml
+from tracknow_static.page.reader import MARKUP, PageContents, read
+from tracknow_static.page.splice import Spliced, elements_of_ours, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracknow_static.audit.account import Comparison
-    from tracknow_static.page.single import PagePass
+    from tracknow_static.audit.attribution import Reaches
+    from tracknow_static.audit.stripe_account import Comparison
+    from tracknow_static.page.process import PageProcessor
+    from tracknow_static.page.reader import Redirect, Surface
 
 State = Literal[
     "current", "missing", "stale", "duplicate", "misplaced", "excluded", "skipped", "unread"
 ]
 
-_XML = (".xhtml", ".xht")
 _CODES: dict[State, str] = {
     "missing": "TN401",
     "stale": "TN402",
@@ -41,25 +40,25 @@ _CODES: dict[State, str] = {
 _ELEMENTS = ("buy-button", "pricing-table")
 _NOWHERE = "page.invalid"  # the host of links.ANYWHERE
 _PREFIX = re.compile(rb'src="[^"]*/')
+_STUB = 4096  # bytes of a page that is nothing but a redirect; a larger one does other things
 
 
-@dataclass(frozen=True)
-class SurfaceAudit:
-    """A payment surface, what the browser makes of it, and its price when the account knows it."""
+class SurfaceAudit(NamedTuple):
+    """A payment surface, whether the click id gets through, and its price if the account knows it."""
 
     kind: str
     line: int
     url: str
-    fate: str
-    kept: bool
+    reaches: Reaches
+    attribution: str
     price: str | None = None
 
 
 @dataclass(frozen=True)
 class PageAudit:
-    """One page. ``reason`` says why it is skipped or unread, ``variant`` which script it carries.
+    """One page. ``reason``: why it is skipped or unread; ``variant``: which script it carries.
 
-    ``elements`` says whether Stripe's own elements are on it, ``forms`` to which payment hosts it
+    ``elements`` is whether Stripe's own elements are on it, ``forms`` to which payment hosts it
     has forms.
     """
 
@@ -74,14 +73,29 @@ class PageAudit:
     forms: tuple[str, ...] = ()
 
 
+class _Page(NamedTuple):
+    """A page under audit: as it should be, what it contains, and the scripts of ours on it."""
+
+    file: str
+    state: State
+    spliced: Spliced
+    contents: PageContents
+    ours: tuple[bytes, ...]
+
+    @property
+    def carries(self) -> bool:
+        """Whether the page is to carry the script."""
+        return self.state not in ("excluded", "skipped")
+
+
 @dataclass(frozen=True)
 class PageAuditor:
-    """Audits pages; ``needs`` is what the script asks of a policy.
+    """Audits pages; ``needs`` is what the script needs of a policy.
 
-    ``page_pass`` knows the path that the site is served under, ``root_url`` the whole URL.
+    ``processor`` knows the path that the site is served under, ``root_url`` the whole URL.
     """
 
-    page_pass: PagePass
+    processor: PageProcessor
     needs: Needs
     root_url: str | None = None
     comparison: Comparison | None = None
@@ -89,193 +103,189 @@ class PageAuditor:
 
     @cached_property
     def _hosts(self) -> frozenset[str]:
-        own = self.comparison.domains if self.comparison else ()
-        return links.all_hosts((*self.page_pass.settings.payment_hosts, *own))
+        return self.processor.hosts | (self.comparison.domains if self.comparison else frozenset())
 
-    @cached_property
-    def _decorated(self) -> frozenset[str]:
-        return links.all_hosts(self.page_pass.settings.payment_hosts)
-
-    def audit(self, path: str, page: bytes) -> PageAudit:
+    def audit(self, path: str, content: bytes) -> PageAudit:
         """Audit the page at ``path``, a slash-separated path inside the site."""
-        file = printable(path)
-        spliced = self._spliced(path, page)
-        markup = self._markup(path, page, spliced)
-        state = self._state(path, page, spliced, markup)
-        inspection = NOTHING
-        if worth_reading(spliced.bare, self._hosts):
-            inspection = read_page(page, self._hosts)
+        page = self._page(path, content)
+        surfaces = page.contents.surfaces
         findings = [
-            *self._of_state(file, state, spliced, markup, inspection),
-            *self._of_surfaces(file, state, spliced, inspection),
-            *self._of_markup(file, state, spliced, markup, inspection),
+            *self._of_state(page),
+            *self._of_surfaces(page),
+            *self._of_markup(page),
         ]
-        surfaces = []
-        for surface in inspection.surfaces:
+        audited = []
+        for surface in surfaces:
             price = None
             if self.comparison:
-                price, more = self.comparison.compare(surface, file)
+                price, more = self.comparison.compare(surface, page.file)
                 findings += more
-            surfaces.append(self._surface(surface, state, price))
-        findings.sort(key=lambda one: (one.line, one.code))
+            audited.append(self._surface(surface, page.state, price))
+        findings.sort(key=lambda entry: (entry.line, entry.code))
         return PageAudit(
-            *(file, path, state, spliced.skipped, tuple(surfaces), tuple(findings)),
-            variant=_variant(markup),
-            elements=any(one.kind in _ELEMENTS for one in inspection.surfaces),
-            forms=tuple(_form_hosts(inspection)),
+            file=page.file,
+            path=path,
+            state=page.state,
+            reason=page.spliced.skipped,
+            surfaces=tuple(audited),
+            findings=tuple(findings),
+            variant=_variant(page.ours),
+            elements=any(surface.kind in _ELEMENTS for surface in surfaces),
+            forms=tuple(_form_hosts(page.contents)),
         )
 
-    def _spliced(self, path: str, page: bytes) -> Spliced:
-        if path.lower().endswith(_XML):
-            return Spliced(page, page, changed=False, skipped="XHTML")
-        if self.page_pass.excludes(path):
-            bare = remove(page)
-            return Spliced(bare, bare, changed=bare != page, replaced=bare != page)
-        base = self.page_pass.base(path)
-        spliced = transform(page, self.page_pass, base)
-        if spliced.changed and base.startswith("/") and self.root_url:
+    def _page(self, path: str, content: bytes) -> _Page:
+        spliced = self._spliced(path, content)
+        base = self.processor.base(path)
+        if spliced.replaced and (spliced.changed or spliced.skipped):
+            ours = elements_of_ours(content)
+        else:
+            ours = self._elements(base) if spliced.replaced else ()
+        state = self._state(path, content, spliced, ours)
+        stub = (b"location",) if len(spliced.bare) <= _STUB else ()
+        contents = read(content, self._hosts, markup=(*MARKUP, *stub))
+        if not stub:
+            contents.redirects = [entry for entry in contents.redirects if not entry.by_script]
+        return _Page(printable(path), state, spliced, contents, ours)
+
+    def _spliced(self, path: str, content: bytes) -> Spliced:
+        if self.processor.excludes(path) and not is_xml(path):
+            bare = remove(content)
+            return Spliced(bare, bare, changed=bare != content, replaced=bare != content)
+        spliced = self.processor.transform(path, content)
+        if spliced.changed and self.processor.base(path).startswith("/") and self.root_url:
             # A page shown at any depth may name its file by the site's whole URL as well.
-            whole = transform(page, self.page_pass, self.root_url)
+            whole = self.processor.transform(path, content, base=self.root_url)
             return spliced if whole.changed else whole
         return spliced
 
-    def _markup(self, path: str, page: bytes, spliced: Spliced) -> Markup:
-        if worth_marking(spliced.bare):
-            return read_markup(page)
-        if spliced.changed and spliced.replaced:
-            return read_markup(page, ours_only=True)
-        if spliced.changed or spliced.skipped or self.page_pass.excludes(path):
-            return NO_MARKUP
-        return Markup(ours=self._elements(self.page_pass.base(path)))
-
-    def _state(self, path: str, page: bytes, spliced: Spliced, markup: Markup) -> State:
-        if self.page_pass.excludes(path):
+    def _state(self, path: str, content: bytes, spliced: Spliced, ours: tuple[bytes, ...]) -> State:
+        if self.processor.excludes(path):
             return "excluded"
         if spliced.skipped:
             return "skipped"
-        if spliced.page == page:
+        if spliced.page == content:
             return "current"
-        if not markup.ours:
+        if not ours:
             return "missing"
-        expected = self._elements(self.page_pass.base(path))
-        if markup.ours == expected:
+        expected = self._elements(self.processor.base(path))
+        if ours == expected:
             return "misplaced"
-        return "duplicate" if len(markup.ours) > len(expected) else "stale"
+        return "duplicate" if len(ours) > len(expected) else "stale"
 
     def _elements(self, base: str) -> tuple[bytes, ...]:
         if base not in self._expected:
-            self._expected[base] = read_markup(self.page_pass.tags(base)).ours
+            self._expected[base] = elements_of_ours(self.processor.tag(base))
         return self._expected[base]
 
-    def _of_state(
-        self, file: str, state: State, spliced: Spliced, markup: Markup, inspection: Inspection
-    ) -> Iterator[Finding]:
-        if state in _CODES:
-            yield found(_CODES[state], file, 1)
-        if state == "excluded" and inspection.surfaces:
-            yield found("TN408", file, inspection.surfaces[0].line)
-        if state == "excluded" and markup.ours:
-            yield found("TN409", file, 1)
-        if spliced.skipped and spliced.skipped != "fragment" and not inspection.surfaces:
-            yield found("TN407", file, 1, spliced.skipped)
-        if spliced.late:
-            yield finding("TN303", file, 1)
+    def _of_state(self, page: _Page) -> Iterator[Finding]:
+        surfaces, skipped = page.contents.surfaces, page.spliced.skipped
+        if page.state in _CODES:
+            yield finding(_CODES[page.state], page.file, 1)
+        if page.state == "excluded" and surfaces:
+            yield finding("TN408", page.file, surfaces[0].line)
+        if page.state == "excluded" and page.ours:
+            yield finding("TN409", page.file, 1)
+        if skipped and skipped != "fragment" and not surfaces:
+            yield finding("TN407", page.file, 1, skipped)
+        if page.spliced.late:
+            yield finding("TN303", page.file, 1)
 
-    def _of_surfaces(
-        self, file: str, state: State, spliced: Spliced, inspection: Inspection
-    ) -> list[Finding]:
-        settings = self.page_pass.settings
+    def _of_surfaces(self, page: _Page) -> list[Finding]:
+        excluded = page.state == "excluded"
         return judge(
-            *(inspection, file),
-            test_links=settings.test_links,
-            existing_reference=settings.existing_reference,
-            skipped=None if state == "excluded" else spliced.skipped,
-            carries=state != "excluded",
+            page.contents,
+            page.file,
+            self.processor.settings,
+            skipped=None if excluded else page.spliced.skipped,
+            carries=not excluded,
         )
 
-    def _of_markup(
-        self, file: str, state: State, spliced: Spliced, markup: Markup, inspection: Inspection
-    ) -> Iterator[Finding]:
-        carries = state not in ("excluded", "skipped")
-        # Where things stand once the page is as it should be.
-        then = read_markup(spliced.page) if markup.policies or markup.base else markup
-        ours = then.first_of_ours if carries else None
-        yield from self._of_policies(file, then, ours, inspection)
-        if then.base and then.base.href.strip() not in ("", ".", "./"):
-            late = ours is not None and then.base.offset < ours and self.needs.file
-            yield found("TN432" if late else "TN431", file, then.base.line, then.base.href)
-        for redirect in markup.redirects:
+    def _of_markup(self, page: _Page) -> Iterator[Finding]:
+        # What matters is the order once the page is as it should be.
+        contents = page.contents
+        if page.spliced.changed and (contents.policies or contents.base):
+            contents = read(page.spliced.page, self._hosts, markup=MARKUP)
+        script = contents.script_offset if page.carries else None
+        yield from self._of_policies(page.file, contents, script)
+        base = contents.base
+        if base and base.text.strip() not in ("", ".", "./"):
+            misleads = script is not None and base.offset < script and self.needs.file
+            yield finding("TN432" if misleads else "TN431", page.file, base.line, base.text)
+        for redirect in page.contents.redirects:
             if _host(redirect.target) not in self._hosts:  # those are among the surfaces
-                yield from self._of_redirect(file, redirect, carries=carries and bool(markup.ours))
+                carries = page.carries and bool(page.ours)
+                yield from self._of_redirect(page.file, redirect, carries=carries)
 
     def _of_policies(
-        self, file: str, markup: Markup, ours: int | None, inspection: Inspection
+        self, file: str, contents: PageContents, script: int | None
     ) -> Iterator[Finding]:
-        for policy in markup.policies:
+        for policy in contents.policies:
             parsed = Policy(policy.text)
-            # A policy counts for what stands after it. (https://www.w3.org/TR/CSP3/#meta-element)
-            if ours is not None and policy.offset < ours:
+            # A policy counts for what comes after it. (https://www.w3.org/TR/CSP3/#meta-element)
+            if script is not None and policy.offset < script:
                 for lack in parsed.script_lacks(self.needs):
                     yield lacking("TN421", file, policy.line, lack)
-            if any(one.kind in _ELEMENTS for one in inspection.surfaces):
+            if any(surface.kind in _ELEMENTS for surface in contents.surfaces):
                 for lack in parsed.stripe_lacks():
                     yield lacking("TN422", file, policy.line, lack)
-            for host in _form_hosts(inspection):
+            for host in _form_hosts(contents):
                 for lack in parsed.form_lacks(host):
                     yield lacking("TN423", file, policy.line, lack)
 
     def _of_redirect(self, file: str, redirect: Redirect, *, carries: bool) -> Iterator[Finding]:
         host = _host(redirect.target)
         if not carries:
-            yield found("TN411", file, redirect.line)
+            yield finding("TN411", file, redirect.line)
         elif host and not self._shares(host):
             unsure = self.needs.site is None
-            remedy = "Give --site-url, so that the site's own host is known." if unsure else ""
-            yield found(
-                *("TN412", file, redirect.line, host, remedy),
-                severity="note" if unsure else None,
-            )
+            fix = "Give --site-url, so that the site's own host is known." if unsure else ""
+            severity: Literal["info"] | None = "info" if unsure else None
+            yield finding("TN412", file, redirect.line, host, fix=fix, severity=severity)
 
     def _shares(self, host: str) -> bool:
-        """Whether a click id kept here is seen on ``host``; unknown hosts are not presumed so."""
-        domain = self.page_pass.settings.cookie_domain
+        """Whether a click id stored here is visible on ``host``; unknown hosts are presumed not."""
+        domain = self.processor.settings.cookie_domain
         if domain and (host == domain or host.endswith(f".{domain}")):
             return True
         return self.needs.site is not None and host == self.needs.site
 
     def _surface(self, surface: Surface, state: State, price: str | None) -> SurfaceAudit:
-        decorated = not surface.url or urlsplit(surface.url).hostname in self._decorated
-        settings = self.page_pass.settings
+        known_host = not surface.url or urlsplit(surface.url).hostname in self.processor.hosts
+        result = attribution(surface, state, self.processor.settings, known_host=known_host)
         return SurfaceAudit(
-            *(surface.kind, surface.line, surface.url),
-            fate=fate(surface, state, settings, decorated=decorated),
-            kept=keeps(surface, state, settings, decorated=decorated),
+            kind=surface.kind,
+            line=surface.line,
+            url=surface.url,
+            reaches=result.reaches,
+            attribution=result.text,
             price=price,
         )
 
 
 def lacking(code: str, file: str, line: int, lack: Lack) -> Finding:
-    """Make the finding of a policy that lacks something."""
-    return found(code, file, line, lack.directive, lack.advice)
+    """Return the finding about a policy that lacks something."""
+    return finding(code, file, line, lack.directive, fix=lack.advice)
 
 
-def _variant(markup: Markup) -> tuple[str, str] | None:
-    """Give a mark of the script that a page carries, the same at every depth, and its file."""
-    if not markup.ours:
+def _variant(ours: tuple[bytes, ...]) -> tuple[str, str] | None:
+    """Return a mark of the script that a page carries, the same at every depth, and its file."""
+    if not ours:
         return None
-    bare = sorted({_PREFIX.sub(b'src="', one) for one in markup.ours})
+    bare = sorted({_PREFIX.sub(b'src="', element) for element in ours})
     name = re.search(rb'src="([^"]*)"', b"".join(bare))
     mark = hashlib.blake2b(b"".join(bare), digest_size=8).hexdigest()
     return mark, name[1].decode("ascii", "replace") if name else "inline"
 
 
-def _form_hosts(inspection: Inspection) -> Iterator[str]:
-    hosts = (urlsplit(one.url).hostname for one in inspection.surfaces if one.kind == "form")
+def _form_hosts(contents: PageContents) -> Iterator[str]:
+    forms = (surface for surface in contents.surfaces if surface.kind == "form")
+    hosts = (urlsplit(form.url).hostname for form in forms)
     yield from dict.fromkeys(host for host in hosts if host)
 
 
 def _host(target: str) -> str:
-    """Give the host of an address that names one, else ""."""
+    """Return the host of an address that names one, else ""."""
     try:
         return ada_url.URL(target.strip(), links.ANYWHERE).hostname.replace(_NOWHERE, "")
     except ValueError:

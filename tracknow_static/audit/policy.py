@@ -14,9 +14,14 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracknow_static.page.single import PagePass
+    from tracknow_static.audit.site import SiteAudit
+    from tracknow_static.page.findings import Finding
+    from tracknow_static.page.process import PageProcessor
 
 STRIPE_JS = "https://js.stripe.com"
+
+_POLICY_CODES = ("TN421", "TN422", "TN423", "TN424")
+_MOST = 1_000  # findings about policies that are kept apart
 
 _FALLBACK = {
     "script-src-elem": ("script-src-elem", "script-src", "default-src"),
@@ -55,22 +60,19 @@ class Needs:
     integrity: str | None = None
 
     @classmethod
-    def of(cls, page_pass: PagePass, site_url: str | None) -> Needs:
-        """Take them from a site's script and settings."""
-        from tracknow_static.browser.compose import compose
-
-        script = compose(page_pass.settings)
-        match = re.search(rb'integrity="([^"]+)"', script.tags(""))
+    def of(cls, processor: PageProcessor, site_url: str | None) -> Needs:
+        """Return those of a site's script and settings."""
+        match = re.search(rb'integrity="([^"]+)"', processor.tag(""))
         return cls(
-            script.csp_hash,
-            script.asset_path is not None,
-            page_pass.settings.nonce,
-            urlsplit(site_url or "").hostname,
-            match[1].decode() if match else None,
+            hash_=processor.script.csp_hash,
+            file=processor.script.asset_path is not None,
+            nonce=processor.settings.nonce,
+            site=urlsplit(site_url or "").hostname,
+            integrity=match[1].decode() if match else None,
         )
 
     def script_sources(self) -> list[str]:
-        """Give the sources that script-src has to hold."""
+        """Return the sources that script-src has to contain."""
         if self.nonce:
             return [f"'nonce-{self.nonce}'"]
         sources = []
@@ -93,11 +95,11 @@ class Policy:
 
     @classmethod
     def all_of(cls, header: str) -> list[Policy]:
-        """Give the policies of a header: a comma separates them, and all of them count."""
+        """Return the policies of a header: a comma separates them, and all of them count."""
         return [cls(part) for part in header.split(",") if part.strip()]
 
     def script_lacks(self, needs: Needs) -> Iterator[Lack]:
-        """Say what the script of this project is refused for."""
+        """Yield what the policy lacks for the script of this project."""
         if "sandbox" in self._directives:
             flags = {flag.lower() for flag in self._directives["sandbox"]}
             if "allow-scripts" not in flags:
@@ -121,7 +123,7 @@ class Policy:
         yield from self._add(name, sources, add, "script-src")
 
     def stripe_lacks(self) -> Iterator[Lack]:
-        """Say what Stripe's buy button and pricing table are refused for."""
+        """Yield what the policy lacks for Stripe's buy button and pricing table."""
         for directive in ("script-src-elem", "frame-src"):
             governing = self._governing(directive)
             if governing is None:
@@ -135,9 +137,9 @@ class Policy:
                 yield from self._add(name, sources, [STRIPE_JS], wanted)
 
     def form_lacks(self, host: str) -> Iterator[Lack]:
-        """Say what a form to a payment page is refused for."""
+        """Yield what the policy lacks for a form to a payment page."""
         governing = self._governing("form-action")
-        if governing and not _host_allowed({one.lower() for one in governing[1]}, host):
+        if governing and not _host_allowed({source.lower() for source in governing[1]}, host):
             yield from self._add(*governing, [f"https://{host}"], "form-action")
 
     def _governing(self, directive: str) -> tuple[str, list[str]] | None:
@@ -150,11 +152,11 @@ class Policy:
         if not add:
             return
         if name == "default-src":  # a directive of its own leaves the rest of the policy as it is
-            kept = [one for one in sources if one.lower() != "'none'"]
+            kept = [source for source in sources if source.lower() != "'none'"]
             whole = " ".join(dict.fromkeys((*kept, *add)))
             yield Lack(name, f"Add a directive: {wanted} {whole}", tuple(add))
             return
-        void = " in place of 'none'" if [one.lower() for one in sources] == ["'none'"] else ""
+        void = " in place of 'none'" if [source.lower() for source in sources] == ["'none'"] else ""
         yield Lack(name, f"Add to {name}{void}: {' '.join(add)}", tuple(add))
 
 
@@ -163,7 +165,7 @@ def _inline_allowed(sources: list[str], low: set[str], hash_: str) -> bool:
         return True
     # A hash, a nonce or strict-dynamic makes unsafe-inline void (CSP3, 6.7.3.2).
     void = "'strict-dynamic'" in low or any(
-        _HASH.fullmatch(one) or _NONCE.fullmatch(one) for one in sources
+        _HASH.fullmatch(source) or _NONCE.fullmatch(source) for source in sources
     )
     return "'unsafe-inline'" in low and not void
 
@@ -179,12 +181,13 @@ def _file_allowed(sources: list[str], low: set[str], needs: Needs, *, strict: bo
         return _host_allowed(low, needs.site)
     # Where the site is served from is unknown: any host may be its own.
     return any(
-        not one.startswith("'") and not one.endswith(":") and "stripe.com" not in one for one in low
+        not source.startswith("'") and not source.endswith(":") and "stripe.com" not in source
+        for source in low
     )
 
 
 def _host_allowed(low: set[str], host: str) -> bool:
-    """Say whether host sources let https://``host`` through (CSP3, 6.7.2.6 to 6.7.2.8)."""
+    """Whether host sources let https://``host`` through (CSP3, 6.7.2.6 to 6.7.2.8)."""
     for source in low:
         if source in ("*", "https:"):
             return True
@@ -197,3 +200,27 @@ def _host_allowed(low: set[str], host: str) -> bool:
         if name == host or (name.startswith("*.") and host.endswith(name[1:])):
             return True
     return False
+
+
+def advice(audit: SiteAudit) -> tuple[dict[str, list[str]], list[Finding]]:
+    """Read the site; return the sources it needs by directive, and findings about its policies."""
+    lacks: dict[tuple[str, str], Finding] = {}
+    carrying = False
+    for page in audit.pages():
+        carrying = carrying or page.state not in ("excluded", "skipped", "unread")
+        for finding in page.findings:
+            if finding.code in _POLICY_CODES and len(lacks) < _MOST:
+                lacks.setdefault((finding.code, finding.message), finding)
+    for finding in audit.site_findings():
+        if finding.code in _POLICY_CODES:
+            lacks[finding.file, finding.message] = finding
+    wanted: dict[str, list[str]] = {}
+    if carrying:
+        wanted["script-src"] = audit.needs.script_sources()
+    if audit.elements:
+        wanted.setdefault("script-src", []).append(STRIPE_JS)
+        wanted["frame-src"] = [STRIPE_JS]
+    if audit.forms:
+        # Without this directive every form is allowed; with it these have to be in it.
+        wanted["form-action"] = ["'self'", *(f"https://{host}" for host in audit.forms)]
+    return wanted, list(lacks.values())

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracknow_static.audit.codes import Scale, found
-from tracknow_static.audit.headers import read_headers
+from tracknow_static.audit.host_files import read_headers
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
+from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
-from tracknow_static.errors import SiteError
-from tracknow_static.page.findings import Finding, printable
-from tracknow_static.page.single import PagePass, is_page
+from tracknow_static.page.findings import Finding, finding, printable
+from tracknow_static.page.process import PageProcessor
+from tracknow_static.page.walk import site_root, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracknow_static.audit.account import Comparison
-    from tracknow_static.audit.headers import HeaderPolicy
-    from tracknow_static.browser.compose import Script
+    from tracknow_static.audit.host_files import HeaderPolicy
+    from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
 
 _VARIANTS = 100  # different scripts that are told apart; no real site has so many
@@ -40,7 +38,7 @@ class Totals:
 
     @property
     def unread(self) -> int:
-        """How many files and folders could not be read."""
+        """The number of files and folders that could not be read."""
         return self.pages["unread"]
 
     def add(self, page: PageAudit) -> None:
@@ -48,16 +46,16 @@ class Totals:
         self.pages[page.state] += 1
         for surface in page.surfaces:
             self.surfaces[surface.kind] += 1
-            self.lost += surface.fate.startswith("click id lost")
+            self.lost += surface.reaches == "never"
         self.count(page.findings)
 
     def count(self, findings: tuple[Finding, ...] | list[Finding]) -> None:
         """Count findings by severity."""
-        self.severities.update(one.severity for one in findings)
+        self.severities.update(entry.severity for entry in findings)
 
 
 class SiteAudit:
-    """One audit of one site. Iterate over :meth:`pages`, then ask for :meth:`of_the_site`.
+    """One audit of one site. Iterate over :meth:`pages`, then ask for :meth:`site_findings`.
 
     Raises :class:`SiteError` when ``site_dir`` is no folder and :class:`SettingsError` when the
     project's ``severity`` names what does not exist.
@@ -66,19 +64,17 @@ class SiteAudit:
     def __init__(
         self, site_dir: str, project: Project, *, comparison: Comparison | None = None
     ) -> None:
-        self.root = os.path.realpath(site_dir)
-        if not Path(self.root).is_dir():
-            raise SiteError(f"{printable(site_dir)}: no such folder. Build the site first.")
-        self.script: Script = compose(project.settings)
+        self.root = site_root(site_dir)
+        self.script = compose(project.settings)
         self.project = project
         self.totals = Totals()
-        self._scale = Scale(project.severity, project.source)
+        self._severities = Severities(project.severity, project.source)
         self._comparison = comparison
         url = project.site_url
         path = urlsplit(url).path if url else None
-        self._pass = PagePass(project.settings, self.script, path)
-        self.needs = Needs.of(self._pass, project.site_url)
-        self._auditor = PageAuditor(self._pass, self.needs, url, comparison)
+        self._processor = PageProcessor(project.settings, self.script, path)
+        self.needs = Needs.of(self._processor, project.site_url)
+        self._auditor = PageAuditor(self._processor, self.needs, url, comparison)
         self.headers, self._header_problems = read_headers(Path(self.root))
         self._variants: dict[str, tuple[int, str, str]] = {}
         self._covered: dict[tuple[int, str], None] = {}
@@ -87,9 +83,11 @@ class SiteAudit:
         self._carrying = False
 
     def pages(self) -> Iterator[PageAudit]:
-        """Audit every page, in the order of their paths."""
-        for path, problem in self._paths():
-            page = self._page(path) if problem is None else _unread(path, problem)
+        """Audit every page, folder by folder in the order of their names."""
+        for entry in walk(self.root, self._processor):
+            if entry.kind == "other":
+                continue
+            page = _unread(entry.path, entry.error) if entry.error else self._page(entry.path)
             self.totals.add(page)
             yield page
 
@@ -101,7 +99,7 @@ class SiteAudit:
         page = self._auditor.audit(path, content)
         self._note(page)
         if page.findings:
-            weighed = tuple(self._scale.weigh(page.findings))
+            weighed = tuple(self._severities.apply(page.findings))
             page = replace(page, findings=weighed)
         return page
 
@@ -122,44 +120,17 @@ class SiteAudit:
                 if (number, what) not in self._covered and policy.covers(page.path):
                     self._covered[number, what] = None
 
-    def _paths(self) -> Iterator[tuple[str, OSError | None]]:
-        """Give the path of every page, and of every folder that cannot be read, with the reason."""
-        folders = [""]
-        while folders:
-            prefix = folders.pop()
-            try:
-                with os.scandir(f"{self.root}/{prefix}") as listing:
-                    entries = sorted(listing, key=lambda entry: entry.name)
-            except OSError as error:
-                yield prefix or ".", error
-                continue
-            below = []
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name != ".git":
-                        below.append(f"{prefix}{entry.name}/")
-                elif is_page(entry.name) and self._own(entry):
-                    yield prefix + entry.name, None
-            folders += reversed(below)
-
-    def _own(self, entry: os.DirEntry[str]) -> bool:
-        """Whether a page is audited here: a link to another page of the site is audited there."""
-        if not entry.is_symlink():
-            return entry.is_file(follow_symlinks=False)
-        real = os.path.realpath(entry.path)
-        return Path(real).is_file() and not real.startswith(self.root + os.sep)
-
-    def of_the_site(self) -> list[Finding]:
-        """Give what concerns the site as a whole, once all pages have been read."""
+    def site_findings(self) -> list[Finding]:
+        """Return what concerns the site as a whole, once all pages have been read."""
         findings = [
             *self._header_problems,
             *self._of_asset(),
             *self._of_variants(),
             *self._of_settings(),
             *self._of_headers(),
-            *(self._comparison.of_the_site() if self._comparison else ()),
+            *(self._comparison.site_findings() if self._comparison else ()),
         ]
-        weighed = self._scale.weigh(findings)
+        weighed = self._severities.apply(findings)
         self.totals.count(weighed)
         return weighed
 
@@ -170,27 +141,27 @@ class SiteAudit:
         try:
             content = Path(self.root, path).read_bytes()
         except OSError:
-            yield found("TN405", path, 1, "missing")
+            yield finding("TN405", path, 1, "missing")
             return
         if content != self.script.asset:
-            yield found("TN405", path, 1, "other content")
+            yield finding("TN405", path, 1, "other content")
 
     def _of_variants(self) -> Iterator[Finding]:
         if len(self._variants) < 2:
             return
-        ranked = sorted(self._variants.values(), key=lambda one: (-one[0], one[1]))
+        ranked = sorted(self._variants.values(), key=lambda variant: (-variant[0], variant[1]))
         parts = [
             f"{number:,} page{'s' * (number > 1)} such as {first} ({name})"
             for number, first, name in ranked[:5]
         ]
-        yield found("TN406", ranked[-1][1], 1, "; ".join(parts))
+        yield finding("TN406", ranked[-1][1], 1, "; ".join(parts))
 
     def _of_settings(self) -> Iterator[Finding]:
-        """Say when the whole site was made with settings that this audit does not know."""
+        """Yield a finding when the whole site was made with settings that this audit lacks."""
         stale, current = self.totals.pages["stale"], self.totals.pages["current"]
         if stale and not current and len(self._variants) == 1:
             source = self.project.source
-            yield found("TN410", ".", 1, f"settings read from: {source}")
+            yield finding("TN410", ".", 1, f"settings read from: {source}")
 
     def _of_headers(self) -> Iterator[Finding]:
         for number, what in self._covered:

@@ -1,4 +1,4 @@
-"""The audit for people: what is wrong, grouped, then what leads to Stripe, then the summary."""
+"""The audit as text: findings in groups, then what leads to Stripe, then the summary."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.audit.grouping import MOST, Groups
+from tracknow_static.audit.groups import MOST, Groups
 
 if TYPE_CHECKING:
-    from tracknow_static.audit.grouping import Group
+    from tracknow_static.audit.groups import Group
     from tracknow_static.audit.page import PageAudit
     from tracknow_static.audit.site import SiteAudit
 
-_COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
-_WORDS = {"error": "error", "warning": "warning", "note": "info"}
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 _STATES = (
     ("current", "carry the script as they should"),
     ("missing", "have no script"),
@@ -38,47 +37,47 @@ class Report:
         self._surfaces = Groups()
         self._unread: list[str] = []
 
-    def tell(self, audit: SiteAudit) -> None:
+    def print(self, audit: SiteAudit) -> None:
         """Run the audit and print it."""
         for page in audit.pages():
-            self._take(page)
-        for one in audit.of_the_site():
-            self._findings.add_finding(one)
-        self._say_findings()
-        self._say_surfaces()
+            self._add(page)
+        for finding in audit.site_findings():
+            self._findings.add_finding(finding)
+        self._print_findings()
+        self._print_surfaces()
         for line in self._unread:
             click.secho(f"cannot be read: {line}", fg="red", err=True)
         if left_out := self._findings.left_out + self._surfaces.left_out:
-            click.echo(f"… and {left_out:,} more; --format json holds them all")
+            click.echo(f"… and {left_out:,} more; --format json lists them all")
         _summary(audit)
 
-    def _take(self, page: PageAudit) -> None:
+    def _add(self, page: PageAudit) -> None:
         if page.state == "unread" and len(self._unread) < MOST:
             self._unread.append(f"{self._path(page.file)}: {page.reason}")
         if self._verbose:
             reason = f" ({page.reason})" if page.reason else ""
             click.echo(f"{page.state:<10} {self._path(page.file)}{reason}")
-        for one in page.findings:
-            self._findings.add_finding(one)
+        for finding in page.findings:
+            self._findings.add_finding(finding)
         for surface in page.surfaces:
-            colour = "green" if surface.kept else "yellow"
-            key = (surface.kind, surface.url, surface.fate, surface.price or "", colour)
+            colour = "green" if surface.reaches == "always" else "yellow"
+            key = (surface.kind, surface.url, surface.attribution, surface.price or "", colour)
             self._surfaces.add(key, page.file, surface.line)
 
-    def _say_findings(self) -> None:
+    def _print_findings(self) -> None:
         for (severity, code, message), group in self._findings.by_severity():
-            word = click.style(_WORDS[severity], fg=_COLOURS[severity], bold=severity == "error")
+            word = click.style(severity, fg=_COLOURS[severity], bold=severity == "error")
             click.echo(f"{self._where(group)}: {word} {code}: {message}")
         if self._findings:
             click.echo()
 
-    def _say_surfaces(self) -> None:
+    def _print_surfaces(self) -> None:
         if not self._surfaces:
             return
         click.secho("What leads to Stripe:", bold=True)
-        for (kind, url, fate, price, colour), group in self._surfaces:
+        for (kind, url, attribution, price, colour), group in self._surfaces:
             click.echo(f"  {kind:<13} {url or '(in the page)'}{f'   {price}' if price else ''}")
-            click.echo(f"    {click.style(fate, fg=colour)}")
+            click.echo(f"    {click.style(attribution, fg=colour)}")
             click.echo(f"    {self._where(group)}")
         click.echo()
 
@@ -92,16 +91,16 @@ class Report:
 def _summary(audit: SiteAudit) -> None:
     totals = audit.totals
     pages = sum(totals.pages.values())
-    said = [f"{totals.pages[state]:,} {words}" for state, words in _STATES if totals.pages[state]]
+    states = [f"{totals.pages[state]:,} {words}" for state, words in _STATES if totals.pages[state]]
     click.secho(f"{pages:,} page{'s' * (pages != 1)}", bold=True, nl=False)
-    click.echo(f": {', '.join(said)}" if said else "")
+    click.echo(f": {', '.join(states)}" if states else "")
     surfaces = sum(totals.surfaces.values())
     if surfaces:
         lost = f"; {totals.lost:,} of them lose the click id" if totals.lost else ""
-        click.echo(f"{surfaces:,} way{'s' * (surfaces > 1)} to a payment page{lost}")
+        click.echo(f"{surfaces:,} payment route{'s' * (surfaces > 1)}{lost}")
     parts = []
-    for name, word in _WORDS.items():
-        if number := totals.severities[name]:
-            plural = "s" * (number > 1 and name != "note")
-            parts.append(click.style(f"{number:,} {word}{plural}", fg=_COLOURS[name]))
-    click.echo(", ".join(parts) if parts else click.style("nothing to mend", fg="green"))
+    for severity, colour in _COLOURS.items():
+        if number := totals.severities[severity]:
+            plural = "s" * (number > 1 and severity != "info")
+            parts.append(click.style(f"{number:,} {severity}{plural}", fg=colour))
+    click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))

@@ -1,4 +1,4 @@
-"""``tracknow-static inject`` and ``remove``: a built site in place, told to a person or to a program."""
+"""``tracknow-static inject`` and ``remove``: a built site in place, reported as text or JSON."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from urllib.parse import urlsplit
 
 import click
 
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
 from tracknow_static.errors import SiteError
 from tracknow_static.flags import with_settings
-from tracknow_static.page.findings import grouped, printable
-from tracknow_static.page.site import count_pages, process_site, remove_site
+from tracknow_static.page.findings import grouped, on_more_pages, printable
+from tracknow_static.page.process import is_page
+from tracknow_static.page.report import SiteReport
+from tracknow_static.page.site import process_site, remove_site
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tracknow_static.config import Project
-    from tracknow_static.page.report import SiteReport
     from tracknow_static.page.site import Progress
 
-CHANGES, FAILED, INTERRUPTED = 1, 3, 130
-
-_EXIT_CODES = """\b
-Exit codes:
-  0    done
-  1    --check: something would change; or a finding is an error
-  2    the command line, an option or the folder is wrong
-  3    some files could not be read or written; the rest is done
-  130  interrupted; every page is whole
-"""
+_EPILOG = exit_codes.epilog(
+    exit_codes.FAILED,
+    exit_codes.INTERRUPTED,
+    attention="--check: something would change; a finding is an error; or no page was found "
+    "that carries the script",
+)
 
 
 @dataclass(frozen=True)
-class _Voice:
-    """How a pass is told."""
+class _Output:
+    """How a pass is reported."""
 
     site_dir: str
-    as_json: bool
+    output_format: str
     quiet: bool
     verbose: bool
     csp: bool = False
@@ -51,15 +50,15 @@ class _Voice:
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument and the options that both have."""
     for decorate in (
-        click.option("--verbose", "-v", is_flag=True, help="Also tell notes."),
-        click.option("--quiet", "-q", is_flag=True, help="Tell problems only."),
-        click.option("--json", "as_json", is_flag=True, help="Tell everything as one JSON object."),
+        click.option("--verbose", "-v", is_flag=True, help="Print findings of severity info too."),
+        click.option("--quiet", "-q", is_flag=True, help="Print problems only."),
+        format_option(),
         click.option(
             "--jobs",
             type=click.IntRange(1, 256),
             default=1,
             metavar="NUMBER",
-            help="Processes to work with.  [default: 1]",
+            help="Number of processes.  [default: 1]",
         ),
         click.option(
             "--check", is_flag=True, help="Change nothing; exit 1 if something would change."
@@ -70,7 +69,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(epilog=_EXIT_CODES)
+@click.command(epilog=_EPILOG)
 @_common
 @click.option("--csp", is_flag=True, help="Print what a Content-Security-Policy needs.")
 @with_settings
@@ -80,7 +79,7 @@ def inject(
     *,
     check: bool,
     jobs: int,
-    as_json: bool,
+    output_format: str,
     quiet: bool,
     verbose: bool,
     csp: bool,
@@ -90,11 +89,14 @@ def inject(
     No other byte of a page changes. Running it again replaces what it put there, and writes
     nothing where nothing changes.
     """
-    voice = _Voice(site_dir, as_json, quiet, verbose, csp)
+    output = _Output(site_dir, output_format, quiet, verbose, csp)
     if not project.settings.enabled:
+        as_json = output_format == "json"
         click.echo("tracknow: switched off (enabled is false); nothing was done", err=as_json)
+        if as_json:
+            click.echo(json.dumps(_object(SiteReport(check=check), output), indent=2))
         return
-    with _whole(), _bar(voice) as progress:
+    with _exit_codes(), _bar(output) as progress:
         report = process_site(
             site_dir,
             project.settings,
@@ -104,23 +106,23 @@ def inject(
             jobs=jobs,
             progress=progress,
         )
-    _tell(report, voice)
+    _print(report, output)
 
 
-@click.command(epilog=_EXIT_CODES)
+@click.command(epilog=_EPILOG)
 @_common
 def remove(
-    site_dir: str, *, check: bool, jobs: int, as_json: bool, quiet: bool, verbose: bool
+    site_dir: str, *, check: bool, jobs: int, output_format: str, quiet: bool, verbose: bool
 ) -> None:
-    """Take the script out of SITE_DIR: every page gets back its original bytes."""
-    voice = _Voice(site_dir, as_json, quiet, verbose)
-    with _whole(), _bar(voice) as progress:
+    """Remove the script from SITE_DIR: every page gets back its original bytes."""
+    output = _Output(site_dir, output_format, quiet, verbose)
+    with _exit_codes(), _bar(output) as progress:
         report = remove_site(site_dir, Settings(), check=check, jobs=jobs, progress=progress)
-    _tell(report, voice)
+    _print(report, output)
 
 
 @contextmanager
-def _whole() -> Iterator[None]:
+def _exit_codes() -> Iterator[None]:
     """Turn what can stop a pass into its exit code; pages are whole at any time."""
     try:
         yield
@@ -128,16 +130,16 @@ def _whole() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
     except KeyboardInterrupt:
         click.echo("\ntracknow: interrupted; every page is whole, run it again", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)
 
 
 @contextmanager
-def _bar(voice: _Voice) -> Iterator[Progress | None]:
+def _bar(output: _Output) -> Iterator[Progress | None]:
     """Show progress on a terminal; nothing in a log of CI or a pipe."""
-    if voice.quiet or voice.as_json or not sys.stderr.isatty():
+    if output.quiet or output.output_format == "json" or not sys.stderr.isatty():
         yield None
         return
-    total = count_pages(voice.site_dir)
+    total = sum(is_page(name) for _, _, names in os.walk(output.site_dir) for name in names)
     with click.progressbar(
         length=total,
         label="tracknow",
@@ -148,39 +150,44 @@ def _bar(voice: _Voice) -> Iterator[Progress | None]:
         yield lambda _number, _file: bar.update(1)
 
 
-def _tell(report: SiteReport, voice: _Voice) -> NoReturn:
-    if voice.as_json:
-        click.echo(json.dumps(_object(report, voice), indent=2))
+def _print(report: SiteReport, output: _Output) -> NoReturn:
+    if output.output_format == "json":
+        click.echo(json.dumps(_object(report, output), indent=2))
     else:
-        _say(report, voice)
+        _print_text(report, output)
+    problem = ""
+    if report.empty:
+        problem = "no HTML page found; is it the folder that the build writes?"
+    elif report.without_script:
+        problem = "no page can carry the script; no script file was written."
+    if problem:
+        click.echo(f"tracknow: {printable(output.site_dir)}: {problem}", err=True)
     errors = any(finding.severity == "error" for finding in report.findings)
     if report.failures:
-        sys.exit(FAILED)
-    sys.exit(CHANGES if errors or (report.check and not report.clean) else 0)
+        sys.exit(exit_codes.FAILED)
+    attention = errors or problem or (report.check and not report.clean)
+    sys.exit(exit_codes.ATTENTION if attention else exit_codes.DONE)
 
 
-def _say(report: SiteReport, voice: _Voice) -> None:
-    site = printable(voice.site_dir)
+def _print_text(report: SiteReport, output: _Output) -> None:
+    site = printable(output.site_dir)
     for first, others in grouped(report.findings):
-        if first.severity == "note" and not voice.verbose:
+        if first.severity == "info" and not output.verbose:
             continue
-        more = f" (and on {others:,} more page{'s' * (others > 1)})" if others else ""
+        more = f" ({on_more_pages(others)})" if others else ""
         click.echo(f"{os.path.join(site, str(first))}{more}")  # noqa: PTH118 - it is text
     for failure in report.failures:
         click.echo(f"{os.path.join(site, str(failure))}", err=True)  # noqa: PTH118
-    if report.csp_hash and (voice.csp or voice.verbose):
+    if report.csp_hash and (output.csp or output.verbose):
         click.echo(f"Content-Security-Policy, script-src: '{report.csp_hash}'")
-    if not (report.changed or report.unchanged or report.failures):
-        hint = "holds no HTML page; is it the folder that the build writes?"
-        click.echo(f"tracknow: {site} {hint}", err=True)
-    elif not voice.quiet:
+    if not (output.quiet or report.empty):
         click.echo(report.summary())
 
 
-def _object(report: SiteReport, voice: _Voice) -> dict[str, Any]:
+def _object(report: SiteReport, output: _Output) -> dict[str, Any]:
     names = ("pages", "changed", "unchanged", "excluded", "skipped", "links", "pages_with_links")
     return {
-        "site": printable(voice.site_dir),
+        "site": printable(output.site_dir),
         "command": "remove" if report.removing else "inject",
         "check": report.check,
         "clean": report.clean,

@@ -1,4 +1,4 @@
-"""Pages done in several processes."""
+"""Pages processed in several processes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,25 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import parent_process
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tracknow_static.errors import SiteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracknow_static.page.report import PageOutcome
-    from tracknow_static.page.writing import Replacer
+    from tracknow_static.page.report import PageResult
+    from tracknow_static.page.site import Worker
 
 _BATCH = 256  # pages that a process takes at a time
-
-
-class Worker(Protocol):
-    """What does pages; each process has its own."""
-
-    files: Replacer
-
-    def do(self, path: str) -> PageOutcome:
-        """Do one page."""
 
 
 _worker: Worker | None = None
 
 
-def pooled(worker: Worker, pages: Iterator[str], jobs: int) -> Iterator[PageOutcome]:
-    """Do pages in several processes, few batches ahead of the reader, in order."""
-    waiting: deque[Future[list[PageOutcome]]] = deque()
+def pooled(worker: Worker, pages: Iterator[str], jobs: int) -> Iterator[PageResult]:
+    """Process pages in several processes, a few batches ahead of the reader, in order."""
+    waiting: deque[Future[list[PageResult]]] = deque()
     with ProcessPoolExecutor(jobs, initializer=_start, initargs=(worker,)) as pool:
         try:
             while True:
@@ -69,7 +60,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _batch(paths: list[str]) -> list[PageOutcome]:
+def _batch(paths: list[str]) -> list[PageResult]:
     assert _worker is not None  # noqa: S101
     with _worker.files:
-        return [_worker.do(path) for path in paths]
+        return [_worker.process(path) for path in paths]

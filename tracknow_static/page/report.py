@@ -1,14 +1,15 @@
-"""What one pass over a site did, and the line that says so."""
+"""What one pass over a site did, page by page and in one line."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from tracknow_static.page.findings import Finding
-    from tracknow_static.page.single import Outcome
+
+Outcome = Literal["carries", "excluded", "skipped"]
 
 
 class Failure(NamedTuple):
@@ -21,8 +22,12 @@ class Failure(NamedTuple):
         return f"{self.file}: {self.message}"
 
 
-class PageOutcome(NamedTuple):
-    """What was done with one page; ``failure`` says why it was not."""
+class PageResult(NamedTuple):
+    """What was done with one page.
+
+    ``file`` is its path inside the site, ``changed`` whether its bytes are to change, ``reason``
+    why it was skipped, ``links`` the number of payment surfaces, ``failure`` why nothing was done.
+    """
 
     file: str
     changed: bool = False
@@ -64,7 +69,17 @@ class SiteReport:
         """Whether the site was as it should be before the pass: nothing to change, no failure."""
         return not (self.changed or self.asset_changed or self.old_assets or self.failures)
 
-    def add(self, page: PageOutcome) -> None:
+    @property
+    def empty(self) -> bool:
+        """Whether no page was found."""
+        return not (self.changed or self.unchanged or self.failures)
+
+    @property
+    def without_script(self) -> bool:
+        """Whether there are pages, and none of them carries the script."""
+        return not (self.pages or self.empty or self.removing or self.failures)
+
+    def add(self, page: PageResult) -> None:
         """Count one page."""
         if page.failure is not None:
             self.failures.append(Failure(page.file, page.failure))
@@ -82,7 +97,7 @@ class SiteReport:
         self.findings.extend(page.findings)
 
     def summary(self) -> str:
-        """Give the one line that a build ends with."""
+        """Return the one line that a build ends with."""
         if self.removing:
             verb = "would lose" if self.check else "lost"
             parts = [f"{_count(self.changed, 'page')} {verb} the script"]

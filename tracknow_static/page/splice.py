@@ -1,10 +1,8 @@
-"""The tag put into a page and taken out again: bytes to bytes, every other byte untouched."""
+"""The tag put into a page and removed again: bytes to bytes, every other byte untouched."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Protocol
 
 from tracknow_static.page import encoding
 from tracknow_static.page.place import find_place
@@ -13,22 +11,13 @@ from tracknow_static.page.tokens import attributes, tokens
 # The attribute that makes a script element ours, in all versions.
 MARK = b"data-tracknow"
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-
-
-class Tagged(Protocol):
-    """What gives the tag: ``tracknow_static.browser.compose.Script`` does."""
-
-    def tags(self, base: str) -> bytes:
-        """Give the whole insertion, ASCII, for a page from which ``base`` leads to the root."""
-
 
 @dataclass(frozen=True)
 class Spliced:
     """A page after :func:`transform`.
 
     ``bare`` is the page without the insertion. ``skipped`` is the reason why it has none; ``late``
-    says that something runs before it; ``replaced`` counts elements of ours that it carried before.
+    means that something runs before it, ``replaced`` that the page carried elements of ours before.
     """
 
     page: bytes
@@ -36,24 +25,23 @@ class Spliced:
     changed: bool
     skipped: str | None = None
     late: bool = False
-    replaced: int = 0
+    replaced: bool = False
 
 
-def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
-    """Give the page with exactly one insertion of ours, at the right place.
+def transform(page: bytes, tag: bytes, *, relative: bool) -> Spliced:
+    """Return the page with ``tag`` inserted exactly once, at the right place.
 
-    ``base`` is the URL prefix from the page to the site's root: "", "../", "/sub/" or a whole URL.
-    What an earlier run left in the page is replaced, wherever it stands. A page that cannot take
-    the script comes back without any, and ``skipped`` says why.
+    ``relative``: the tag has a URL that a ``base`` element would redirect. What an earlier run left
+    in the page is replaced, wherever it is. A page that cannot take the script comes back without
+    any, and ``skipped`` is the reason.
     """
-    tag = script.tags(base)
     done = _as_before(page, tag)
     if done:
         return done
     spans = _spans(page)
     bare = _without(page, spans)
     view, start, width = encoding.scannable(bare)
-    offset, reason, late = _decide(view, start, tag, base)
+    offset, reason, late = _decide(view, start, tag, relative=relative)
     if offset is None:
         made = bare
     else:
@@ -61,7 +49,7 @@ def transform(page: bytes, script: Tagged, base: str = "") -> Spliced:
         form = encoding.wide(bare)
         inserted = tag.decode("ascii").encode(form) if form else tag
         made = b"".join((bare[:offset], inserted, bare[offset:]))
-    return Spliced(made, bare, made != page, reason, late, len(spans))
+    return Spliced(made, bare, made != page, reason, late, bool(spans))
 
 
 # Beginnings of pages that end in the declaration of the encoding, nothing that blocks before it: the
@@ -71,7 +59,7 @@ _REMEMBERED = 8
 
 
 def _as_before(page: bytes, tag: bytes) -> Spliced | None:
-    """Give a page that begins as one before it did, and has our tag in place or none at all."""
+    """Return a page that begins as one before it did, and has our tag in place or none at all."""
     for beginning in _beginnings:
         if page.startswith(beginning):
             break
@@ -85,7 +73,7 @@ def _as_before(page: bytes, tag: bytes) -> Spliced | None:
     if b"\0" in bare or b"charset" in bare[offset : encoding.PRESCAN].lower():
         return None
     made = page if there else b"".join((beginning, tag, page[offset:]))
-    return Spliced(made, bare, not there, replaced=tag.count(MARK) if there else 0)
+    return Spliced(made, bare, not there, replaced=there)
 
 
 def _remember(beginning: bytes) -> None:
@@ -97,24 +85,26 @@ def _remember(beginning: bytes) -> None:
 
 
 def remove(page: bytes) -> bytes:
-    """Give the page without any script of ours: the inverse of :func:`transform`."""
+    """Return the page without any script of ours: the inverse of :func:`transform`."""
     return _without(page, _spans(page))
 
 
-def count(page: bytes) -> int:
-    """Count the script elements of ours in a page."""
-    return len(_spans(page))
+def elements_of_ours(page: bytes) -> tuple[bytes, ...]:
+    """Return the script elements of ours in a page, in ASCII."""
+    view, start, _ = encoding.scannable(page)
+    return tuple(view[first:last] for first, last in _ours(view, start))
 
 
-def _decide(view: bytes, start: int, tag: bytes, base: str) -> tuple[int | None, str | None, bool]:
-    """Give the offset, or None and the reason; and whether the tag comes late.
+def _decide(
+    view: bytes, start: int, tag: bytes, *, relative: bool
+) -> tuple[int | None, str | None, bool]:
+    """Return the offset, or None and the reason; and whether the tag comes late.
 
     ``view`` is what can be scanned of a page, from ``start`` on; 0 without a byte order mark.
     """
     if b"\0" in view:
         return None, "NUL bytes", False
     marked = start > 0
-    relative = not _ABSOLUTE.match(base)
     place = find_place(view, start, len(tag), relative=relative, marked=marked)
     offset = place.offset
     if offset is None or marked:

@@ -113,7 +113,7 @@ def tokens(data: bytes, start: int = 0) -> Iterator[Token]:
                 yield Token("raw", position, stop, name)
                 position = stop
         else:
-            token = _other(data, here, following, bool(foreign) and foreign[-1] in _FOREIGN)
+            token = other(data, here, following, bool(foreign) and foreign[-1] in _FOREIGN)
             yield token
             if token.kind == "cut":
                 return
@@ -181,7 +181,7 @@ def _script_end(data: bytes, position: int) -> int:
     return len(data)
 
 
-def _other(data: bytes, here: int, following: int, in_foreign: bool) -> Token:
+def other(data: bytes, here: int, following: int, in_foreign: bool) -> Token:
     """Read a comment, a doctype, a CDATA section or a lone "<" at ``here``."""
     if following == 0x21:  # "!"
         if data.startswith(b"--", here + 2):

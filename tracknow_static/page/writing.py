@@ -132,7 +132,7 @@ class Replacer:
 
 
 def _only_ours(handle: int) -> bool:
-    """Say whether a file has one name, no other user, and nothing that another page would inherit."""
+    """Whether a file has one name, no other user, and nothing that another page would inherit."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         return False
@@ -192,21 +192,20 @@ def _fill(handle: int, content: bytes, old: os.stat_result | None) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Say whether a file's name is that of a temporary file of ours."""
+    """Whether a file's name is that of a temporary file of ours."""
     return name.startswith(".tracknow-") and _TEMPORARY.fullmatch(name) is not None
 
 
-def left_over(entry: os.DirEntry[str]) -> bool:
-    """Say whether a temporary file was left by a run that was killed, and is nobody's."""
-    match = _TEMPORARY.fullmatch(entry.name)
-    if match is None or not entry.is_file(follow_symlinks=False):
+def left_over(file: Path) -> bool:
+    """Whether a temporary file was left by a run that was killed, and belongs to nobody."""
+    match = _TEMPORARY.fullmatch(file.name)
+    status = file.lstat()
+    if match is None or not stat.S_ISREG(status.st_mode):
         return False
     owner = int(match.group(1))
     if owner == os.getpid():
         return False
-    if _gone(owner):
-        return True
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+    return _gone(owner) or time.time() - status.st_mtime > _ABANDONED
 
 
 def _gone(process: int) -> bool:

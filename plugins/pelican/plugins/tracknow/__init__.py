@@ -1,6 +1,6 @@
 """The plugin for Pelican: every HTML file of the build gets the script.
 
-Pelican imports every plugin that is installed, wanted or not: this module imports next to nothing.
+Pelican imports every installed plugin, enabled or not: this module imports next to nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pelican import Pelican  # type: ignore[attr-defined]
     from pelican.generators import Generator  # type: ignore[import-untyped]
 
-    from tracknow_static.page.build import OptOuts
-    from tracknow_static.page.single import InspectionCache
+    from tracknow_static.page.plugin_build import OptOuts
     from tracknow_static.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def register() -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Take the traceback from Pelican's last words about an error that is the user's to mend."""
+    """Remove the traceback from Pelican's report of an error that the user can fix."""
     if record.exc_info and isinstance(record.exc_info[1], TracknowError):
         record.exc_info = None
     return True
@@ -61,12 +60,11 @@ class _Build:
 
 
 _builds: list[_Build] = []
-_cache: InspectionCache | None = None
 
 
 def _begin(generators: list[Generator]) -> None:
-    """Read all pages' metadata, and see to it that ``_finish`` comes after all other plugins."""
-    from tracknow_static.page.build import OptOuts
+    """Read all pages' metadata, and make ``_finish`` run after all other plugins."""
+    from tracknow_static.page.plugin_build import OptOuts
 
     output = os.path.realpath(generators[0].output_path)
     # A build that never ended, by an error, is over when the next one into its folder begins.
@@ -85,29 +83,27 @@ def _begin(generators: list[Generator]) -> None:
 
 
 def _finish(pelican: Pelican) -> None:
-    """Work on everything that the build has written, whoever wrote it."""
-    global _cache  # noqa: PLW0603 - kept over the rebuilds of --autoreload
+    """Process everything that the build has written, whichever plugin wrote it."""
     from tracknow_static.errors import SiteError
-    from tracknow_static.page.build import finish
-    from tracknow_static.page.single import InspectionCache
+    from tracknow_static.page.plugin_build import finish
 
     build = _builds.pop()
     settings = _settings(pelican.settings)
     if build.within != build.output or not settings.enabled:
         return
-    _cache = _cache or InspectionCache()
     failed = finish(
-        *(build.output, settings, log),
+        build.output,
+        settings,
+        log,
         site_url=pelican.settings["SITEURL"],
         opt_outs=build.opt_outs,
-        cache=_cache,
-        last=_last,
+        print_summary=_print_summary,
     )
     if failed:
         raise SiteError(failed)
 
 
-def _last(summary: str) -> None:
+def _print_summary(summary: str) -> None:
     """Print the summary as Pelican prints its own: its log shows warnings only."""
     from pelican.log import console  # type: ignore[import-untyped]
 

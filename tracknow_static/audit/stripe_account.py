@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracknow_static.audit.codes import found
+from tracknow_static.page.findings import finding
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tracknow_static.account.catalog import Catalog, Verdict
     from tracknow_static.page.findings import Finding
-    from tracknow_static.page.surfaces import Surface
+    from tracknow_static.page.reader import Surface
 
 _ELEMENTS = ("buy-button", "pricing-table")
 
 
 class Comparison:
-    """The account's payment links beside those of the site."""
+    """Compares the account's payment links with those of the site."""
 
     def __init__(self, catalog: Catalog, payment_hosts: Collection[str]) -> None:
         self._catalog = catalog
         self._missing = catalog.custom_domains - set(payment_hosts)
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._elements = False
         self.links = len(catalog.links)
         self.mode = catalog.mode
@@ -34,27 +34,29 @@ class Comparison:
         return self._catalog.custom_domains
 
     def compare(self, surface: Surface, file: str) -> tuple[str | None, tuple[Finding, ...]]:
-        """Give what a surface costs, and what is wrong with it by the account."""
+        """Return the price of a surface, and the findings about it by the account."""
         if surface.kind in _ELEMENTS:
             self._elements = True
             other = surface.test_mode != (self.mode == "test")
-            return None, (found("TN457", file, surface.line, surface.kind),) if other else ()
+            return None, (finding("TN457", file, surface.line, surface.kind),) if other else ()
         verdict = self._catalog.look_up(surface.url)
         findings = []
         code = _code(verdict, self.mode)
         if code:
-            findings.append(found(code, file, surface.line, surface.url))
+            findings.append(finding(code, file, surface.line, surface.url))
         host = urlsplit(surface.url).hostname or ""
         if host in self._missing:
-            self._said.add(host)
-            findings.append(found("TN455", file, surface.line, host))
+            self._reported.add(host)
+            findings.append(finding("TN455", file, surface.line, host))
         return _price(verdict), tuple(findings)
 
-    def of_the_site(self) -> list[Finding]:
-        """Give what is not about a single page, once the site has been read."""
-        findings = [found("TN455", ".", 1, host) for host in sorted(self._missing - self._said)]
+    def site_findings(self) -> list[Finding]:
+        """Return what is not about a single page, once the site has been read."""
+        findings = [
+            finding("TN455", ".", 1, host) for host in sorted(self._missing - self._reported)
+        ]
         if self._elements:
-            findings.append(found("TN456", ".", 1))
+            findings.append(finding("TN456", ".", 1))
         return findings
 
 

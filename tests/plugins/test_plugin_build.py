@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugins.builds import LIVE, TEST, tag, write
-from tracknow_static.page.build import OptOuts, finish
+from tracknow_static.page.plugin_build import OptOuts, finish
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,16 +1,18 @@
-"""What is the same on many pages, once: a menu's link, a footer's finding. Bounded memory."""
+"""What is the same on many pages, listed once: a menu's link, a finding in a footer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from tracknow_static.page.findings import on_more_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracknow_static.page.findings import Finding
 
-MOST = 10_000  # groups that are told apart; what comes after is only counted
-_ORDER = {"error": 0, "warning": 1, "note": 2}
+MOST = 10_000  # groups that are kept apart; what comes after is only counted
+_ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 class Group:
@@ -31,8 +33,8 @@ class Group:
 
     @property
     def aside(self) -> str:
-        """Say on how many more pages, in words."""
-        return f" and on {self.more:,} more page{'s' * (self.more > 1)}" if self.more else ""
+        """On how many more pages, in words."""
+        return f" {on_more_pages(self.more)}" if self.more else ""
 
 
 class Groups:
@@ -52,15 +54,16 @@ class Groups:
         else:
             self.left_out += 1
 
-    def add_finding(self, one: Finding) -> None:
+    def add_finding(self, finding: Finding) -> None:
         """Add a finding, under its severity, code and message."""
-        self.add((one.severity, one.code, one.message), one.file, one.line)
+        key = (finding.severity, finding.code, finding.message)
+        self.add(key, finding.file, finding.line)
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], Group]]:
         return iter(self._groups.items())
 
     def by_severity(self) -> list[tuple[tuple[str, ...], Group]]:
-        """Give the groups of findings, the worst first."""
+        """Return the groups of findings, the worst first."""
         return sorted(self, key=lambda item: _ORDER[item[0][0]])
 
     def __bool__(self) -> bool:

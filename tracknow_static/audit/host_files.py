@@ -1,4 +1,4 @@
-"""Content-Security-Policy headers that a host is told to send, from the files of the usual hosts.
+"""Content-Security-Policy headers in the configuration files of the usual hosts.
 
 ``_headers`` (Netlify, Cloudflare Pages) in the site; ``netlify.toml`` and ``vercel.json`` in the
 site, in its parent folder, or where the command is run.
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.audit.codes import found
-from tracknow_static.page.findings import Finding, printable
+from tracknow_static.page.findings import Finding, finding, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +32,7 @@ class HeaderPolicy:
     text: str
 
     def covers(self, page: str) -> bool:
-        """Say whether the page at a path inside the site is served with this header."""
+        """Whether the page at a path inside the site is served with this header."""
         return any(self.paths.fullmatch(url) for url in _urls(page))
 
 
@@ -48,7 +47,7 @@ def _urls(page: str) -> Iterator[str]:
 
 
 def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
-    """Read all policies that the site's hosts are told of, and what cannot be read of them."""
+    """Return all policies in the hosts' files, and findings about files that cannot be read."""
     policies: list[HeaderPolicy] = []
     problems: list[Finding] = []
     folders = list(dict.fromkeys((site.resolve(), site.resolve().parent, Path.cwd())))
@@ -62,12 +61,12 @@ def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
                 continue
             with path.open("rb") as file:
                 text = file.read(_MOST).decode("utf-8-sig")
-            policies += [HeaderPolicy(name, *one) for one in read(text)]
+            policies += [HeaderPolicy(name, *policy) for policy in read(text)]
         except (OSError, ValueError, RecursionError) as error:
             reason = (
                 str(error).partition("\n")[0] if isinstance(error, ValueError) else "unreadable"
             )
-            problems.append(found("TN424", name, 1, reason))
+            problems.append(finding("TN424", name, 1, reason))
     return policies, problems
 
 
@@ -118,7 +117,7 @@ def _netlify(text: str) -> Iterator[_Found]:
         for name, value in values.items() if isinstance(values, dict) else ():
             if name.lower() == _HEADER:
                 texts = value if isinstance(value, list) else [value]
-                joined = ",".join(" ".join(str(one).split()) for one in texts)
+                joined = ",".join(" ".join(str(text).split()) for text in texts)
                 yield next(lines, 1), _splat(str(rule.get("for", "/*"))), joined
 
 
@@ -133,7 +132,7 @@ def _vercel(text: str) -> Iterator[_Found]:
 
 
 def _source(source: str) -> re.Pattern[str]:
-    """Turn a source of vercel.json (path-to-regexp) into an expression, or take it for all."""
+    """Return an expression for a source of vercel.json (path-to-regexp), or one for all paths."""
     expression = re.sub(r":\w+\*", ".*", source)
     expression = re.sub(r":\w+(\([^)]*\))", r"\1", expression)
     expression = re.sub(r":\w+", "[^/]+", expression)
@@ -144,4 +143,4 @@ def _source(source: str) -> re.Pattern[str]:
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []

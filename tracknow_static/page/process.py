@@ -1,0 +1,124 @@
+"""What is done with one page: bytes and the page's path in, bytes and a result out; no files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tracknow_static.page import links
+from tracknow_static.page.candidates import worth_reading
+from tracknow_static.page.findings import finding, judge, printable
+from tracknow_static.page.reader import PageContents, read
+from tracknow_static.page.report import PageResult
+from tracknow_static.page.splice import Spliced, remove, transform
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+    from tracknow_static.browser.compose import Script
+    from tracknow_static.settings import Settings
+
+_XML_SUFFIXES = (".xhtml", ".xht")
+_SUFFIXES = (".html", ".htm", *_XML_SUFFIXES)
+# The page that servers show at any depth: relative URLs in it lead nowhere.
+_ANYWHERE = "404.html"
+_WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def is_page(name: str) -> bool:
+    """Whether a file is a page, by its name."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def is_xml(path: str) -> bool:
+    """Whether a page is XML, which the rules of HTML do not fit."""
+    return path.lower().endswith(_XML_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class PageProcessor:
+    """Everything that the work on one page depends on, apart from the page.
+
+    ``root_url`` is the path or URL under which the site is served; ``opted_out`` contains paths of
+    pages that are to carry no script. With ``removing`` every script of ours is removed.
+    """
+
+    settings: Settings
+    script: Script
+    root_url: str | None = None
+    opted_out: frozenset[str] = frozenset()
+    removing: bool = False
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """The hosts whose links the script decorates."""
+        return links.all_hosts(self.settings.payment_hosts)
+
+    @cached_property
+    def _excluded(self) -> GitIgnoreSpec | None:
+        return path_spec(self.settings.exclude) if self.settings.exclude else None
+
+    def base(self, path: str) -> str:
+        """Return the URL prefix that leads from the page at ``path`` to the root of the site."""
+        if path.rpartition("/")[2] == _ANYWHERE:
+            return (self.root_url or "").rstrip("/") + "/"
+        return "../" * path.count("/")
+
+    def excludes(self, path: str) -> bool:
+        """Whether the page at ``path`` is to carry no script."""
+        return path in self.opted_out or bool(self._excluded and self._excluded.match_file(path))
+
+    @cached_property
+    def _tags(self) -> dict[str, bytes]:
+        return {}
+
+    def tag(self, base: str) -> bytes:
+        """Return the script's insertion for pages from which ``base`` leads to the root."""
+        tag = self._tags.get(base)
+        if tag is None:
+            tag = self._tags[base] = self.script.tags(base)
+        return tag
+
+    def transform(self, path: str, page: bytes, *, base: str | None = None) -> Spliced:
+        """Return the page at ``path`` as it should be; ``base`` replaces its usual one."""
+        if is_xml(path):
+            return Spliced(page, page, changed=False, skipped="XHTML")
+        base = self.base(path) if base is None else base
+        return transform(page, self.tag(base), relative=not _WHOLE_URL.match(base))
+
+    def process(self, path: str, page: bytes) -> tuple[bytes, PageResult]:
+        """Return the page at ``path``, a slash-separated path inside the site, as it should be."""
+        file = path if path.isascii() else printable(path)
+        if self.removing or self.excludes(path):
+            bare = page if is_xml(path) else remove(page)
+            return bare, PageResult(file, changed=bare != page, outcome="excluded")
+        spliced = self.transform(path, page)
+        contents = self._read(spliced)
+        found = judge(contents, file, self.settings, skipped=spliced.skipped)
+        if spliced.late:
+            found.append(finding("TN303", file, 1))
+        return spliced.page, PageResult(
+            file,
+            changed=spliced.changed,
+            outcome="skipped" if spliced.skipped else "carries",
+            reason=spliced.skipped,
+            links=len(contents.surfaces),
+            findings=tuple(found),
+        )
+
+    def _read(self, spliced: Spliced) -> PageContents:
+        # The bare page is put to the test, since our own script names Stripe's hosts.
+        if not worth_reading(spliced.bare, self.hosts):
+            return PageContents()
+        # With a tag of several lines, findings name those of the page as it will be.
+        several = b"\n" in self.tag("")
+        return read(spliced.page if several else spliced.bare, self.hosts)
+
+
+def path_spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    """Return a matcher of paths by the rules of .gitignore."""
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(patterns)

@@ -1,0 +1,87 @@
+"""The files of a built site, in one order and with one rule for symbolic links."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from tracknow_static.errors import SiteError
+from tracknow_static.page.findings import printable
+from tracknow_static.page.process import is_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracknow_static.page.process import PageProcessor
+
+
+class Entry(NamedTuple):
+    """A file of a site; or a folder that cannot be read, with its error.
+
+    ``path`` is slash-separated and relative to the site.
+    """
+
+    path: str
+    kind: Literal["page", "other", "unreadable"]
+    error: OSError | None = None
+
+
+def site_root(site_dir: str | os.PathLike[str]) -> str:
+    """Return the real path of a site's folder; raise :class:`SiteError` if it is none."""
+    root = os.path.realpath(site_dir)
+    if not Path(root).is_dir():
+        raise SiteError(f"{printable(site_dir)}: no such folder. Build the site first.")
+    return root
+
+
+def walk(root: str, processor: PageProcessor) -> Iterator[Entry]:
+    """Yield the files of a site folder by folder, those of one folder in the order of their names.
+
+    Folders that are symbolic links are not entered. A symbolic link to another page of the site
+    is left out, unless its depth or an exclusion makes it a page of its own; one that leads out of
+    the site is a page like any other, and becomes a file of its own when it changes.
+    """
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        below: list[str] = []
+        files: list[tuple[str, Literal["page", "other"]]] = []
+        try:
+            with os.scandir(f"{root}/{prefix}") as listing:
+                for entry in listing:
+                    name = entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if name != ".git":
+                            below.append(f"{prefix}{name}/")
+                    elif not is_page(name):
+                        files.append((name, "other"))
+                    elif _is_own(entry, prefix + name, root, processor):
+                        files.append((name, "page"))
+        except OSError as error:
+            yield Entry(prefix or ".", "unreadable", error)
+        for name, kind in sorted(files):
+            yield Entry(prefix + name, kind)
+        folders += sorted(below, reverse=True)
+
+
+def _is_own(entry: os.DirEntry[str], path: str, root: str, processor: PageProcessor) -> bool:
+    """Whether a page is a file to be processed here, and not at the end of a link."""
+    if not entry.is_symlink():
+        return entry.is_file(follow_symlinks=False)
+    try:
+        real = os.path.realpath(entry.path, strict=True)
+        if not stat.S_ISREG(os.stat(real).st_mode):  # noqa: PTH116
+            return False
+    except OSError:
+        return False  # it leads nowhere: no page
+    if not real.startswith(root + os.sep):
+        return True
+    target = real[len(root) + 1 :].replace(os.sep, "/")
+    if not is_page(target):
+        return True
+    return (processor.base(target), processor.excludes(target)) != (
+        processor.base(path),
+        processor.excludes(path),
+    )
