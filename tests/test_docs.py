@@ -16,8 +16,8 @@ from mkdocs.utils.yaml import yaml_load
 
 from tests.wording import avoided_words
 from tools.write_docs import API, MADE, MESSAGES, PROGRAMS, subcommands, written
-from tracknow_static.audit.codes import CODES
 from tracknow_static.config import load
+from tracknow_static.page.codes import CODES
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.settings import Settings
 

@@ -6,7 +6,6 @@ import contextlib
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -165,37 +164,6 @@ def test_the_policy_hash_is_for_those_who_ask(tmp_path: Path) -> None:
     wanted = f"tracknow: Content-Security-Policy, script-src: '{compose(Settings()).csp_hash}'"
     assert wanted in build(tmp_path, {}, "--verbose").ok().text
     assert wanted not in build(tmp_path, {}).ok().text
-
-
-REBUILD = """
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
-from tracknow_static.page import reading
-
-read = []
-parse = reading.read
-reading.read = lambda page, *rest: read.append(page) or parse(page, *rest)
-
-def builder():
-    config = load_config('mkdocs.yml')
-    if not read:
-        config.plugins.on_startup(command='serve', dirty=False)
-    build(config, serve_url='http://127.0.0.1:8000/')
-    print(len(read))
-
-builder()
-with open('docs/two.md', 'a') as file:
-    file.write('more')
-builder()
-"""
-
-
-def test_a_rebuild_reads_what_changed(tmp_path: Path) -> None:
-    """Of three pages with payment links a rebuild parses only the one that was edited."""
-    build(tmp_path, {}, index=f"[B]({LIVE})", two=f"[B]({LIVE})", three=f"[B]({LIVE})").ok()
-    command = [sys.executable, "-c", REBUILD]
-    ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
-    assert ran.stdout.split() == ["3", "4"]
 
 
 def free_port() -> int:

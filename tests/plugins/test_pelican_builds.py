@@ -295,6 +295,7 @@ def test_importing_it_costs_next_to_nothing() -> None:
         "pelican.plugins.tracknow",
         "tracknow_static",
         "tracknow_static.errors",
+        "tracknow_static.exit_codes",
     }
 
 
