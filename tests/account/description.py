@@ -12,13 +12,13 @@ import contextlib
 import fcntl
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.servers import ended, free_port, wait_until_listens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,9 +133,7 @@ def _references(node: Any) -> Iterator[str]:
 def prism(mode: str, *more: str) -> Iterator[str]:
     """Run Prism (``mock``, or ``proxy`` with the address of what it supervises); give its URL."""
     program, description = installed()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         str(_BIN / "node"),
         str(program),
@@ -149,19 +147,7 @@ def prism(mode: str, *more: str) -> Iterator[str]:
     log = _WORK / f"prism-{port}.log"
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            _await(process, port, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(20)
+    with ended(process):
+        wait_until_listens(port, process, log)
+        yield f"http://127.0.0.1:{port}"
     log.unlink(missing_ok=True)
-
-
-def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())

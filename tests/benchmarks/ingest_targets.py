@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 
 from tests.events import encode, purchase
+from tests.servers import free_port
 from tools import newest_python
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.outbox import Outbox
@@ -75,13 +76,6 @@ def template() -> bytes:
     }
     session["note"] = "x" * (SIZE - len(encode(purchase("@ID@", session))))
     return encode(purchase("@ID@", session))
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

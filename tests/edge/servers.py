@@ -6,26 +6,24 @@ import contextlib
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.servers import ended, free_port, running
 from tools.engines import npm
 from tracknow_static.edge.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tracknow_static.settings import Settings
 
 _HARNESS = Path(__file__).with_name("function_host.mjs")
-_START_SECONDS = 60
 _MODULES = "/usr/lib/apache2/modules"
 _APACHE_MODULES = ("mpm_event", "authz_core", "dir", "mime", "setenvif", "headers")
 
@@ -87,8 +85,10 @@ def serving(host: str, settings: Settings, folder: Path) -> Iterator[Server]:
         with _function(host, folder / path) as port:
             yield Server(port, has_missing_pages=False)
         return
-    port = _free_port()
-    with _running(start(folder, write_site(folder), port), port, folder):
+    port = free_port()
+    command = start(folder, write_site(folder), port)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    with running(command, port, folder / "log", environ):
         yield Server(port)
 
 
@@ -99,12 +99,6 @@ def _program(name: str) -> str:
             pytest.fail(f"{name} is not installed")
         pytest.skip(f"{name} is not installed")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _nginx(folder: Path, site: Path, port: int) -> list[str]:
@@ -156,25 +150,6 @@ def _apache(folder: Path, site: Path, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    log = folder / "log"
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environ)
-    try:
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end and process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        assert process.poll() is None, log.read_text()
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@contextlib.contextmanager
 def _function(kind: str, file: Path) -> Iterator[int]:
     file.with_name("package.json").write_text('{"type": "module"}')
     command = [str(Path(sys.executable).parent / "node"), str(_HARNESS), kind, str(file)]
@@ -186,11 +161,7 @@ def _function(kind: str, file: Path) -> Iterator[int]:
         (file.parent / "node_modules" / "@vercel" / "functions").symlink_to(package)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    try:
+    with ended(process), process.stdout:
         port = process.stdout.readline()
         assert port, "the function did not start"
         yield int(port)
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugins.builds import BIN, ENVIRONMENT, LIVE, TEST, files, run, tag, write, write_yaml
+from tests.servers import ended, free_port
 from tracknow_static.browser.compose import compose
 from tracknow_static.settings import Settings
 
@@ -166,13 +166,6 @@ def test_the_policy_hash_is_for_those_who_ask(tmp_path: Path) -> None:
     assert wanted not in build(tmp_path, {}).ok().text
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Run `mkdocs serve`; give the address of the site."""
@@ -182,11 +175,8 @@ def serving(folder: Path) -> Iterator[str]:
         cwd=folder,
         env=ENVIRONMENT,
     )
-    try:
+    with ended(server):
         yield f"http://{address}/"
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def fetch(url: str, *, until: str) -> str:

@@ -24,6 +24,7 @@ from tests.relay.deliver import victim
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import StandIn, slowly
 from tests.relay.deliver.test_kills import WINDOW, _forks, check, let_live, recover
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +101,7 @@ class Fleet:
     def serve(self, name: str) -> None:
         """Start a relay that takes events in, on the same port as before."""
         if name not in self.ports:
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                self.ports[name] = server.getsockname()[1]
+            self.ports[name] = free_port()
         self.start(name, "serve", "--bind", f"127.0.0.1:{self.ports[name]}")
 
     def kill(self, name: str) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +14,11 @@ from dotenv import dotenv_values
 
 from tests.events import CONTENT_TYPE, encode, purchase, sign
 from tests.relay.operate.parts import WEBHOOK, environment, serving, whole_environment
+from tests.servers import call, free_port, running
 from tracknow_static.relay.config import VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tests.relay.deliver.stand_in import StandIn
     from tests.relay.operate.parts import Running
@@ -45,44 +42,10 @@ def program(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str | Path], port: int, log: Path, **environ: str) -> Iterator[None]:
-    """Run a server until the block ends, which begins when the port answers."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, env=whole_environment(environ), stdout=out, stderr=out, cwd=log.parent
-        )
-    try:
-        end = time.monotonic() + 30
-        while time.monotonic() < end and process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        assert process.poll() is None, log.read_text()
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def post(port: int, body: bytes, path: str = WEBHOOK, host: str = "127.0.0.1") -> int:
     """Send a signed event; gives the status."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    with contextlib.closing(connection):
-        headers = {
-            "Host": host,
-            "Content-Type": CONTENT_TYPE,
-            "Stripe-Signature": sign(body),
-        }
-        connection.request("POST", path, body, headers)
-        return connection.getresponse().status
+    headers = {"Host": host, "Content-Type": CONTENT_TYPE, "Stripe-Signature": sign(body)}
+    return call(port, "POST", path, body, headers).status
 
 
 @pytest.fixture
@@ -123,7 +86,7 @@ def test_nginx_passes_the_bytes_on(relay: Running, tmp_path: Path, destination: 
     )
     common = [nginx, "-p", str(tmp_path), "-c", str(config), "-e", "stderr"]
     subprocess.run([*common, "-t"], check=True, capture_output=True)
-    with running(common, port, tmp_path / "nginx.log"):
+    with running(common, port, tmp_path / "nginx.log", whole_environment({})):
         through(port, destination)
 
 
@@ -137,7 +100,7 @@ def test_caddy_passes_the_bytes_on(relay: Running, tmp_path: Path, destination: 
     config.write_text(text.replace("{", "{\n\tadmin off", 1))
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     command: list[str | Path] = [caddy, "run", "--config", config, "--adapter", "caddyfile"]
-    with running(command, port, tmp_path / "caddy.log", **home):
+    with running(command, port, tmp_path / "caddy.log", whole_environment(home)):
         through(port, destination, host=f"shop.localhost:{port}")
 
 
@@ -188,7 +151,8 @@ def test_a_wsgi_file_is_an_application(
         f"make_server('127.0.0.1', {port}, application).serve_forever()"
     )
     command = [sys.executable, "-c", server]
-    with running(command, port, tmp_path / "log", HOME=str(tmp_path), PYTHONPATH=_path(tmp_path)):
+    environ = whole_environment({"HOME": str(tmp_path), "PYTHONPATH": _path(tmp_path)})
+    with running(command, port, tmp_path / "log", environ):
         assert post(port, ODD) == 200
         if name.startswith("passenger"):
             assert destination.wait_for(lambda: bool(destination.requests))

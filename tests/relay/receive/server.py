@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tests.events import SECRET, encode, purchase, sign
 from tests.relay.calls import PATH
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,13 +63,6 @@ def environment(url: str, **more: str) -> dict[str, str]:
         "TRACKNOW_RELAY_DELIVER": "no",
         **more,
     }
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

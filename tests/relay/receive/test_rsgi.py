@@ -16,7 +16,8 @@ import pytest
 
 from tests.events import encode, purchase, sign
 from tests.relay.calls import PATH
-from tests.relay.receive.server import Server, free_port, started
+from tests.relay.receive.server import Server, started
+from tests.servers import call, free_port
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.group_commit import Writer
@@ -123,7 +124,6 @@ def test_a_caller_that_hangs_up(impatient: Server, length: int, sent: bytes) -> 
 
 def test_pages(impatient: Server) -> None:
     """The pages for those who watch answer GET and HEAD, and nothing else."""
-    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=30)
     found = []
     for method, path in (
         ("GET", "/healthz"),
@@ -132,11 +132,9 @@ def test_pages(impatient: Server) -> None:
         ("GET", "/metrics"),
         ("POST", "/metrics"),
     ):
-        connection.request(method, path)
-        answer = connection.getresponse()
-        body = answer.read()
-        found.append((answer.status, bool(body), int(answer.headers["Content-Length"]) > 0))
-    connection.close()
+        answer = call(impatient.port, method, path)
+        length = int(answer.headers["Content-Length"])
+        found.append((answer.status, bool(answer.body), length > 0))
     assert found == [
         (200, True, True),
         (200, False, True),

@@ -18,7 +18,7 @@ import pytest
 
 from tests.events import SECRET, encode, purchase
 from tests.relay.calls import call, code, config, environ, relay
-from tests.relay.receive.server import free_port
+from tests.servers import free_port
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
