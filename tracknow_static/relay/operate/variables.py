@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 import click
 
+from tracknow_static.click_options import format_option
+from tracknow_static.exit_codes import epilog
 from tracknow_static.options import is_set
 from tracknow_static.relay.config import VARIABLES
-from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.common import json_option, print_json
 
 if TYPE_CHECKING:
     from tracknow_static.options import Option
 
 
-@click.command(short_help="List every variable, its default and its value here.")
-@json_option
-def variables(as_json: bool) -> None:
+@click.command(short_help="List every variable, its default and its value here.", epilog=epilog())
+@format_option()
+def variables(output_format: str) -> None:
     """List every variable with its default, its meaning, and its value here.
 
     Secrets are shown as "set".
     """
-    if as_json:
+    if output_format == "json":
         rows = [
             {
                 "name": variable.name,
@@ -34,8 +35,10 @@ def variables(as_json: bool) -> None:
             }
             for variable in VARIABLES.values()
         ]
-        print_json(rows)
+        click.echo(json.dumps(rows, indent=2))
         return
+    from tracknow_static.relay.operate import output
+
     table = output.table("variable", "value", "meaning")
     for variable in VARIABLES.values():
         value = _value(variable)
