@@ -123,6 +123,15 @@ def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:
     merchant.run("setup --namespace shop --yes", code=6)
 
 
+def test_a_slash_at_the_end_of_the_relays_path(merchant: Merchant) -> None:
+    """It is kept, as the relay accepts it, and makes no other endpoint of the same URL."""
+    merchant.run(f"setup --relay-url {RELAY}/ --yes")
+    (made,) = merchant.stripe.endpoints.values()
+    assert made["url"] == f"{RELAY}/"
+    for url in (RELAY, f"{RELAY}/"):
+        assert "Nothing to do" in merchant.run(f"setup --relay-url {url} --yes").output
+
+
 def test_what_was_changed_by_hand_is_fixed(merchant: Merchant) -> None:
     """Missing events and a disabled state are put right, in the endpoint that is there."""
     merchant.run("setup --namespace shop --yes")

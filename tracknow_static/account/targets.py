@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ class Target:
             raise ValueError(f"{url!r}: leave user, password and fragment out.")
         if parts.scheme == "http" and live:
             raise ValueError(f"{url!r}: Stripe posts live events to https only.")
-        if host in LOOPBACK:
-            raise ValueError(f"{url!r}: Stripe cannot reach this machine's own address.")
+        if host in LOOPBACK or not _is_public(host):
+            raise ValueError(f"{url!r}: Stripe cannot reach a local or private address.")
         if is_tracknow_url(url):
             raise ValueError(f"{url!r} is Tracknow itself: use --namespace.")
         path = parts.path if parts.path not in ("", "/") else WEBHOOK_PATH
@@ -189,6 +190,13 @@ def _metadata(raw: Any) -> dict[str, str]:
 def replaced(endpoints: Iterable[Endpoint]) -> frozenset[str]:
     """Return the ids of the endpoints that a rotation is replacing."""
     return frozenset(endpoint.replaces for endpoint in endpoints if endpoint.replaces)
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:  # a name, which only DNS could resolve
+        return True
 
 
 def has_webhook_path(url: str) -> bool:
