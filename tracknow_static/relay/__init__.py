@@ -29,19 +29,21 @@ def create_application(config: RelayConfig | None = None) -> Relay:
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.deliver.dispatcher import Courier
     from tracknow_static.relay.operate.housekeeping import Housekeeper
-    from tracknow_static.relay.store.outbox import Outbox
+    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.ingest import Ingest
 
     config = RelayConfig.from_environ() if config is None else config
-    outbox = Outbox.from_config(config)
-    workers = [Housekeeper(config, outbox)]
-    courier = Courier.from_config(config, outbox)
+    database = Database.from_config(config)
+    courier = Courier.from_config(config, database)
+    ingest = Ingest.from_config(config, database, on_commit=courier.wakeup.wake)
+    housekeeper = Housekeeper(config, database, flush=ingest.flush)
     begin = [courier.start] if config.deliver else []
     return Relay(
         config,
-        outbox,
-        pages=health.pages(config, outbox),
-        begin=[*begin, *(one.start for one in workers)],
-        end=[courier.stop, *(one.stop for one in workers)],
+        ingest,
+        pages=health.pages(config, ingest),
+        begin=[*begin, housekeeper.start],
+        end=[courier.stop, housekeeper.stop],
     )
 
 

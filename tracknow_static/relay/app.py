@@ -17,16 +17,16 @@ from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.receive.event import THIN_HELP, NotAnEventError, classify
 from tracknow_static.relay.receive.intake import RefusedBodyError, read_body
 from tracknow_static.relay.receive.signature import RefusedSignatureError, verify
+from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.migrations import SchemaError
-from tracknow_static.relay.store.outbox import StorageError
 from tracknow_static.tracknow import WEBHOOK_PATH, is_webhook_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.ingest import Ingest
     from tracknow_static.relay.store.model import NewEvent
-    from tracknow_static.relay.store.outbox import Outbox
 
     Environ = Mapping[str, Any]
     StartResponse = Callable[..., Any]
@@ -117,7 +117,7 @@ class Relay:
     def __init__(
         self,
         config: RelayConfig,
-        outbox: Outbox,
+        ingest: Ingest,
         *,
         pages: Mapping[str, Page] | None = None,
         begin: Sequence[Callable[[], object]] = (),
@@ -125,7 +125,8 @@ class Relay:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
-        self.outbox = outbox
+        self.ingest = ingest
+        self.database = ingest.database
         self._pages = dict(pages or {})
         self._begin = tuple(begin)
         self._end = tuple(end)
@@ -154,7 +155,7 @@ class Relay:
     def refuse(self, refusal: Exception) -> Answer:
         """Count one of ``REFUSALS`` and give its answer."""
         reason, reply = _explain(refusal)
-        self.outbox.count(f"refused:{reason}")
+        self.ingest.count(f"refused:{reason}")
         return reply
 
     def start(self) -> None:
@@ -169,7 +170,8 @@ class Relay:
         """End the threads and close the database; gives whether all ended within the seconds."""
         deadline = time.monotonic() + timeout
         ended = [end(max(0.0, deadline - time.monotonic())) for end in self._end]
-        self.outbox.close()
+        self.ingest.close()
+        self.database.close()
         return all(ended)
 
     def _take_in(self, environ: Environ) -> Answer:
@@ -198,7 +200,7 @@ class Relay:
         return self._classify(environ, self._verify(environ, body), body)
 
     def _store(self, event: NewEvent) -> None:
-        self.outbox.accept(event)
+        self.ingest.accept(event)
 
     def _verify(self, environ: Environ, body: bytes) -> str:
         header = environ.get("HTTP_STRIPE_SIGNATURE")

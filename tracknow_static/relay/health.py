@@ -11,21 +11,20 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.relay.app import Answer
 from tracknow_static.relay.forks import renew_after_fork
-from tracknow_static.relay.store import storing
 from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.events import add_tallies
 from tracknow_static.relay.store.migrations import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.store.outbox import Outbox
+    from tracknow_static.relay.store.ingest import Ingest
 
     Page = Callable[[Mapping[str, Any]], Answer]
 
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 1.0
 
 
-def pages(config: RelayConfig, outbox: Outbox) -> dict[str, Page]:
+def pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
     """Give the pages by their paths; ``/metrics`` only if the configuration has it on."""
-    probe = Probe(outbox, timeout=config.commit_timeout)
+    probe = Probe(ingest, timeout=config.commit_timeout)
 
     def ready(_environ: Mapping[str, Any]) -> Answer:
         found = probe.look()
@@ -45,7 +44,7 @@ def pages(config: RelayConfig, outbox: Outbox) -> dict[str, Page]:
         # Costs 20 ms: paid by the first scrape, not by every start.
         from tracknow_static.relay.operate.metrics import exposition
 
-        content_type, body = exposition(outbox, str(environ.get("HTTP_ACCEPT", "")))
+        content_type, body = exposition(ingest, str(environ.get("HTTP_ACCEPT", "")))
         return _answer("200 OK", content_type, body)
 
     found: dict[str, Page] = {"/healthz": _alive, "/readyz": ready}
@@ -77,8 +76,8 @@ class Probe:
     ``timeout`` seconds, and no second write is begun.
     """
 
-    def __init__(self, outbox: Outbox, *, timeout: float) -> None:
-        self._outbox = outbox
+    def __init__(self, ingest: Ingest, *, timeout: float) -> None:
+        self._ingest = ingest
         self._timeout = timeout
         self.after_fork()
         renew_after_fork(self)
@@ -110,7 +109,7 @@ class Probe:
     def _run(self, done: threading.Event) -> None:
         found = Readiness({"database": "error", "schema": "unknown", "disk": "unknown"})
         try:
-            found = examine(self._outbox)
+            found = examine(self._ingest)
         finally:
             with self._lock:
                 self._found, self._found_at = found, time.monotonic()
@@ -118,16 +117,16 @@ class Probe:
             done.set()
 
 
-def examine(outbox: Outbox) -> Readiness:
+def examine(ingest: Ingest) -> Readiness:
     """Open the database, look at its schema and its disk, and write to it."""
     checks = {"database": "unknown", "schema": "unknown", "disk": "unknown"}
     try:
-        outbox.open()
+        ingest.database.open()
         checks["schema"] = "ok"
-        free = outbox.database.free_bytes()
-        low = free is not None and free < outbox.min_free_bytes
+        free = ingest.database.free_bytes()
+        low = free is not None and free < ingest.min_free_bytes
         checks["disk"] = "disk_low" if low else "ok"
-        storing.add_tallies(outbox.database, Counter({("ready", ""): 1}), outbox.owner)
+        add_tallies(ingest.database, {("ready", ""): 1})
         checks["database"] = "ok"
     except SchemaError:
         checks["schema"] = "schema"

@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING
 from tracknow_static.relay.deliver import schedule, verdict
 from tracknow_static.relay.deliver.sender import shown
 from tracknow_static.relay.deliver.verdict import Meaning
+from tracknow_static.relay.store import destinations
 from tracknow_static.relay.store.model import ACTIVE, PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tracknow_static.relay.deliver.sender import Answer
+    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Breaker
-    from tracknow_static.relay.store.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -134,30 +135,35 @@ def open_seconds(failures: int, *, chance: Callable[[], float] = random.random) 
     return schedule.jittered(min(doubled, LONGEST_OPEN), chance=chance)
 
 
-def learn(outbox: Outbox, destination: str, lessons: Sequence[Lesson]) -> Gate:
+def learn(database: Database, destination: str, lessons: Sequence[Lesson]) -> Gate:
     """Write down what answers taught, for all processes, and tell what may be sent now.
 
     Raises ``StorageError``.
     """
     for _ in range(_TRIES):
-        seen = outbox.breaker(destination)
+        seen = destinations.breaker(database, destination)
         now = seen
         for lesson in lessons:
             now = after(now, lesson)
-        if now == seen or _write(outbox, seen, now):
+        if now == seen or _write(database, seen, now):
             _tell(seen, now)
             break
     # Others who wrote each time have learnt the same meanwhile.
     return gate(now)[0]
 
 
-def _write(outbox: Outbox, seen: Breaker, now: Breaker) -> bool:
+def _write(database: Database, seen: Breaker, now: Breaker) -> bool:
+    url = seen.destination
     if now.state == PAUSED and seen.state != PAUSED:
-        return outbox.pause(seen.destination, now.paused_because or "", open_for=now.open_for)
+        return destinations.pause(database, url, now.paused_because or "", open_for=now.open_for)
     if now.state != PAUSED and seen.state == PAUSED:
-        return outbox.resume(seen.destination, at_once=False)
-    return outbox.set_breaker(
-        seen, failures=now.failures, open_for=now.open_for, probing_for=now.probing_for
+        return destinations.resume(database, url, at_once=False)
+    return destinations.set_breaker(
+        database,
+        seen,
+        failures=now.failures,
+        open_for=now.open_for,
+        probing_for=now.probing_for,
     )
 
 

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 from tracknow_static.relay.deliver.sender import Network
 from tracknow_static.relay.deliver.worker import MARGIN, Lane
 from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.wakeup import WakeUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.store.outbox import Outbox
+    from tracknow_static.relay.store.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Drained:
 
 
 class Courier:
-    """Delivers what the outbox holds for its destinations.
+    """Delivers what the database holds for its destinations.
 
     ``concurrency`` attempts are under way at most for each destination. A lease lasts
     ``lease_seconds``, which must be over ``network.timeout`` by more than ``lane.MARGIN``
@@ -57,7 +59,7 @@ class Courier:
 
     def __init__(
         self,
-        outbox: Outbox,
+        database: Database,
         destinations: Sequence[str],
         network: Callable[[], Network],
         *,
@@ -66,7 +68,8 @@ class Courier:
         lease_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.outbox = outbox
+        self.database = database
+        self.wakeup = WakeUp(database)
         self.destinations = tuple(destinations)
         self.timeout = timeout
         self._network = network
@@ -84,10 +87,10 @@ class Courier:
         self._stopping = threading.Event()
 
     @classmethod
-    def from_config(cls, config: RelayConfig, outbox: Outbox) -> Courier:
+    def from_config(cls, config: RelayConfig, database: Database) -> Courier:
         """Make the courier that a configuration describes."""
         return cls(
-            outbox,
+            database,
             config.destinations,
             # Certificate authorities take 20 ms and 2 MB: only a process that delivers loads them.
             lambda: Network.make(
@@ -139,11 +142,12 @@ class Courier:
             self._stopping.set()
             for lane in lanes:
                 lane.stop()
-        self.outbox.wake()
+        self.wakeup.wake()
         ended = _join(lanes, self.grace if timeout is None else timeout)
         if watcher is not None:
-            # It uses the outbox, which its owner may close next.
+            # It uses the database, which its owner may close next.
             watcher.join(2 * _WATCH_SECONDS)
+        self.wakeup.close()
         atexit.unregister(self.stop)
         return ended
 
@@ -181,7 +185,7 @@ class Courier:
         )
 
     def _left(self) -> int:
-        status = self.outbox.status()
+        status = queries.status(self.database)
         return sum(
             one.pending for one in status.destinations if one.destination in self.destinations
         )
@@ -190,7 +194,7 @@ class Courier:
         network = self._network()
         return [
             Lane(
-                self.outbox,
+                self.database,
                 destination,
                 network,
                 concurrency=self._concurrency,
@@ -206,7 +210,7 @@ class Courier:
         lanes, stopping = self._lanes, self._stopping
         while not stopping.wait(_WAKE_EVERY):
             try:
-                news = self.outbox.wait(_WATCH_SECONDS)
+                news = self.wakeup.wait(_WATCH_SECONDS)
             except StorageError:
                 # The lanes say so in the log.
                 stopping.wait(_WATCH_SECONDS)

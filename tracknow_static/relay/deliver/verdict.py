@@ -24,7 +24,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tracknow_static.relay.deliver import schedule
-from tracknow_static.relay.store.model import Outcome
+from tracknow_static.relay.store.model import DeliveryResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def outcome(
     probe: bool,
     now: float,
     chance: Callable[[], float] = random.random,
-) -> Outcome:
+) -> DeliveryResult:
     """Tell what becomes of a delivery after an answer.
 
     ``probe`` says that the attempt was made to see whether a destination that is out, or paused,
@@ -97,17 +97,17 @@ def outcome(
     meant = meaning(answer)
     status, error, took = answer.status, answer.error, answer.took_ms
     if meant is Meaning.DELIVERED:
-        return Outcome(claimed, "delivered", status, took_ms=took)
+        return DeliveryResult(claimed, "delivered", status, took_ms=took)
     if meant is Meaning.DEAD:
-        return Outcome(claimed, "dead", status, "rejected", took_ms=took)
+        return DeliveryResult(claimed, "dead", status, "rejected", took_ms=took)
     if meant is Meaning.UNLIKED or (meant is Meaning.FAILED and not probe):
         step = schedule.delay(claimed.attempts, chance=chance)
         if step is None:
-            return Outcome(claimed, "dead", status, error or "gave_up", took_ms=took)
+            return DeliveryResult(claimed, "dead", status, error or "gave_up", took_ms=took)
         delay = max(step, wish(answer, now))
-        return Outcome(claimed, "retry", status, error, delay, counted=True, took_ms=took)
+        return DeliveryResult(claimed, "retry", status, error, delay, counted=True, took_ms=took)
     if schedule.too_old(now - claimed.accepted_at):
-        return Outcome(claimed, "dead", status, error or "too_old", took_ms=took)
+        return DeliveryResult(claimed, "dead", status, error or "too_old", took_ms=took)
     if meant is Meaning.REFUSED:
         # An event that alone is refused, while others are
         # accepted, soon pauses its destination once an hour at most.
@@ -115,4 +115,4 @@ def outcome(
     else:
         # Behind the events that were not tried yet: another one is the next probe.
         delay = max(schedule.jittered(_LEAST_WAIT, chance=chance), wish(answer, now))
-    return Outcome(claimed, "retry", status, error, delay, counted=False, took_ms=took)
+    return DeliveryResult(claimed, "retry", status, error, delay, counted=False, took_ms=took)

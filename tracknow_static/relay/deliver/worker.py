@@ -1,7 +1,7 @@
 """One destination's road: claim, send, settle, over and over, beside the other destinations' roads.
 
 At most ``window`` deliveries are under way: leased, and not settled yet. Those, and no others, can
-be sent a second time when the process dies. Outcomes that come in while one transaction is being
+be sent a second time when the process dies. DeliveryResults that come in while one transaction is being
 synced are settled by the next one together, which makes a backlog drain fast.
 """
 
@@ -19,15 +19,16 @@ from tracknow_static.relay.deliver import breaker, verdict
 from tracknow_static.relay.deliver.breaker import Gate, Lesson
 from tracknow_static.relay.deliver.hands import Done, Hands, Job
 from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.store import destinations, leases
 from tracknow_static.relay.store.database import StorageError
-from tracknow_static.relay.store.model import Outcome
+from tracknow_static.relay.store.model import DeliveryResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracknow_static.relay.deliver.sender import Network
+    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Breaker, Claimed
-    from tracknow_static.relay.store.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ _LINGER = 0.01
 _LOOK_EVERY = 30.0
 # What is due and yet was not claimed is being claimed by another process: look again so soon.
 _LOOK_SOON = 0.05
+# Seconds between two looks for due times that a wrong clock wrote.
+_CORRECT_EVERY = 60.0
 _STORAGE_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -66,7 +69,7 @@ class Lane(threading.Thread):
 
     def __init__(
         self,
-        outbox: Outbox,
+        database: Database,
         destination: str,
         network: Network,
         *,
@@ -84,7 +87,7 @@ class Lane(threading.Thread):
         self.destination = destination
         self.window = concurrency * (1 + AHEAD)
         self.tally: Counter[str] = Counter()
-        self._outbox = outbox
+        self._database = database
         self._lease = lease_seconds
         # Later than this after the claim, the lease might end before an attempt does.
         self._start_within = lease_seconds - network.timeout - MARGIN
@@ -96,6 +99,8 @@ class Lane(threading.Thread):
         self._done: list[Done] = []
         # `time.monotonic` when the database is asked for due deliveries next.
         self._look_at = 0.0
+        # `time.monotonic` when due times are compared next with what a correct clock writes.
+        self._correct_at = 0.0
         self._untouched = False
         self._storage_fails = 0
 
@@ -186,7 +191,7 @@ class Lane(threading.Thread):
     # -- claiming -----------------------------------------------------------------------------
 
     def _claim(self) -> None:
-        seen = self._outbox.breaker(self.destination)
+        seen = destinations.breaker(self._database, self.destination)
         self._untouched = breaker.untouched(seen)
         state, wait = breaker.gate(seen)
         if state is Gate.CLOSED and not (self._hands.shut.is_set() and self._under_way):
@@ -200,30 +205,45 @@ class Lane(threading.Thread):
 
     def _claim_many(self) -> None:
         room, leased_at = self.window - self._under_way, time.monotonic()
-        found = self._outbox.claim(
-            limit=room, lease_seconds=self._lease, destinations=[self.destination]
+        self._correct_due_times()
+        found = leases.claim(
+            self._database,
+            limit=room,
+            lease_seconds=self._lease,
+            destinations=[self.destination],
         )
         if found:
             crash_points.reach(CLAIMED)
         self._hand_out(found, leased_at, probe=False)
         if len(found) < room:
-            self._look_in(self._outbox.next_due([self.destination]))
+            self._look_in(leases.next_due(self._database, [self.destination]))
+
+    def _correct_due_times(self) -> None:
+        if time.monotonic() >= self._correct_at:
+            self._correct_at = time.monotonic() + _CORRECT_EVERY
+            leases.correct_due_times(self._database, [self.destination])
 
     def _claim_probe(self, seen: Breaker) -> None:
         """Send one event, if this process is the one that gets to."""
         leased_at = time.monotonic()
-        found = self._outbox.claim(
-            limit=1, lease_seconds=self._lease, destinations=[self.destination], paused=True
+        self._correct_due_times()
+        found = leases.claim(
+            self._database,
+            limit=1,
+            lease_seconds=self._lease,
+            destinations=[self.destination],
+            paused=True,
         )
-        if found and not self._outbox.set_breaker(
-            seen, failures=seen.failures, probing_for=self._lease
+        if found and not destinations.set_breaker(
+            self._database, seen, failures=seen.failures, probing_for=self._lease
         ):
-            self._outbox.release(found)
+            leases.settle(self._database, [DeliveryResult(one, "release") for one in found])
             found = []
         if found:
             crash_points.reach(PROBING)
         self._hand_out(found, leased_at, probe=True)
-        self._look_in(_LOOK_EVERY if found else self._outbox.next_due([self.destination]))
+        due = None if found else leases.next_due(self._database, [self.destination])
+        self._look_in(_LOOK_EVERY if found else due)
 
     def _hand_out(self, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
         for claimed in found:
@@ -246,7 +266,7 @@ class Lane(threading.Thread):
         done, now = self._done, self._clock()
         outcomes = [_outcome(one, now) for one in done]
         crash_points.reach(SETTLING)
-        held = self._outbox.settle(outcomes)
+        held = leases.settle(self._database, outcomes)
         # From here on they are not settled again, whatever fails.
         self._done = []
         crash_points.reach(SETTLED)
@@ -263,11 +283,11 @@ class Lane(threading.Thread):
         if not taught or (self._untouched and all(one.harmless for one in taught)):
             return
         self._untouched = False
-        if breaker.learn(self._outbox, self.destination, taught) is not Gate.CLOSED:
+        if breaker.learn(self._database, self.destination, taught) is not Gate.CLOSED:
             self._hands.shut.set()
         self._look_at = 0.0
 
-    def _tell(self, one: Done, outcome: Outcome, *, kept: bool) -> None:
+    def _tell(self, one: Done, outcome: DeliveryResult, *, kept: bool) -> None:
         """Count and log how an attempt ended."""
         if not kept:
             self.tally["lost"] += 1
@@ -281,7 +301,9 @@ class Lane(threading.Thread):
         elif outcome.kind == "retry":
             _log.warning("not delivered yet", extra=self._about(one, outcome))
 
-    def _about(self, one: Done | None = None, outcome: Outcome | None = None) -> dict[str, Any]:
+    def _about(
+        self, one: Done | None = None, outcome: DeliveryResult | None = None
+    ) -> dict[str, Any]:
         """Give a log line's fields."""
         fields: dict[str, Any] = {"destination": shown(self.destination)}
         if one is not None:
@@ -298,7 +320,7 @@ class Lane(threading.Thread):
         return fields
 
 
-def _outcome(one: Done, now: float) -> Outcome:
+def _outcome(one: Done, now: float) -> DeliveryResult:
     if one.answer is None:
-        return Outcome(one.job.claimed, "release")
+        return DeliveryResult(one.job.claimed, "release")
     return verdict.outcome(one.job.claimed, one.answer, probe=one.job.probe, now=now)

@@ -22,10 +22,11 @@ from tracknow_static.relay.operate.common import (
     json_option,
     print_json,
 )
-from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.relay.store.model import PAUSED
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,9 +109,7 @@ def _secrets(config: RelayConfig) -> Iterator[Finding]:
 def _modes(config: RelayConfig) -> Iterator[Finding]:
     """Look who else may read the files with secrets and personal data."""
     files: list[tuple[str, Path | None]] = [("secret file", config.secrets.file)]
-    outbox = Outbox.from_config(config)
-    files.append(("database file", outbox.database.path))
-    outbox.close()
+    files.append(("database file", Database.from_config(config).path))
     for what, file in files:
         if file is None or not file.exists():
             continue
@@ -124,20 +123,20 @@ def _modes(config: RelayConfig) -> Iterator[Finding]:
 
 
 def _database(config: RelayConfig) -> Iterator[Finding]:
-    outbox = Outbox.from_config(config)
-    where = logs.hide(outbox.database.url.render_as_string(hide_password=True))
+    database = Database.from_config(config)
+    ingest = Ingest.from_config(config, database)
+    where = logs.hide(database.url.render_as_string(hide_password=True))
     try:
-        outbox.open()
-        status = outbox.status()
-        found = health.examine(outbox).checks
+        status = queries.status(database)
+        found = health.examine(ingest).checks
         if found["database"] != "ok":
             yield Finding("database", FAILED, f"{where} cannot be written: {found['database']}")
         else:
             text = f"{where} can be written, its schema has version {status.schema_version}"
             yield Finding("database", OK, text)
-        free = outbox.database.free_bytes()
+        free = database.free_bytes()
         if free is not None:
-            enough = free >= outbox.min_free_bytes
+            enough = free >= ingest.min_free_bytes
             text = f"{free / 1e6:,.0f} MB are free, {config.min_free_mb:,} are needed"
             yield Finding("disk", OK if enough else FAILED, text)
         for one in status.destinations:
@@ -153,7 +152,7 @@ def _database(config: RelayConfig) -> Iterator[Finding]:
     except (StorageError, SchemaError) as error:
         yield Finding("database", FAILED, f"{where}: {logs.hide(str(error))}")
     finally:
-        outbox.close()
+        database.close()
 
 
 def _destinations(config: RelayConfig) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What the commands share: configuration, the opened outbox, points in time, filters, progress."""
+"""What the commands share: configuration, the opened database, points in time, filters, progress."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay import logs
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.deliver.sender import shown
-from tracknow_static.relay.store.matching import STATES
+from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +40,14 @@ def configured(*, secrets_needed: bool = False) -> RelayConfig:
 
 
 @contextlib.contextmanager
-def opened(config: RelayConfig) -> Iterator[Outbox]:
-    """Open the outbox, and close it at the end."""
-    outbox = Outbox.from_config(config)
+def opened(config: RelayConfig) -> Iterator[Database]:
+    """Open the database, and close it at the end."""
+    database = Database.from_config(config)
     try:
-        outbox.open()
-        yield outbox
+        database.open()
+        yield database
     finally:
-        outbox.close()
+        database.close()
 
 
 class When(click.ParamType[float]):
@@ -82,7 +82,9 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which events are meant."""
     for option in reversed(
         (
-            click.option("--state", type=click.Choice(STATES), help="How far they have come."),
+            click.option(
+                "--state", type=click.Choice(queries.STATES), help="How far they have come."
+            ),
             click.option(
                 "--type",
                 "types",
@@ -117,12 +119,12 @@ def filter_of(
     return Filter(ids=ids, destination=destination, **given)
 
 
-def known_destination(outbox: Outbox, text: str) -> str:
+def known_destination(database: Database, text: str) -> str:
     """Give the destination that a user means: its URL, whole or without the query.
 
     Raises :class:`SettingsError` when none or several are meant.
     """
-    urls = [one.destination for one in outbox.status().destinations]
+    urls = [one.destination for one in queries.status(database).destinations]
     if text in urls:
         return text
     found = [url for url in urls if shown(url) == text]

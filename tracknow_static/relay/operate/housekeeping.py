@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
 from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.store.outbox import Outbox
+    from tracknow_static.relay.store.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -26,15 +29,22 @@ _PAUSE_SECONDS = 10.0
 
 
 class Housekeeper:
-    """A thread that flushes counters every second and purges by the configured retention.
+    """A thread that stores counters every second (``flush``) and purges by the retention.
 
     Several processes may do so at once: a purge works in small transactions and finds nothing
     that another has purged. Their times are spread, so that they rarely meet.
     """
 
-    def __init__(self, config: RelayConfig, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        config: RelayConfig,
+        database: Database,
+        *,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
         self._config = config
-        self._outbox = outbox
+        self._database = database
+        self._flush = flush
         self.after_fork()
         renew_after_fork(self)
 
@@ -68,7 +78,8 @@ class Housekeeper:
 
     def purge(self) -> None:
         """Purge once, by the configured retention."""
-        purged = self._outbox.purge(
+        purged = purge(
+            self._database,
             delivered_days=self._config.retention_delivered_days,
             dead_days=self._config.retention_dead_days,
             references_days=self._config.retention_references_days,
@@ -87,7 +98,8 @@ class Housekeeper:
 
     def _round(self, *, purge: bool) -> bool:
         try:
-            self._outbox.flush()
+            if self._flush is not None:
+                self._flush()
             if purge:
                 self.purge()
         except RelayError as error:

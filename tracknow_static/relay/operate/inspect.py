@@ -1,4 +1,4 @@
-"""``status``, ``list`` and ``show``: looking at the outbox; all of them work while it runs."""
+"""``status``, ``list`` and ``show``: reading the store; all of them work while the relay runs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tracknow_static.relay.operate.common import (
     opened,
     print_json,
 )
+from tracknow_static.relay.store import queries
 
 
 @click.command(short_help="Show what waits, and what needs a person.")
@@ -30,8 +31,8 @@ from tracknow_static.relay.operate.common import (
 @json_option
 def status(strict: bool, as_json: bool) -> None:
     """Show every destination: what waits, what was delivered, what is dead or paused."""
-    with opened(configured()) as outbox:
-        found = outbox.status()
+    with opened(configured()) as database:
+        found = queries.status(database)
     if as_json:
         print_json(shown.status_json(found))
     else:
@@ -67,10 +68,11 @@ def list_(
     **given: Any,
 ) -> None:
     """List events, oldest first or with --newest, by state, type, time, reference or destination."""
-    with opened(configured()) as outbox:
-        url = known_destination(outbox, destination) if destination else None
+    with opened(configured()) as database:
+        url = known_destination(database, destination) if destination else None
         try:
-            page = outbox.find(
+            page = queries.find(
+                database,
                 filter_of(destination=url, **given),
                 limit=limit,
                 cursor=cursor,
@@ -102,8 +104,8 @@ def show(event_id: str, payload: bool, as_json: bool) -> None:
 
     Exits with 1 when there is no such event, or no payload any more.
     """
-    with opened(configured()) as outbox:
-        event = outbox.event(event_id)
+    with opened(configured()) as database:
+        event = queries.event(database, event_id)
     if event is None:
         click.echo(f"Error: no event {event_id!r} is stored.", err=True)
         sys.exit(NEEDS_A_PERSON)

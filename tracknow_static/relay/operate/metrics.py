@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from tracknow_static import __version__
 from tracknow_static.errors import RelayError
 from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from tracknow_static.relay.store.ingest import Ingest
     from tracknow_static.relay.store.model import DestinationStatus, Status
-    from tracknow_static.relay.store.outbox import Outbox
 
 _P = "tracknow_relay_"
 
@@ -48,13 +49,13 @@ _DELIVERIES = (
 )
 
 
-def exposition(outbox: Outbox, accept: str = "") -> tuple[str, bytes]:
+def exposition(ingest: Ingest, accept: str = "") -> tuple[str, bytes]:
     """Give content type and body for a scrape that accepts ``accept``.
 
     A database out of reach is told by ``tracknow_relay_database_up 0``, with nothing else known.
     """
     registry = CollectorRegistry()
-    registry.register(_Outbox(outbox))
+    registry.register(_Store(ingest))
     encoder, content_type = choose_encoder(accept)
     return content_type, encoder(registry)
 
@@ -74,9 +75,9 @@ def labels(urls: Iterable[str]) -> dict[str, str]:
     }
 
 
-class _Outbox(Collector):
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+class _Store(Collector):
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
 
     def describe(self) -> Iterable[Metric]:
         """Give nothing: the names need no look at the database to be registered."""
@@ -88,10 +89,10 @@ class _Outbox(Collector):
         free: int | None = None
         # A full disk can still be read; what could not be stored stays counted.
         with contextlib.suppress(RelayError):
-            self._outbox.flush()
+            self._ingest.flush()
         with contextlib.suppress(RelayError):
-            status = self._outbox.status()
-            free = self._outbox.database.free_bytes()
+            status = queries.status(self._ingest.database)
+            free = self._ingest.database.free_bytes()
         up = 0 if status is None else 1
         yield _gauge("database_up", "Whether the database can be read.", [({}, up)])
         if status is None:

@@ -1,4 +1,4 @@
-"""``migrate``, ``replay``, ``resume`` and ``purge``: what changes the outbox by hand."""
+"""``migrate``, ``replay``, ``resume`` and ``purge``: what changes the store by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from tracknow_static.relay.operate.common import (
     print_json,
     progress,
 )
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store import destinations, queries
+from tracknow_static.relay.store import purge as purging
+from tracknow_static.relay.store import replay as replaying
+from tracknow_static.relay.store.database import Database
 
 KEPT = "kept"
 
@@ -38,11 +41,11 @@ def migrate(as_json: bool) -> None:
     An SQLite file is migrated by itself when it is opened. Before PostgreSQL is migrated, stop
     older relays.
     """
-    outbox = Outbox.from_config(configured())
+    database = Database.from_config(configured())
     try:
-        before, after = outbox.migrate()
+        before, after = database.migrate()
     finally:
-        outbox.close()
+        database.close()
     if as_json:
         print_json({"before": before, "after": after})
     elif before == after:
@@ -87,14 +90,15 @@ def replay(
     """
     if not (ids or everything or any(value for value in given.values())):
         raise click.UsageError("Say which events: IDs, --state, --type, --since, … or --all.")
-    with opened(configured()) as outbox:
-        url = known_destination(outbox, destination) if destination else None
+    with opened(configured()) as database:
+        url = known_destination(database, destination) if destination else None
         wanted = filter_of(ids=ids, **given)
         if url and wanted.state not in (None, KEPT):
             # A state is that of a delivery: what another destination did not accept is not meant.
             wanted = replace(wanted, destination=url)
         with progress("replaying", quiet=as_json) as advance:
-            done = outbox.replay(
+            done = replaying.replay(
+                database,
                 wanted,
                 rate=rate,
                 destinations=(url,) if url else (),
@@ -143,12 +147,12 @@ def resume(destination: str | None, everything: bool, as_json: bool) -> None:
     """
     if (destination is None) != everything:
         raise click.UsageError("Say which destination to resume: its URL, or --all.")
-    with opened(configured()) as outbox:
+    with opened(configured()) as database:
         if destination is not None:
-            wanted = [known_destination(outbox, destination)]
+            wanted = [known_destination(database, destination)]
         else:
-            wanted = [one.destination for one in outbox.status().destinations]
-        resumed = [url for url in wanted if outbox.resume(url)]
+            wanted = [one.destination for one in queries.status(database).destinations]
+        resumed = [url for url in wanted if destinations.resume(database, url)]
     if as_json:
         print_json({"resumed": resumed})
     else:
@@ -180,8 +184,9 @@ def purge(
     What recognises a duplicate stays, and nothing is removed that is still to be delivered.
     """
     config = configured()
-    with opened(config) as outbox, progress("purging", quiet=as_json) as advance:
-        done = outbox.purge(
+    with opened(config) as database, progress("purging", quiet=as_json) as advance:
+        done = purging.purge(
+            database,
             delivered_days=(
                 config.retention_delivered_days if delivered_days is None else delivered_days
             ),

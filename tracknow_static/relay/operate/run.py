@@ -24,6 +24,7 @@ from tracknow_static.relay.operate.common import (
     progress,
 )
 from tracknow_static.relay.operate.housekeeping import Housekeeper
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.model import PAUSED
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.deliver.dispatcher import Drained
-    from tracknow_static.relay.store.outbox import Outbox
+    from tracknow_static.relay.store.database import Database
 
 _log = logging.getLogger(__name__)
 
@@ -96,11 +97,11 @@ def worker(grace: float) -> None:
     For a host that does nothing else, or beside `serve --no-deliver`. Any number may run.
     """
     config = configured()
-    with opened(config) as outbox, _told_to_stop() as stop:
-        housekeeper = Housekeeper(config, outbox)
+    with opened(config) as database, _told_to_stop() as stop:
+        housekeeper = Housekeeper(config, database)
         housekeeper.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
-        ended = Courier.from_config(config, outbox).run(stop, grace=grace)
+        ended = Courier.from_config(config, database).run(stop, grace=grace)
         housekeeper.stop()
         _log.info("worker has ended")
     if not ended:
@@ -123,15 +124,15 @@ def drain(seconds: float, as_json: bool) -> None:
     delivery went to the dead letters or a destination is paused.
     """
     config = configured()
-    with opened(config) as outbox, _told_to_stop() as stop:
-        waiting = sum(one.pending for one in outbox.status().destinations)
+    with opened(config) as database, _told_to_stop() as stop:
+        waiting = sum(one.pending for one in queries.status(database).destinations)
         with (
             progress("delivering", quiet=as_json, total=waiting) as advance,
-            _watched(outbox, waiting, advance, quiet=as_json),
+            _watched(database, waiting, advance, quiet=as_json),
         ):
-            drained = Courier.from_config(config, outbox).drain(seconds, stop=stop)
-        Housekeeper(config, outbox).purge()
-        status = outbox.status()
+            drained = Courier.from_config(config, database).drain(seconds, stop=stop)
+        Housekeeper(config, database).purge()
+        status = queries.status(database)
     _tell(drained, as_json=as_json)
     paused = [one for one in status.destinations if one.state == PAUSED]
     for one in paused:
@@ -160,7 +161,7 @@ def _tell(drained: Drained, *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _watched(
-    outbox: Outbox, waiting: int, advance: Callable[[int], None], *, quiet: bool
+    database: Database, waiting: int, advance: Callable[[int], None], *, quiet: bool
 ) -> Iterator[None]:
     """Look twice a second how many are left, if somebody sees it."""
     if quiet or not sys.stderr.isatty():
@@ -171,7 +172,7 @@ def _watched(
     def look() -> None:
         while not over.wait(0.5):
             with contextlib.suppress(StorageError):
-                left = sum(one.pending for one in outbox.status().destinations)
+                left = sum(one.pending for one in queries.status(database).destinations)
                 advance(max(0, waiting - left))
 
     thread = threading.Thread(target=look, name="relay-progress", daemon=True)

@@ -87,7 +87,7 @@ class RsgiRelay:
         length = stated_length(environ, self.relay.config.max_body)
         body = await self._read(protocol, length)
         event = self.relay.judge(environ, body)
-        await self.relay.outbox.accept_async(event)
+        await self.relay.ingest.accept_async(event)
         crash_points.reach(ANSWERING)
         return STORED
 

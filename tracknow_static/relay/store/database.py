@@ -1,4 +1,4 @@
-"""The database behind the outbox: an engine, durable settings, and turns at writing.
+"""The relay's database: an engine, durable settings, and turns at writing.
 
 SQLite is used with a write-ahead log and ``synchronous=FULL``: when a commit returns, its bytes
 have been synced. Its own way of waiting for a lock is a race of sleepers that starves some
@@ -23,11 +23,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tracknow_static.errors import RelayError
 from tracknow_static.relay.forks import close_before_fork, renew_after_fork
+from tracknow_static.relay.store import migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Engine
+
+    from tracknow_static.relay.config import RelayConfig
 
 try:
     import fcntl
@@ -58,17 +61,31 @@ class StorageError(RelayError):
 class Database:
     """One database, usable from threads and, in each process after a fork, anew.
 
+    It opens itself on first use: the file is made, the schema is made, migrated or checked.
+    Every use raises :class:`StorageError` (a ``RelayError`` with a stable ``code``) when the
+    database cannot be reached, and ``migrations.SchemaError`` when its schema does not fit.
+
     Only a connection that is at work in the very moment of the fork is in the way: SQLite's state
     cannot be shared by two processes (sqlite.org/howtocorrupt.html, 2.6), and the child refuses to
     work with it.
 
-    ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``clock`` replaces the database's clock
-    (tests); times are Unix seconds.
+    ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``destinations`` are the URLs that every
+    event stored from now on is delivered to; one that is added later gets later events only
+    (``replay`` sends it older ones). ``clock`` replaces the database's clock (tests); times are
+    Unix seconds.
     """
 
+    steps: Sequence[migrations.Step] = migrations.STEPS
+
     def __init__(
-        self, url: str, *, clock: Callable[[], float] | None = None, pool_size: int = 5
+        self,
+        url: str,
+        destinations: Sequence[str] = (),
+        *,
+        clock: Callable[[], float] | None = None,
+        pool_size: int = 5,
     ) -> None:
+        self.destinations = tuple(destinations)
         parsed = make_url(url)
         self.backend = parsed.get_backend_name()
         if self.backend == "postgresql" and parsed.drivername == "postgresql":
@@ -76,6 +93,8 @@ class Database:
         self.url = parsed
         self.path = Path(str(parsed.database)) if self.backend == "sqlite" else None
         self._clock = clock
+        self._opening = threading.Lock()
+        self._schema_fits = False
         self._turn = threading.Lock()
         self._lock_file: int | None = None
         self._inode: tuple[int, int] | None = None
@@ -88,6 +107,38 @@ class Database:
         self._unusable = False
         close_before_fork(self)
         renew_after_fork(self)
+
+    @classmethod
+    def from_config(
+        cls, config: RelayConfig, *, clock: Callable[[], float] | None = None
+    ) -> Database:
+        """Return the database that a configuration names."""
+        return cls(config.database, config.destinations, clock=clock)
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make or find the file, and make, migrate or check the schema; cheap when it is done."""
+        if self._is_open:
+            return
+        with self._opening:
+            if self._is_open:
+                return
+            self._prepare_file()
+            # The first connection turns the file to write-ahead logging, for which SQLite waits for
+            # nobody: of processes that start together on a fresh file, one would find it locked.
+            with self.turn(), self._transaction() as connection:
+                fits = migrations.is_current(connection, self.steps)
+            if not fits:
+                with self._write() as connection:
+                    migrations.migrate(connection, self.steps)
+            self._schema_fits = True
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring the schema to the newest version; return the version before and after."""
+        self._prepare_file()
+        with self._write() as connection:
+            return migrations.migrate(connection, self.steps)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -109,20 +160,32 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection for reading: one snapshot, no lock.
+        """Provide a connection for reading: one snapshot, no lock.
 
         Raises :class:`StorageError` when the database cannot be reached.
         """
+        self.open()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Provide a connection in a transaction that is durable when the block ends.
+
+        Raises :class:`StorageError` when it cannot be, and then nothing of it is stored.
+        """
+        self.open()
+        with self._write() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         self._check_file()
         with _as_storage_error(), self.engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that is durable when the block ends.
-
-        Raises :class:`StorageError` when it cannot be, and then nothing of it is stored.
-        """
+    def _write(self) -> Iterator[Connection]:
         if self.path is None:
             with _as_storage_error(), self._writing.begin() as connection:
                 yield connection
@@ -170,18 +233,16 @@ class Database:
             raise StorageError("database_gone", f"{self.path.parent}: {error.strerror}") from None
 
     def raw_connection(self) -> Any:
-        """Give a driver connection of its own, outside the pool; the caller closes it."""
+        """Return a driver connection of its own, outside the pool; the caller closes it."""
+        self.open()
         with _as_storage_error():
             pooled = self.engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
             return driver
 
-    def prepare_file(self) -> None:
-        """Make the folder and an empty file that only this user reads; they hold personal data.
-
-        Raises :class:`StorageError` when that is not possible.
-        """
+    def _prepare_file(self) -> None:
+        """Make the folder and an empty file that only this user reads; they hold personal data."""
         if self.path is None:
             return
         if self._had_file and not self.path.exists():
@@ -271,9 +332,8 @@ class Database:
             os.close(handle)
 
     @property
-    def opened(self) -> bool:
-        """Whether the file is the one that was prepared (always true for PostgreSQL)."""
-        return self.path is None or self._inode is not None
+    def _is_open(self) -> bool:
+        return self._schema_fits and (self.path is None or self._inode is not None)
 
     @contextlib.contextmanager
     def _file_lock(self) -> Iterator[None]:
@@ -311,6 +371,7 @@ class Database:
     def after_fork(self) -> None:
         """Drop the parent's connections and locks: shared by two processes they protect neither."""
         self.identity = uuid.uuid4().hex
+        self._opening = threading.Lock()
         self._turn = threading.Lock()
         self._close_lock_file()
         self._unusable = self.path is not None and self._at_work > 0

@@ -1,4 +1,7 @@
-"""Pausing and resuming destinations, and their circuit breakers, shared by all processes."""
+"""Pausing and resuming destinations, and their circuit breakers, shared by all processes.
+
+A destination to which nothing has happened has no row: it is active, its breaker is closed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text, update
 
-from tracknow_static.relay.store.leases import is_pending
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
-from tracknow_static.relay.store.schema import deliveries, destinations
+from tracknow_static.relay.store.schema import deliveries, destinations, is_pending
 from tracknow_static.relay.store.wakeup import CHANNEL
 
 if TYPE_CHECKING:
@@ -16,11 +18,20 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.database import Database
 
+_ADD = text(
+    "INSERT INTO destinations (url, state, failures, open_until, probing_until, version)"
+    " VALUES (:url, 'active', 0, 0, 0, 0) ON CONFLICT DO NOTHING"
+)
 
-def pause(database: Database, url: str, because: str, open_for: float) -> bool:
-    """Pause an active destination, its breaker open; gives whether it was this call that did."""
+
+def pause(database: Database, url: str, because: str, *, open_for: float = 0.0) -> bool:
+    """Stop claims for a destination, in all processes, until it is resumed.
+
+    Its breaker is open for ``open_for`` seconds. Return whether it was this call that paused it;
+    one that is paused already is left as it is.
+    """
     now = database.now()
-    statement = _turn(
+    statement = _change(
         url,
         ACTIVE,
         PAUSED,
@@ -29,16 +40,18 @@ def pause(database: Database, url: str, because: str, open_for: float) -> bool:
         failures=1,
         open_until=_until(now, open_for),
     )
-    return database.run(lambda connection: connection.execute(statement).rowcount == 1)
+    return database.run(lambda connection: _write(connection, url, statement))
 
 
-def resume(database: Database, url: str, *, at_once: bool) -> bool:
-    """Make a destination active and its breaker closed; ``at_once``: what waits for it is due.
+def resume(database: Database, url: str, *, at_once: bool = True) -> bool:
+    """Let claims for a destination go on: breaker closed, what waits for a retry due now.
 
-    Gives whether it was paused; one that was not is left as it is.
+    Without ``at_once`` each delivery keeps its own time, so that one event that is refused
+    again and again does not pause the destination each time it resumes. Return whether it was
+    paused; one that was not is left as it is.
     """
     now = database.now()
-    active = _turn(
+    active = _change(
         url, PAUSED, ACTIVE, paused_because=None, paused_at=None, failures=0, open_until=0.0
     )
     # What is leased stays leased: it would go out twice.
@@ -65,29 +78,29 @@ def resume(database: Database, url: str, *, at_once: bool) -> bool:
     return database.run(work)
 
 
-def _turn(url: str, before: str, after: str, **values: Any) -> Update:
-    """Give the statement that takes a destination from one state to the other, if it is in it."""
-    return (
-        update(destinations)
-        .where(destinations.c.url == url, destinations.c.state == before)
-        .values(state=after, probing_until=0.0, version=destinations.c.version + 1, **values)
-    )
-
-
-def _until(now: ColumnElement[float], seconds: float) -> ColumnElement[float] | float:
-    return now + seconds if seconds else 0.0
-
-
 def breaker(database: Database, url: str) -> Breaker:
-    """Read a breaker; a destination that nobody noted is active, its breaker closed."""
+    """Read a destination's circuit breaker."""
     statement = select(destinations, database.now().label("now")).where(destinations.c.url == url)
     with database.read() as connection:
         row = connection.execute(statement).first()
-    return breaker_of(row, row.now) if row else Breaker(url, ACTIVE, None, 0, 0.0, 0.0, 0)
+    return breaker_of(row, row.now) if row else untouched(url)
+
+
+def untouched(url: str) -> Breaker:
+    """Return the breaker of a destination without a row."""
+    return Breaker(
+        destination=url,
+        state=ACTIVE,
+        paused_because=None,
+        failures=0,
+        open_for=0.0,
+        probing_for=0.0,
+        version=0,
+    )
 
 
 def breaker_of(row: Any, now: float) -> Breaker:
-    """Take the breaker out of a row of ``destinations``, read at ``now``."""
+    """Return the breaker in a row of ``destinations`` that was read at ``now``."""
     return Breaker(
         destination=row.url,
         state=row.state,
@@ -100,9 +113,18 @@ def breaker_of(row: Any, now: float) -> Breaker:
 
 
 def set_breaker(
-    database: Database, seen: Breaker, failures: int, open_for: float, probing_for: float
+    database: Database,
+    seen: Breaker,
+    *,
+    failures: int,
+    open_for: float = 0.0,
+    probing_for: float = 0.0,
 ) -> bool:
-    """Write a breaker if its version is still the one seen; gives whether it was."""
+    """Write a breaker if nobody has since ``seen`` was read; return whether it was written.
+
+    ``open_for`` and ``probing_for`` are seconds from now, by the database's clock; 0 means
+    closed, and not probing.
+    """
     now = database.now()
     statement = (
         update(destinations)
@@ -114,4 +136,23 @@ def set_breaker(
             version=destinations.c.version + 1,
         )
     )
-    return database.run(lambda connection: connection.execute(statement).rowcount == 1)
+    return database.run(lambda connection: _write(connection, seen.destination, statement))
+
+
+def _change(url: str, before: str, after: str, **values: Any) -> Update:
+    """Return the statement that takes a destination from one state to the other, if it is in it."""
+    return (
+        update(destinations)
+        .where(destinations.c.url == url, destinations.c.state == before)
+        .values(state=after, probing_until=0.0, version=destinations.c.version + 1, **values)
+    )
+
+
+def _write(connection: Connection, url: str, statement: Update) -> bool:
+    """Execute an update of a destination that may have no row yet; return whether it applied."""
+    connection.execute(_ADD, {"url": url})
+    return connection.execute(statement).rowcount == 1
+
+
+def _until(now: ColumnElement[float], seconds: float) -> ColumnElement[float] | float:
+    return now + seconds if seconds else 0.0

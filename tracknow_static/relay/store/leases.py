@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, insert, literal_column, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from tracknow_static.relay import crash_points
+from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.model import (
-    ACTIVE,
     DEAD,
     DELIVERED,
+    PAUSED,
     PENDING,
     Claimed,
-    Outcome,
+    DeliveryResult,
 )
-from tracknow_static.relay.store.schema import attempts, deliveries, destinations, events
-from tracknow_static.relay.store.storing import write_tallies
+from tracknow_static.relay.store.schema import (
+    attempts,
+    deliveries,
+    destinations,
+    events,
+    is_pending,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,27 +34,35 @@ if TYPE_CHECKING:
 
 LEASED = crash_points.declare("claim.leased", "deliveries are leased, the lease is not committed")
 CLAIMED = crash_points.declare("claim.committed", "the lease is durable, its holder does not know")
-SETTLING = crash_points.declare("settle.written", "outcomes are written, nothing is committed")
-SETTLED = crash_points.declare("settle.committed", "outcomes are durable, the worker does not know")
+SETTLING = crash_points.declare("settle.written", "results are written, nothing is committed")
+SETTLED = crash_points.declare("settle.committed", "results are durable, the worker does not know")
 
 # No retry and no replay reaches further: what is due later was stored under a clock that was wrong.
 _RETRY_HORIZON = 2 * 86_400
 _REPLAY_HORIZON = 40 * 86_400
 
-# A literal, since a bound value would hide from the planner that the partial index applies.
-is_pending: ColumnElement[bool] = literal_column("state = 'pending'")
-
 
 def claim(
-    database: Database, urls: Sequence[str], limit: int, lease_seconds: float, paused: bool
+    database: Database,
+    *,
+    limit: int,
+    lease_seconds: float,
+    destinations: Sequence[str] | None = None,
+    paused: bool = False,
 ) -> list[Claimed]:
-    """Lease at most ``limit`` due deliveries for each destination."""
-    if not _any_due(database, urls, paused):
+    """Lease at most ``limit`` due deliveries for each destination, oldest due first.
+
+    ``destinations`` restricts to some (all of the database's by default); paused ones give
+    nothing unless ``paused`` is true (to probe them). A lease must be longer than an attempt can
+    take: when it runs out, the delivery is due again.
+    """
+    urls = database.destinations if destinations is None else destinations
+    if not _any_due(database, urls, paused=paused):
         return []
 
     def work(connection: Connection) -> list[Claimed]:
         leased: list[Any] = []
-        for url in _open(connection, urls, paused):
+        for url in _claimable(connection, urls, paused=paused):
             leased += _lease(connection, url, limit, lease_seconds, database.now())
         claimed = _with_payloads(connection, leased)
         crash_points.reach(LEASED)
@@ -59,7 +73,7 @@ def claim(
     return claimed
 
 
-def _any_due(database: Database, urls: Sequence[str], paused: bool) -> bool:
+def _any_due(database: Database, urls: Sequence[str], *, paused: bool) -> bool:
     """Look without a lock, so that idle workers do not stand in the way of commits."""
     with database.read() as connection:
         return any(
@@ -72,19 +86,19 @@ def _any_due(database: Database, urls: Sequence[str], paused: bool) -> bool:
                 )
                 .limit(1)
             ).first()
-            for url in _open(connection, urls, paused)
+            for url in _claimable(connection, urls, paused=paused)
         )
 
 
-def _open(connection: Connection, urls: Sequence[str], paused: bool = False) -> Sequence[str]:
-    """Give those of the destinations that may be claimed from."""
+def _claimable(connection: Connection, urls: Sequence[str], *, paused: bool) -> Sequence[str]:
+    """Return those of the destinations that may be claimed from; one without a row is active."""
     if paused:
         return urls
     statement = select(destinations.c.url).where(
-        destinations.c.url.in_(urls), destinations.c.state == ACTIVE
+        destinations.c.url.in_(urls), destinations.c.state == PAUSED
     )
-    active = set(connection.execute(statement).scalars())
-    return [url for url in urls if url in active]
+    resting = set(connection.execute(statement).scalars())
+    return [url for url in urls if url not in resting]
 
 
 def _lease(
@@ -126,45 +140,54 @@ def _with_payloads(connection: Connection, leased: Sequence[Any]) -> list[Claime
         events.c.content_type,
         events.c.signature,
         events.c.payload,
-    ).where(events.c.id.in_({one.event_id for one in leased}))
-    stored = {one.id: one for one in connection.execute(statement)}
-    oldest_first = sorted(leased, key=lambda one: (stored[one.event_id].received_at, one.id))
+    ).where(events.c.id.in_({row.event_id for row in leased}))
+    stored = {row.id: row for row in connection.execute(statement)}
+    oldest_first = sorted(leased, key=lambda row: (stored[row.event_id].received_at, row.id))
     return [
         Claimed(
-            delivery_id=one.id,
-            token=one.token,
-            event_id=one.event_id,
-            destination=one.destination,
-            payload=bytes(stored[one.event_id].payload),
-            content_type=stored[one.event_id].content_type,
-            signature=stored[one.event_id].signature,
-            attempts=one.attempts,
-            tries=one.tries,
-            type=stored[one.event_id].type,
-            accepted_at=one.accepted_at,
+            delivery_id=row.id,
+            token=row.token,
+            event_id=row.event_id,
+            destination=row.destination,
+            payload=bytes(stored[row.event_id].payload),
+            content_type=stored[row.event_id].content_type,
+            signature=stored[row.event_id].signature,
+            attempts=row.attempts,
+            tries=row.tries,
+            type=stored[row.event_id].type,
+            accepted_at=row.accepted_at,
         )
-        for one in oldest_first
+        for row in oldest_first
     ]
 
 
-def settle(database: Database, outcomes: Sequence[Outcome], owner: str) -> list[bool]:
-    """Record outcomes in one transaction; gives which leases were still held."""
-    if not outcomes:
+def settle(database: Database, results: Sequence[DeliveryResult]) -> list[bool]:
+    """Record how attempts ended, all in one durable transaction.
+
+    Return, in order, whether each lease was still held. One that was lost changes nothing, though
+    its attempt is recorded.
+    """
+    if not results:
         return []
 
     def work(connection: Connection) -> list[bool]:
         now = database.now()
-        current = _lock(connection, {one.claimed.delivery_id for one in outcomes})
+        current = _lock(connection, {result.claimed.delivery_id for result in results})
         held = [
-            current.get(one.claimed.delivery_id) == (PENDING, one.claimed.token) for one in outcomes
+            current.get(result.claimed.delivery_id) == (PENDING, result.claimed.token)
+            for result in results
         ]
-        valid = [one for one, ok in zip(outcomes, held, strict=True) if ok]
+        valid = [result for result, is_held in zip(results, held, strict=True) if is_held]
         _update(connection, valid, now)
-        _record_attempts(connection, outcomes, now)
+        _record_attempts(connection, results, now)
         counts = Counter(
-            (_TALLY[one.kind], one.claimed.destination) for one in valid if one.kind in _TALLY
+            (_TALLY[result.kind], result.claimed.destination)
+            for result in valid
+            if result.kind in _TALLY
         )
-        write_tallies(connection, counts, owner, database.read_clock(connection))
+        write_tallies(
+            connection, counts, owner=database.identity, now=database.read_clock(connection)
+        )
         crash_points.reach(SETTLING)
         return held
 
@@ -177,55 +200,48 @@ _TALLY = {"delivered": "delivered", "retry": "retried", "dead": "dead"}
 
 
 def _lock(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[str, int]]:
-    """Lock the rows, in one order for all workers, and give their state and token."""
+    """Lock the rows, in one order for all workers; return their state and token."""
     statement = (
         select(deliveries.c.id, deliveries.c.state, deliveries.c.token)
         .where(deliveries.c.id.in_(sorted(ids)))
         .order_by(deliveries.c.id)
         .with_for_update()
     )
-    return {one.id: (one.state, one.token) for one in connection.execute(statement)}
+    return {row.id: (row.state, row.token) for row in connection.execute(statement)}
 
 
-def _update(connection: Connection, outcomes: Sequence[Outcome], now: ColumnElement[float]) -> None:
+def _update(
+    connection: Connection, results: Sequence[DeliveryResult], now: ColumnElement[float]
+) -> None:
     by_kind: dict[str, list[dict[str, Any]]] = {}
-    for one in outcomes:
-        by_kind.setdefault(one.kind, []).append(
-            {
-                "this": one.claimed.delivery_id,
-                "fence": one.claimed.token,
-                "status": one.status,
-                "error": one.error,
-                "wait": one.delay,
-                "counted": int(one.counted),
-            }
+    for result in results:
+        rows = by_kind.setdefault(result.kind, [])
+        rows.append(
+            {"this": result.claimed.delivery_id, "fence": result.claimed.token, **_bound(result)}
         )
     for kind, rows in by_kind.items():
-        values = _values(kind, now)
-        used = {name for name in ("status", "error", "wait", "counted") if name in values.names}
         statement = (
             update(deliveries)
             .where(deliveries.c.id == bindparam("this"), deliveries.c.token == bindparam("fence"))
-            .values(**values.columns)
+            .values(**_columns(kind, now))
         )
-        connection.execute(
-            statement,
-            [{name: row[name] for name in ("this", "fence", *used)} for row in rows],
-        )
+        connection.execute(statement, rows)
 
 
-class _Values:
-    """Columns to set for one kind of outcome, and the names of the parameters they use."""
+def _bound(result: DeliveryResult) -> dict[str, Any]:
+    """Return the parameters that the columns of the result's kind use."""
+    if result.kind == "release":
+        return {}
+    bound = {"status": result.status, "error": result.error}
+    if result.kind == "retry":
+        return {**bound, "wait": result.delay, "counted": int(result.counted)}
+    return bound
 
-    def __init__(self, columns: dict[str, Any], names: tuple[str, ...]) -> None:
-        self.columns = columns
-        self.names = names
 
-
-def _values(kind: str, now: ColumnElement[float]) -> _Values:
+def _columns(kind: str, now: ColumnElement[float]) -> dict[str, Any]:
+    """Return what one kind of result sets."""
     if kind == "release":
-        released = {"due_at": now, "claimed_at": None, "token": deliveries.c.token + 1}
-        return _Values(released, ())
+        return {"due_at": now, "claimed_at": None, "token": deliveries.c.token + 1}
     columns: dict[str, Any] = {
         "claimed_at": None,
         "tries": deliveries.c.tries + 1,
@@ -235,35 +251,39 @@ def _values(kind: str, now: ColumnElement[float]) -> _Values:
     if kind == "retry":
         columns["due_at"] = now + bindparam("wait")
         columns["attempts"] = deliveries.c.attempts + bindparam("counted")
-        return _Values(columns, ("status", "error", "wait", "counted"))
+        return columns
     columns["state"] = {"delivered": DELIVERED, "dead": DEAD}[kind]
     columns["settled_at"] = now
     columns["attempts"] = deliveries.c.attempts + 1
-    return _Values(columns, ("status", "error"))
+    return columns
 
 
 def _record_attempts(
-    connection: Connection, outcomes: Sequence[Outcome], now: ColumnElement[float]
+    connection: Connection, results: Sequence[DeliveryResult], now: ColumnElement[float]
 ) -> None:
     rows = [
         {
-            "delivery_id": one.claimed.delivery_id,
-            "status": one.status,
-            "error": one.error,
-            "took_ms": one.took_ms,
+            "delivery_id": result.claimed.delivery_id,
+            "status": result.status,
+            "error": result.error,
+            "took_ms": result.took_ms,
         }
-        for one in outcomes
-        if one.kind != "release"
+        for result in results
+        if result.kind != "release"
     ]
     if rows:
         connection.execute(insert(attempts).values(at=now), rows)
 
 
-def next_due(database: Database, urls: Sequence[str]) -> float | None:
-    """Seconds until the first delivery of an active destination is due; None without any."""
+def next_due(database: Database, destinations: Sequence[str] | None = None) -> float | None:
+    """Return the seconds until a delivery is due (0 when one is), None when nothing is pending.
+
+    Leased deliveries count with the end of their lease; paused destinations do not count.
+    """
+    urls = database.destinations if destinations is None else destinations
     with database.read() as connection:
         waits = []
-        for url in _open(connection, urls):
+        for url in _claimable(connection, urls, paused=False):
             statement = (
                 select(deliveries.c.due_at - database.now())
                 .where(deliveries.c.destination == url, is_pending)
@@ -276,19 +296,20 @@ def next_due(database: Database, urls: Sequence[str]) -> float | None:
     return min(waits, default=None)
 
 
-def mend_clock(database: Database) -> int:
+def correct_due_times(database: Database, destinations: Sequence[str] | None = None) -> int:
     """Make due what a clock that ran ahead, and was set right since, put far into the future.
 
     A delivery that nobody has claimed yet is due since it was stored, whatever its due time says.
-    Gives the number of deliveries mended.
+    Return the number of deliveries corrected.
     """
+    urls = database.destinations if destinations is None else destinations
 
     def work(connection: Connection) -> int:
         now = database.now()
-        mended = 0
-        for url in connection.execute(select(destinations.c.url)).scalars().all():
+        corrected = 0
+        for url in urls:
             scheduled = (deliveries.c.tries > 0) | deliveries.c.claimed_at.is_not(None)
-            late = case(
+            latest = case(
                 (deliveries.c.token == 0, now + 1),
                 (scheduled, now + _RETRY_HORIZON),
                 else_=now + _REPLAY_HORIZON,
@@ -299,11 +320,11 @@ def mend_clock(database: Database) -> int:
                     deliveries.c.destination == url,
                     is_pending,
                     deliveries.c.due_at > now + 1,
-                    deliveries.c.due_at > late,
+                    deliveries.c.due_at > latest,
                 )
                 .values(due_at=now)
             )
-            mended += connection.execute(statement).rowcount
-        return mended
+            corrected += connection.execute(statement).rowcount
+        return corrected
 
     return database.run(work)

@@ -1,4 +1,4 @@
-"""What the outbox takes and gives: plain values, no database behind them.
+"""What the store receives and returns: plain values, no database behind them.
 
 All times are Unix seconds.
 """
@@ -20,7 +20,7 @@ KEPT_REASONS = ("type", "mode", "account", "thin")
 
 
 class NewEvent(NamedTuple):
-    """A verified event on its way into the outbox.
+    """A verified event that is to be stored.
 
     ``payload`` holds the request's raw bytes. ``kept_because`` is one of ``KEPT_REASONS`` for an
     event that is stored and not forwarded. ``created`` is Stripe's time of the event.
@@ -53,7 +53,7 @@ class Accepted:
 class Claimed:
     """One delivery that is leased to the caller until its lease runs out.
 
-    ``token`` is the fence: an outcome counts only while it is the delivery's current one.
+    ``token`` is the fence: a result counts only while it is the delivery's current one.
     ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
     them all. It waits since ``accepted_at``: when it was stored, or last replayed.
     """
@@ -72,13 +72,13 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """How one attempt ended.
 
     ``kind`` is ``delivered``, ``retry``, ``dead`` or ``release`` (given back untried: no attempt
     is recorded). ``delay`` is for ``retry``: seconds from now, by the database's clock. ``error``
     is a short code such as ``timeout``, never a payload. ``counted`` is false while the
-    destination is out: the attempt is recorded but does not bring the event nearer to the dead
+    destination is down: the attempt is recorded but does not bring the event nearer to the dead
     letters.
     """
 
@@ -96,8 +96,9 @@ class Breaker:
     """A destination's state and circuit breaker, shared by all processes.
 
     ``open_for`` and ``probing_for`` are seconds left when it was read, 0 when over, by the
-    database's clock. ``version`` changes with every write: :meth:`Outbox.set_breaker` succeeds
-    only with the version that was read, so that of several processes one alone gets to probe.
+    database's clock. ``version`` changes with every write: ``set_breaker`` succeeds
+    only with the version that was read, so that only one of several processes
+    probes.
     """
 
     destination: str
@@ -132,7 +133,7 @@ class DestinationStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole outbox at a glance; ``tallies`` maps (name, destination) to a count."""
+    """The whole store at a glance; ``tallies`` maps (name, destination) to a count."""
 
     now: float
     schema_version: int
@@ -173,7 +174,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event's way to one destination."""
+    """One event for one destination."""
 
     id: int
     destination: str
@@ -190,7 +191,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event as it is stored; ``payload`` is given by :meth:`Outbox.event` only.
+    """An event as it is stored; ``payload`` is given by ``queries.event`` only.
 
     ``reference`` is the event's own; ``reference_found`` also the one that belongs to it through
     its payment intent or customer. ``twin_of`` is the first event about the same object with the
@@ -216,8 +217,8 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some events in the order asked for; ``cursor`` asks for the next page, None ends."""
+class EventPage:
+    """Some events in order; ``cursor`` asks for the next page, None on the last one."""
 
     events: tuple[StoredEvent, ...]
     cursor: str | None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, text, tuple_, update
 
+from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.model import PENDING, Purged
 from tracknow_static.relay.store.schema import (
     attempts,
@@ -15,7 +16,6 @@ from tracknow_static.relay.store.schema import (
     events,
     tallies,
 )
-from tracknow_static.relay.store.storing import write_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +33,19 @@ _OWNER_SECONDS = 7 * _DAY
 
 def purge(
     database: Database,
+    *,
     delivered_days: float,
     dead_days: float,
-    references_days: float,
-    dry_run: bool,
-    progress: Callable[[int], None] | None,
+    references_days: float = 1095,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Purged:
-    """Remove what is old enough, chunk by chunk."""
+    """Remove payloads of events settled for longer than the days given, chunk by chunk.
+
+    ``delivered_days`` is for events that every destination accepted, ``dead_days`` for those
+    with a dead letter and those that were kept and not forwarded. Nothing pending is touched,
+    and what recognises a duplicate stays. ``progress`` is called with the number of events done.
+    """
     with database.read() as connection:
         now = database.read_clock(connection)
     limits = (now - delivered_days * _DAY, now - dead_days * _DAY)
@@ -54,7 +60,7 @@ def purge(
         sizes = {row.id: row.size or 0 for row in rows}
         gone = _purge_chunk(database, rows, limits, dry_run)
         number += len(gone)
-        size += sum(sizes[one] for one in gone)
+        size += sum(sizes[event_id] for event_id in gone)
         if progress is not None:
             progress(number)
     forgotten = _forget_customers(database, now - references_days * _DAY, dry_run)
@@ -100,14 +106,13 @@ def _purge_chunk(
         )
         if not dry_run:
             statement = statement.with_for_update()
-        ways: dict[str, list[Any]] = {}
-        for way in connection.execute(statement):
-            ways.setdefault(way.event_id, []).append(way)
-        gone = [row.id for row in rows if _expired(row, ways.get(row.id, []), limits)]
+        own: dict[str, list[Any]] = {}
+        for delivery in connection.execute(statement):
+            own.setdefault(delivery.event_id, []).append(delivery)
+        gone = [row.id for row in rows if _expired(row, own.get(row.id, []), limits)]
         if gone and not dry_run:
-            _remove(
-                connection, database, gone, [way.id for one in gone for way in ways.get(one, [])]
-            )
+            numbers = [row.id for event_id in gone for row in own.get(event_id, [])]
+            _remove(connection, database, gone, numbers)
         return gone
 
     if dry_run:
@@ -116,24 +121,24 @@ def _purge_chunk(
     return database.run(work)
 
 
-def _expired(row: Any, ways: Sequence[Any], limits: tuple[float, float]) -> bool:
+def _expired(row: Any, own: Sequence[Any], limits: tuple[float, float]) -> bool:
     delivered_before, dead_before = limits
-    if any(way.state == PENDING for way in ways):
+    if any(delivery.state == PENDING for delivery in own):
         return False
-    settled = max((way.settled_at for way in ways), default=row.received_at)
-    accepted = bool(ways) and all(way.state == "delivered" for way in ways)
+    settled = max((delivery.settled_at for delivery in own), default=row.received_at)
+    accepted = bool(own) and all(delivery.state == "delivered" for delivery in own)
     return bool(settled < (delivered_before if accepted else dead_before))
 
 
 def _remove(
-    connection: Connection, database: Database, ids: Sequence[str], ways: Sequence[int]
+    connection: Connection, database: Database, ids: Sequence[str], numbers: Sequence[int]
 ) -> None:
     connection.execute(
         update(events)
         .where(events.c.id.in_(ids))
         .values(payload=None, signature=None, content_type=None, purged_at=database.now())
     )
-    connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(ways)))
+    connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(numbers)))
 
 
 def _forget_customers(database: Database, before: float, dry_run: bool) -> int:
@@ -159,7 +164,7 @@ def _add_up(database: Database, before: float) -> None:
         totals: Counter[tuple[str, str]] = Counter()
         for row in connection.execute(gone).all():
             totals[row.name, row.destination] += row.value
-        write_tallies(connection, totals, "", database.read_clock(connection))
+        write_tallies(connection, totals, owner="", now=database.read_clock(connection))
 
     database.run(work)
 

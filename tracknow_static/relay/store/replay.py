@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text, tuple_, update
 
-from tracknow_static.relay.store import matching
+from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.events import add_delivery
 from tracknow_static.relay.store.model import PENDING, Replayed
 from tracknow_static.relay.store.schema import deliveries, events
-from tracknow_static.relay.store.storing import add_delivery, note_destinations
 from tracknow_static.relay.store.wakeup import CHANNEL
 
 if TYPE_CHECKING:
@@ -27,21 +27,21 @@ _CHUNK = 200
 def replay(
     database: Database,
     wanted: Filter,
-    rate: float,
-    targets: Sequence[str],
-    configured: Sequence[str],
-    dry_run: bool,
-    progress: Callable[[int], None] | None,
+    *,
+    rate: float = 0.0,
+    destinations: Sequence[str] = (),
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Replayed:
-    """Make deliveries due again, chunk by chunk, oldest event first.
+    """Make deliveries due again, oldest event first, with a fresh schedule of retries.
 
-    ``targets`` get every event that is wanted. Without them its own deliveries are meant: those
-    that the filter is about, or all if it says nothing of deliveries, or ``configured`` if it has
-    none.
+    ``rate`` spreads them over time, in deliveries a second (0: all at once). ``destinations`` get
+    every event that is wanted, also one that was never meant for them. Without them its own
+    deliveries are meant: those that the filter names by state or destination, or all if it names
+    none; an event that was kept and not forwarded goes to the database's destinations.
+    ``progress`` is called with the number of events done.
     """
-    if targets and not dry_run:
-        note_destinations(database, targets)
-    plan = _Plan(database, wanted, rate, targets, configured, write=not dry_run)
+    plan = _Plan(database, wanted, rate, destinations, write=not dry_run)
     done = _Count()
     after: Any = None
     # What arrives, or is delivered again, during the replay must not be met a second time.
@@ -54,7 +54,7 @@ def replay(
         after = (rows[-1].received_at, rows[-1].id)
         if dry_run:
             with database.read() as connection:
-                done = plan.carry_out(connection, rows, done)
+                done = plan.apply(connection, rows, done)
         else:
             done = _replay_chunk(database, plan, rows, done)
         if progress is not None:
@@ -79,7 +79,7 @@ class _Count:
 
 
 def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequence[Any]:
-    statement = matching.restrict(
+    statement = queries.restrict(
         select(events.c.id, events.c.received_at, events.c.kept_because), wanted
     ).where(events.c.received_at <= until)
     if after is not None:
@@ -91,7 +91,7 @@ def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequ
 
 def _replay_chunk(database: Database, plan: _Plan, rows: Sequence[Any], done: _Count) -> _Count:
     def work(connection: Connection) -> _Count:
-        count = plan.carry_out(connection, rows, done)
+        count = plan.apply(connection, rows, done)
         if database.backend == "postgresql":
             connection.execute(text(f"NOTIFY {CHANNEL}"))
         return count
@@ -107,24 +107,22 @@ class _Plan:
         database: Database,
         wanted: Filter,
         rate: float,
-        targets: Sequence[str],
-        configured: Sequence[str],
+        destinations: Sequence[str],
         *,
         write: bool,
     ) -> None:
         self._database = database
         self._wanted = wanted
         self._rate = rate
-        self._targets = targets
-        self._configured = configured
+        self._destinations = destinations
         self._write = write
 
-    def carry_out(self, connection: Connection, rows: Sequence[Any], done: _Count) -> _Count:
-        """Decide for each event what is made due; gives the new totals."""
+    def apply(self, connection: Connection, rows: Sequence[Any], done: _Count) -> _Count:
+        """Decide for each event what is made due; return the new totals."""
         count = done.copy()
         now = self._database.now()
         ids = [row.id for row in rows]
-        ways = self._ways(connection, ids, now)
+        deliveries_of = self._deliveries(connection, ids, now)
         bodies = select(events.c.id).where(events.c.id.in_(ids), events.c.payload.is_not(None))
         whole = set(connection.execute(bodies).scalars())
         for row in rows:
@@ -135,16 +133,16 @@ class _Plan:
             if row.id not in whole:
                 count.purged += 1
                 continue
-            own = ways.get(row.id, {})
+            own = deliveries_of.get(row.id, {})
             for url in self._urls(own):
-                way = own.get(url)
-                if way is not None and way.leased:
+                delivery = own.get(url)
+                if delivery is not None and delivery.leased:
                     count.in_flight += 1
                     continue
                 due = now + (count.made_due / self._rate if self._rate else 0.0)
                 count.made_due += 1
                 if self._write:
-                    _make_due(connection, self._database, row.id, url, way, due, now)
+                    _make_due(connection, self._database, row.id, url, due, is_new=delivery is None)
             if self._write and row.kept_because is not None:
                 connection.execute(
                     update(events).where(events.c.id == row.id).values(kept_because=None)
@@ -152,17 +150,17 @@ class _Plan:
         return count
 
     def _urls(self, own: dict[str, Any]) -> Sequence[str]:
-        if self._targets:
-            return self._targets
-        if matching.means_deliveries(self._wanted):
+        if self._destinations:
+            return self._destinations
+        if queries.means_deliveries(self._wanted):
             # None is left where somebody settled it, or made it due, since the event was found.
             return tuple(own)
-        return tuple(own) or self._configured
+        return tuple(own) or self._database.destinations
 
-    def _ways(
+    def _deliveries(
         self, connection: Connection, ids: Sequence[str], now: ColumnElement[float]
     ) -> dict[str, dict[str, Any]]:
-        """Give the deliveries that may be made due, by event and destination."""
+        """Return the deliveries that may be made due, by event and destination."""
         leased = (
             (deliveries.c.state == PENDING)
             & deliveries.c.claimed_at.is_not(None)
@@ -178,14 +176,14 @@ class _Plan:
             .where(deliveries.c.event_id.in_(ids))
             .order_by(deliveries.c.id)
         )
-        if not self._targets:
-            statement = matching.narrow(statement, self._wanted)
+        if not self._destinations:
+            statement = queries.narrow(statement, self._wanted)
         if self._write:
             statement = statement.with_for_update()
-        ways: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for row in connection.execute(statement):
-            ways.setdefault(row.event_id, {})[row.destination] = row
-        return ways
+            found.setdefault(row.event_id, {})[row.destination] = row
+        return found
 
 
 def _make_due(
@@ -193,12 +191,12 @@ def _make_due(
     database: Database,
     event_id: str,
     url: str,
-    way: Any,
     due: ColumnElement[float],
-    now: ColumnElement[float],
+    *,
+    is_new: bool,
 ) -> None:
     # A token above 0 tells a due time that was chosen from one that a wrong clock wrote.
-    if way is None:
+    if is_new:
         # Stored like a new one and changed below; another replay may have been faster.
         add_delivery(connection, event_id, url, database.read_clock(connection))
     connection.execute(
@@ -213,7 +211,7 @@ def _make_due(
             tries=0,
             last_error=None,
             last_status=None,
-            accepted_at=now,
+            accepted_at=database.now(),
             settled_at=None,
         )
     )

@@ -1,9 +1,11 @@
-"""The tables, as the code sees them; ``migrations`` makes them.
+"""The tables; ``migrations`` makes them.
 
 Times are Unix seconds. Texts that come from outside are bounded by ``classify``.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
@@ -17,8 +19,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 metadata = MetaData()
 
@@ -111,6 +117,9 @@ Index(
     sqlite_where=text("state = 'dead'"),
     postgresql_where=text("state = 'dead'"),
 )
+
+# A literal, since a bound value would hide from the planner that the partial index applies.
+is_pending: ColumnElement[bool] = literal_column("state = 'pending'")
 
 attempts = Table(
     "attempts",

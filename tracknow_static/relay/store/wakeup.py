@@ -48,7 +48,7 @@ class WakeUp:
             connection.close()
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until woken, at most ``timeout`` seconds; gives whether it was woken.
+        """Sleep until woken, at most ``timeout`` seconds; return whether it was woken.
 
         A database that is out of reach wakes nobody, so it waits all the time given.
         """

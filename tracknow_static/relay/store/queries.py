@@ -1,21 +1,19 @@
-"""Looking at the outbox: the summary, lists of events, one event."""
+"""Reading the store: the summary, lists of events, one event, and what a filter means."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select, tuple_
+from sqlalchemy import case, func, literal_column, select, tuple_, union
 
 from tracknow_static.relay.store import migrations
-from tracknow_static.relay.store.destinations import breaker_of
-from tracknow_static.relay.store.leases import is_pending
-from tracknow_static.relay.store.matching import in_state, restrict
+from tracknow_static.relay.store.destinations import breaker_of, untouched
 from tracknow_static.relay.store.model import (
     Attempt,
     Delivery,
     DestinationStatus,
+    EventPage,
     Filter,
-    Page,
     Status,
     StoredEvent,
 )
@@ -25,56 +23,83 @@ from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
+    is_pending,
     tallies,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from tracknow_static.relay.store.database import Database
 
 # How a cursor of a list with the newest first begins.
 _NEWEST = "newest "
 
+STATES = ("pending", "retrying", "delivered", "dead", "kept")
+
+# Literals, so that the planner sees that the partial index applies.
+_STATES = {
+    "pending": is_pending,
+    "retrying": literal_column("state = 'pending' AND attempts > 0"),
+    "delivered": literal_column("state = 'delivered'"),
+    "dead": literal_column("state = 'dead'"),
+}
+
+
+# -- the summary ----------------------------------------------------------------------------------
+
 
 def status(database: Database) -> Status:
-    """Summarise the outbox; reads what is pending or dead and never what is delivered."""
+    """Summarise the store; reads what is pending or dead and never what is delivered."""
     with database.read() as connection:
         now = float(connection.execute(select(database.now())).scalar_one())
         counts = _tallies(connection)
         waiting = _waiting(connection, now)
         dead = _dead(connection)
-        rows = connection.execute(select(destinations).order_by(destinations.c.url)).all()
+        rows = {row.url: row for row in connection.execute(select(destinations))}
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
+    urls = {*database.destinations, *rows, *waiting, *dead, *(url for _, url in counts if url)}
     found = tuple(
-        DestinationStatus(
-            destination=row.url,
-            state=row.state,
-            paused_because=row.paused_because,
-            paused_at=row.paused_at,
-            pending=waiting[row.url].pending if row.url in waiting else 0,
-            retrying=waiting[row.url].retrying if row.url in waiting else 0,
-            in_flight=waiting[row.url].in_flight if row.url in waiting else 0,
-            dead=dead.get(row.url, 0),
-            delivered=counts.get(("delivered", row.url), 0),
-            oldest_pending_age=(
-                max(0.0, now - waiting[row.url].oldest) if row.url in waiting else None
-            ),
-            breaker=breaker_of(row, now),
+        _destination(
+            url,
+            rows.get(url),
+            now=now,
+            waiting=waiting.get(url),
+            dead=dead.get(url, 0),
+            delivered=counts.get(("delivered", url), 0),
         )
-        for row in rows
+        for url in sorted(urls)
     )
     return Status(now, version, found, counts, newest)
+
+
+def _destination(
+    url: str, row: Any, *, now: float, waiting: Any, dead: int, delivered: int
+) -> DestinationStatus:
+    breaker = breaker_of(row, now) if row else untouched(url)
+    return DestinationStatus(
+        destination=url,
+        state=breaker.state,
+        paused_because=breaker.paused_because,
+        paused_at=row.paused_at if row else None,
+        pending=waiting.pending if waiting else 0,
+        retrying=waiting.retrying if waiting else 0,
+        in_flight=waiting.in_flight if waiting else 0,
+        dead=dead,
+        delivered=delivered,
+        oldest_pending_age=max(0.0, now - waiting.oldest) if waiting else None,
+        breaker=breaker,
+    )
 
 
 def _tallies(connection: Connection) -> dict[tuple[str, str], int]:
     statement = select(
         tallies.c.name, tallies.c.destination, func.sum(tallies.c.value).label("total")
     ).group_by(tallies.c.name, tallies.c.destination)
-    return {(one.name, one.destination): int(one.total) for one in connection.execute(statement)}
+    return {(row.name, row.destination): int(row.total) for row in connection.execute(statement)}
 
 
 def _waiting(connection: Connection, now: float) -> dict[str, Any]:
@@ -90,7 +115,7 @@ def _waiting(connection: Connection, now: float) -> dict[str, Any]:
         .where(is_pending)
         .group_by(deliveries.c.destination)
     )
-    return {one.destination: one for one in connection.execute(statement)}
+    return {row.destination: row for row in connection.execute(statement)}
 
 
 def _dead(connection: Connection) -> dict[str, int]:
@@ -99,25 +124,37 @@ def _dead(connection: Connection) -> dict[str, int]:
         .where(in_state("dead"))
         .group_by(deliveries.c.destination)
     )
-    return {one.destination: one.number for one in connection.execute(statement)}
+    return {row.destination: row.number for row in connection.execute(statement)}
+
+
+# -- lists and one event --------------------------------------------------------------------------
 
 
 def find(
-    database: Database, wanted: Filter, limit: int, cursor: str | None, *, newest: bool = False
-) -> Page:
-    """Find events, oldest or ``newest`` first; reads one more to know whether more follow."""
+    database: Database,
+    wanted: Filter,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    newest: bool = False,
+) -> EventPage:
+    """Find events, oldest or ``newest`` first, without payloads.
+
+    Raises ``ValueError`` for a cursor that no page of the same order gave.
+    """
+    # One more than asked for shows whether more follow.
     statement = listing(wanted, limit + 1, cursor, newest=newest)
     with database.read() as connection:
         rows = connection.execute(statement).all()
         more, rows = len(rows) > limit, rows[:limit]
-        ways = _deliveries(connection, [row.id for row in rows])
+        by_event = _deliveries(connection, [row.id for row in rows])
         twins = _twins(connection, rows)
-    found = tuple(_event(row, ways.get(row.id, ()), twins.get(row.id)) for row in rows)
-    return Page(found, _cursor(rows[-1], newest=newest) if more else None)
+    found = tuple(_event(row, by_event.get(row.id, ()), twins.get(row.id)) for row in rows)
+    return EventPage(found, _cursor(rows[-1], newest=newest) if more else None)
 
 
 def listing(wanted: Filter, limit: int, cursor: str | None, *, newest: bool) -> Select[Any]:
-    """Give the statement that reads one page.
+    """Return the statement that reads one page.
 
     Raises ``ValueError`` for a cursor that no page of this order gave.
     """
@@ -127,20 +164,22 @@ def listing(wanted: Filter, limit: int, cursor: str | None, *, newest: bool) -> 
         after = _parse(cursor, newest=newest)
         statement = statement.where(place < after if newest else place > after)
     # Both columns in one direction: the index is read forwards or backwards, and nothing is sorted.
-    order = [one.desc() if newest else one.asc() for one in (events.c.received_at, events.c.id)]
+    order = [
+        column.desc() if newest else column.asc() for column in (events.c.received_at, events.c.id)
+    ]
     return statement.order_by(*order).limit(limit)
 
 
 def event(database: Database, event_id: str) -> StoredEvent | None:
-    """Give one event with its payload and the history of its deliveries."""
+    """Return one event with its payload and all attempts, or None."""
     statement = _columns().add_columns(events.c.payload).where(events.c.id == event_id)
     with database.read() as connection:
         row = connection.execute(statement).first()
         if row is None:
             return None
-        ways = _deliveries(connection, [event_id], history=True)
+        by_event = _deliveries(connection, [event_id], history=True)
         twins = _twins(connection, [row])
-    return _event(row, ways.get(event_id, ()), twins.get(event_id), payload=row.payload)
+    return _event(row, by_event.get(event_id, ()), twins.get(event_id), payload=row.payload)
 
 
 def _columns() -> Select[Any]:
@@ -205,9 +244,9 @@ def _deliveries(
     )
     rows = connection.execute(statement).all()
     tries = _attempts(connection, [row.id for row in rows]) if history else {}
-    ways: dict[str, list[Delivery]] = {}
+    by_event: dict[str, list[Delivery]] = {}
     for row in rows:
-        ways.setdefault(row.event_id, []).append(
+        by_event.setdefault(row.event_id, []).append(
             Delivery(
                 id=row.id,
                 destination=row.destination,
@@ -222,7 +261,7 @@ def _deliveries(
                 history=tuple(tries.get(row.id, ())),
             )
         )
-    return ways
+    return by_event
 
 
 def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, list[Attempt]]:
@@ -236,7 +275,7 @@ def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, list[Atte
 
 
 def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
-    """Give, for those of the events that have an earlier twin, the id of the first one.
+    """Return, for those of the events that have an earlier twin, the id of the first one.
 
     Twins share object and type. A query of its own: as part of the first one, SQLite would look
     for them through all events of the type.
@@ -250,11 +289,11 @@ def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
         key, this = (row.object_id, row.type), (row.received_at, row.id)
         first[key] = min(first.get(key, this), this)
     found = {row.id: first.get((row.object_id, row.type)) for row in rows}
-    return {name: one[1] for name, one in found.items() if one is not None and one[1] != name}
+    return {name: twin[1] for name, twin in found.items() if twin is not None and twin[1] != name}
 
 
 def _event(
-    row: Any, ways: Sequence[Delivery], twin_of: str | None, *, payload: bytes | None = None
+    row: Any, own: Sequence[Delivery], twin_of: str | None, *, payload: bytes | None = None
 ) -> StoredEvent:
     return StoredEvent(
         id=row.id,
@@ -271,6 +310,91 @@ def _event(
         kept_because=row.kept_because,
         twin_of=twin_of,
         reference_found=row.reference_found,
-        deliveries=tuple(ways),
+        deliveries=tuple(own),
         payload=None if payload is None else bytes(payload),
     )
+
+
+# -- what a filter means --------------------------------------------------------------------------
+
+
+def restrict(statement: Select[Any], wanted: Filter) -> Select[Any]:
+    """Add a filter's conditions to a statement over ``events``.
+
+    Raises ``ValueError`` for a state that does not exist.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.ids:
+        conditions.append(events.c.id.in_(wanted.ids))
+    if wanted.types:
+        conditions.append(events.c.type.in_(wanted.types))
+    if wanted.since is not None:
+        conditions.append(events.c.received_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(events.c.received_at < wanted.until)
+    if wanted.kept_because is not None:
+        conditions.append(events.c.kept_because == wanted.kept_because)
+    if _of_kept(wanted):
+        conditions.append(events.c.kept_because.is_not(None))
+    elif means_deliveries(wanted):
+        conditions.append(_has_delivery(wanted))
+    if wanted.reference is not None:
+        conditions.append(_belongs_to(wanted.reference))
+    return statement.where(*conditions)
+
+
+def narrow(statement: Select[Any], wanted: Filter) -> Select[Any]:
+    """Add what a filter says of deliveries to a statement over ``deliveries``.
+
+    Raises ``ValueError`` for a state that does not exist.
+    """
+    if _of_kept(wanted):
+        return statement
+    if wanted.destination is not None:
+        statement = statement.where(deliveries.c.destination == wanted.destination)
+    if wanted.state is not None:
+        statement = statement.where(in_state(wanted.state))
+    return statement
+
+
+def means_deliveries(wanted: Filter) -> bool:
+    """Whether a filter is about deliveries: it means those, and not all of their events'."""
+    return not _of_kept(wanted) and (wanted.state is not None or wanted.destination is not None)
+
+
+def in_state(state: str) -> ColumnElement[bool]:
+    """Return the condition that a delivery is in a state.
+
+    Raises ``ValueError`` for one that does not exist.
+    """
+    try:
+        return _STATES[state]
+    except KeyError:
+        accepted = ", ".join(STATES)
+        raise ValueError(f"state: {state!r} is not accepted. Accepted: {accepted}.") from None
+
+
+def _of_kept(wanted: Filter) -> bool:
+    return wanted.state == "kept" or wanted.kept_because is not None
+
+
+def _has_delivery(wanted: Filter) -> ColumnElement[bool]:
+    meant = narrow(select(deliveries.c.event_id), wanted)
+    if wanted.state in ("pending", "retrying", "dead"):
+        # Few, in an index of their own: start from them.
+        return events.c.id.in_(meant)
+    # Nearly all: start from the events, in order, and stop when there are enough.
+    return meant.where(deliveries.c.event_id == events.c.id).correlate(events).exists()
+
+
+def _belongs_to(reference: str) -> ColumnElement[bool]:
+    own = select(events.c.id).where(events.c.reference == reference)
+    intents = select(events.c.payment_intent).where(
+        events.c.reference == reference, events.c.payment_intent.is_not(None)
+    )
+    customers = select(customer_references.c.customer).where(
+        customer_references.c.reference == reference
+    )
+    paid = select(events.c.id).where(events.c.payment_intent.in_(intents))
+    renewed = select(events.c.id).where(events.c.customer.in_(customers))
+    return events.c.id.in_(union(own, paid, renewed))

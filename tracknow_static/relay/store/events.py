@@ -1,0 +1,237 @@
+"""Storing events with their deliveries: one transaction for a batch, nothing twice.
+
+Two things cost more than the database's own work: SQLAlchemy's look at each row's parameters, and
+Python's lock. The SQLite driver releases that lock for each statement it executes and then waits
+among all threads to get it back, so one statement for many rows is what lets requests be verified
+on one processor while another one writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam
+
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.store.model import PENDING, Accepted, NewEvent
+from tracknow_static.relay.store.schema import customer_references, deliveries, events, tallies
+from tracknow_static.relay.store.wakeup import CHANNEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Table
+
+    from tracknow_static.relay.store.database import Database
+
+BEGUN = crash_points.declare("ingest.begun", "the transaction has begun, nothing is written")
+INSERTED = crash_points.declare("ingest.inserted", "the event is written, its deliveries are not")
+COMMITTING = crash_points.declare("ingest.committing", "all is written, nothing is committed")
+COMMITTED = crash_points.declare("ingest.committed", "the batch is durable, nobody knows")
+
+# Rows of one statement. Not every number, so that the driver finds most statements prepared; and
+# with 14 columns the largest stays below the 999 parameters of an SQLite before 3.32
+# (sqlite.org/limits.html, 9).
+_SIZES = (64, 56, 48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
+
+# A customer's reference is marked as seen once a day at most.
+_SEEN_SECONDS = 86_400
+
+_SEEN = (
+    customer_references.update()
+    .where(
+        customer_references.c.customer.in_(bindparam("who", expanding=True)),
+        customer_references.c.seen_at < bindparam("before"),
+    )
+    .values(seen_at=bindparam("now"))
+)
+
+
+def store(
+    database: Database,
+    batch: Sequence[NewEvent],
+    counted: Mapping[tuple[str, str], int] | None = None,
+) -> list[Accepted]:
+    """Store a batch durably; return, in order, whether each event was new.
+
+    Each new event gets a delivery for each of the database's destinations. ``counted`` holds
+    further counters to add in the same transaction. Raises ``StorageError``: nothing is stored.
+    """
+    first: dict[str, NewEvent] = {}
+    for event in batch:
+        first.setdefault(event.id, event)
+    # In one order for all, or two processes with the same duplicates wait for each other.
+    ordered = [first[event_id] for event_id in sorted(first)]
+
+    def work(connection: Connection) -> set[str]:
+        crash_points.reach(BEGUN)
+        now = database.read_clock(connection)
+        fresh = _add_events(connection, ordered, now)
+        crash_points.reach(INSERTED)
+        _add_deliveries(connection, fresh, database.destinations, now)
+        _remember_customers(connection, fresh, now)
+        counts = Counter(counted) + _counts(fresh, len(batch) - len(fresh))
+        write_tallies(connection, counts, owner=database.identity, now=now)
+        crash_points.reach(COMMITTING)
+        return {event.id for event in fresh}
+
+    new = database.run(work)
+    crash_points.reach(COMMITTED)
+    accepted = []
+    for event in batch:
+        accepted.append(Accepted(event.id, event.id in new))
+        new.discard(event.id)
+    return accepted
+
+
+def add_delivery(connection: Connection, event_id: str, url: str, now: float) -> None:
+    """Add a delivery unless there is one, in the caller's transaction."""
+    _DELIVERIES.insert(connection, [(event_id, url, now, now)])
+
+
+def add_tallies(database: Database, counted: Mapping[tuple[str, str], int]) -> None:
+    """Add to this process's counters, in a transaction of its own."""
+    database.run(
+        lambda connection: write_tallies(
+            connection, counted, owner=database.identity, now=database.read_clock(connection)
+        )
+    )
+
+
+def write_tallies(
+    connection: Connection, counts: Mapping[tuple[str, str], int], *, owner: str, now: float
+) -> None:
+    """Add to a process's counters, in the caller's transaction."""
+    _TALLIES.insert(connection, [(*key, owner, counts[key], now) for key in sorted(counts)])
+
+
+# -- one batch ------------------------------------------------------------------------------------
+
+
+def _add_events(connection: Connection, batch: Sequence[NewEvent], now: float) -> list[NewEvent]:
+    """Insert the events that are not stored yet; return those."""
+    if connection.dialect.name == "postgresql":
+        new = set(_EVENTS.insert(connection, [(*event, now) for event in batch]))
+        return [event for event in batch if event.id in new]
+    # SQLite's transaction holds the one lock for writing: what is not there now stays absent.
+    known = _known(connection, [event.id for event in batch])
+    fresh = [event for event in batch if event.id not in known]
+    _EVENTS.insert(connection, [(*event, now) for event in fresh])
+    return fresh
+
+
+def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    # Filled up to a power of two, so that the driver finds the statement prepared.
+    marks = ",".join("?" * (1 << (len(ids) - 1).bit_length()))
+    filled = tuple(ids) + (ids[-1],) * (marks.count("?") - len(ids))
+    found = connection.exec_driver_sql(
+        f"SELECT id FROM events WHERE id IN ({marks})",  # noqa: S608 - marks alone
+        filled,
+    )
+    return set(found.scalars())
+
+
+def _add_deliveries(
+    connection: Connection, fresh: Sequence[NewEvent], urls: Sequence[str], now: float
+) -> None:
+    wanted = [event.id for event in fresh if event.kept_because is None]
+    rows = [(event_id, url, now, now) for event_id in wanted for url in urls]
+    _DELIVERIES.insert(connection, rows)
+    if rows and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+
+def _remember_customers(connection: Connection, fresh: Sequence[NewEvent], now: float) -> None:
+    known = {
+        event.customer: event.reference for event in fresh if event.customer and event.reference
+    }
+    _CUSTOMERS.insert(connection, [(customer, known[customer], now) for customer in sorted(known)])
+    seen = {event.customer for event in fresh if event.customer and not event.reference} - set(
+        known
+    )
+    if seen:
+        given = {"who": sorted(seen), "now": now, "before": now - _SEEN_SECONDS}
+        connection.execute(_SEEN, given)
+
+
+def _counts(fresh: Sequence[NewEvent], duplicates: int) -> Counter[tuple[str, str]]:
+    counts = Counter({("accepted", ""): len(fresh), ("duplicate", ""): duplicates})
+    counts.update((f"kept:{event.kept_because}", "") for event in fresh if event.kept_because)
+    return counts
+
+
+# -- many rows by one statement -------------------------------------------------------------------
+
+
+class _Rows:
+    """Rows of one table: the columns that are given, and fixed ones as SQL.
+
+    ``finish`` is what happens on a conflict; ``returning`` a column that PostgreSQL returns.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        finish: str = "ON CONFLICT DO NOTHING",
+        *,
+        fixed: Mapping[str, str] | None = None,
+        returning: str = "",
+    ) -> None:
+        self._table = table.name
+        self._columns = tuple(columns)
+        self._fixed = dict(fixed or {})
+        self._finish = finish
+        self._returning = returning
+
+    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Insert the rows; return what PostgreSQL returns."""
+        found: list[Any] = []
+        left = rows
+        while left:
+            number = next(size for size in _SIZES if size <= len(left))
+            text = self._text(connection.dialect.name, number)
+            values = tuple(chain.from_iterable(left[:number]))
+            result = connection.exec_driver_sql(text, values)
+            if result.returns_rows:
+                found.extend(result.scalars())
+            left = left[number:]
+        return found
+
+    @cache  # noqa: B019 - there are four of them, for good
+    def _text(self, backend: str, number: int) -> str:
+        mark = "?" if backend == "sqlite" else "%s"
+        group = ", ".join([mark] * len(self._columns) + list(self._fixed.values()))
+        parts = [
+            f"INSERT INTO {self._table} ({', '.join([*self._columns, *self._fixed])})",
+            f"VALUES {', '.join([f'({group})'] * number)}",
+            self._finish,
+        ]
+        # SQLite before 3.35 cannot, and its one writer knows without asking.
+        if self._returning and backend == "postgresql":
+            parts.append(f"RETURNING {self._returning}")
+        return " ".join(parts)
+
+
+# A new event's fields are columns; it lacks only the time at which it is stored.
+_EVENTS = _Rows(events, [*NewEvent._fields, "received_at"], returning="id")
+_DELIVERIES = _Rows(
+    deliveries,
+    ["event_id", "destination", "due_at", "accepted_at"],
+    fixed={"state": f"'{PENDING}'", "token": "0", "attempts": "0", "tries": "0"},
+)
+_CUSTOMERS = _Rows(
+    customer_references,
+    ["customer", "reference", "seen_at"],
+    "ON CONFLICT (customer) DO UPDATE"
+    " SET reference = excluded.reference, seen_at = excluded.seen_at",
+)
+_TALLIES = _Rows(
+    tallies,
+    ["name", "destination", "owner", "value", "updated_at"],
+    "ON CONFLICT (name, destination, owner) DO UPDATE"
+    " SET value = tallies.value + excluded.value, updated_at = excluded.updated_at",
+)
