@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from tracknow_static.relay.deliver.dispatcher import Courier
 from tracknow_static.relay.deliver.sender import Network, Sender
+from tracknow_static.relay.store import events
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Claimed, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,9 +123,10 @@ def senders(port: int) -> Callable[[int], None]:
 
 def fill(url: str, destination: str, number: int) -> None:
     """Store a backlog, a thousand events to a commit."""
-    outbox = Outbox(Database(url), [destination])
+    database = Database(url, [destination])
     for first in range(0, number, 1000):
-        outbox._store(
+        events.store(
+            database,
             [
                 NewEvent(
                     f"evt_{one}",
@@ -136,22 +137,22 @@ def fill(url: str, destination: str, number: int) -> None:
                     signature="t=1700000000,v1=" + "0" * 64,
                 )
                 for one in range(first, min(first + 1000, number))
-            ]
+            ],
         )
-    outbox.close()
+    database.close()
 
 
 def drain(url: str, destination: str) -> dict[str, Any]:
     """Drain a backlog in this process."""
-    outbox = Outbox(Database(url), [destination])
+    database = Database(url, [destination])
     courier = Courier(
-        outbox, [destination], network, timeout=10, concurrency=CONCURRENCY, lease_seconds=40
+        database, [destination], network, timeout=10, concurrency=CONCURRENCY, lease_seconds=40
     )
     started = time.perf_counter()
     drained = courier.drain(3600)
     seconds = time.perf_counter() - started
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    outbox.close()
+    database.close()
     return {
         "delivered": drained.delivered,
         "left": drained.left,

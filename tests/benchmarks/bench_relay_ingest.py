@@ -4,7 +4,7 @@
 other: ours as ``tracknow-relay serve`` runs it, with one worker and with two, ours as a plain WSGI
 application with 32 threads, peers, and two bounds. The bounds are the same server with the same
 application but no database, and SQLite alone committing the same rows in groups. Express is there
-twice: storing bare events, and storing the rows that an outbox needs, the same as ours. All of them
+twice: storing bare events, and storing the rows that a relay needs, the same as ours. All of them
 run in turn, ``--rounds`` times; medians are shown. An acknowledgement is counted if it was a 200,
 and ours are compared with the rows found afterwards.
 
@@ -41,16 +41,18 @@ from tests.benchmarks.ingest_targets import (
     WORK,
     Target,
     bound,
+    database,
     express,
     hookspool,
     knockerlite,
     ours,
-    outbox,
     running,
     template,
     wsgi,
 )
 from tests.events import sign
+from tracknow_static.relay.store import leases
+from tracknow_static.relay.store.ingest import Ingest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +130,7 @@ def check_rows(folder: Path, acknowledged: int) -> None:
 def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
     """Rows a second that SQLite commits alone, with our tables, in groups of a size."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:
-        made = outbox(Path(folder))
+        made = database(Path(folder))
         made.open()
         made.close()
         connection = sqlite3.connect(f"{folder}/relay.sqlite3", isolation_level=None)
@@ -161,7 +163,7 @@ def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
 
 def fill(folder: Path, number: int) -> None:
     """Put so many delivered events into a database, as years of use do."""
-    made = outbox(folder)
+    made = database(folder)
     made.open()
     made.close()
     connection = sqlite3.connect(folder / "relay.sqlite3", isolation_level=None)
@@ -200,11 +202,11 @@ def fill(folder: Path, number: int) -> None:
 
 def claims(folder: Path, rounds: int = 200) -> float:
     """Median milliseconds of claiming 10 deliveries, with what is pending in the folder's file."""
-    made = outbox(folder)
+    made = database(folder)
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
-        if not made.claim(limit=10, lease_seconds=600):
+        if not leases.claim(made, limit=10, lease_seconds=600):
             break
         times.append(time.perf_counter() - started)
     made.close()
@@ -212,10 +214,10 @@ def claims(folder: Path, rounds: int = 200) -> float:
 
 
 def accepts(folder: Path, number: int, prefix: str) -> float:
-    """Events a second that 32 threads of one process hand to the outbox."""
+    """Events a second that 32 threads of one process hand to the relay."""
     from tracknow_static.relay.store.model import NewEvent
 
-    made = outbox(folder)
+    made = Ingest(database(folder))
     body = template()
 
     def send(one: int) -> None:

@@ -18,7 +18,6 @@ from tests.events import encode, purchase
 from tests.servers import free_port
 from tools import newest_python
 from tracknow_static.relay.store.database import Database
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,7 +202,7 @@ def express(rows: str) -> Target:
     script = str(PEERS / "express.cjs")
 
     def prepare(folder: Path, _port: int) -> None:
-        made = outbox(folder)
+        made = database(folder)
         made.open()
         made.close()
 
@@ -243,7 +242,7 @@ def knockerlite() -> Target:
     return Target("knockerlite, not durable", command)
 
 
-def outbox(folder: Path) -> Outbox:
-    """The relay's outbox in a folder, with one destination."""
+def database(folder: Path) -> Database:
+    """The relay's database in a folder, with one destination."""
     url = f"sqlite:///{folder}/relay.sqlite3"
-    return Outbox(Database(url), ["https://bench-tracking.tracknow.info/stripe/postback"])
+    return Database(url, ["https://bench-tracking.tracknow.info/stripe/postback"])

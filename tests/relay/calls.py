@@ -11,7 +11,8 @@ from wsgiref.validate import validator
 from tests.events import SECRET, encode, sign
 from tracknow_static.relay.app import Answer, Relay
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.ingest import Ingest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ def config(url: str, **more: str) -> RelayConfig:
 def relay(url: str, *, clock: Callable[[], float] = time.time, **more: str) -> Relay:
     """The application on a database, without anything that delivers."""
     made = config(url, **more)
-    return Relay(made, Outbox.from_config(made), clock=clock)
+    return Relay(made, Ingest.from_config(made, Database.from_config(made)), clock=clock)
 
 
 def environ(payload: bytes, signature: str | None, **changes: Any) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def code(answer: Answer) -> tuple[int, str]:
 
 
 class Memory:
-    """Stands where the outbox stands and remembers what it was given."""
+    """Stands where the ingest stands and remembers what it was given."""
 
     def __init__(self) -> None:
         self.events: list[NewEvent] = []

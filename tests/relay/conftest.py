@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.store.outbox_parts import A, B, Clock
+from tests.relay.store.parts import A, B, Clock
 from tracknow_static.relay.store.database import Database
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,13 +189,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The outbox's clock."""
+    """The database's clock."""
     return Clock()
 
 
 @pytest.fixture
-def outbox(database_url: str, clock: Clock) -> Iterator[Outbox]:
-    """An outbox with two destinations on each kind of database."""
-    made = Outbox(Database(database_url, clock=clock), [A, B])
+def database(database_url: str, clock: Clock) -> Iterator[Database]:
+    """A database with two destinations on each kind of database."""
+    made = Database(database_url, [A, B], clock=clock)
     yield made
     made.close()

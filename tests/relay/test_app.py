@@ -12,6 +12,7 @@ import pytest
 from tests.events import charge, encode, purchase, sign
 from tests.relay.calls import DESTINATION, call, code, environ, post, relay
 from tracknow_static.relay.app import Answer, Relay
+from tracknow_static.relay.store import leases, queries
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def test_event_is_stored_as_it_came(application: Relay) -> None:
     signature = sign(payload)
     reply = call(application, environ(payload, signature))
     assert code(reply) == (200, "stored")
-    claimed = application.outbox.claim(limit=10, lease_seconds=60)
+    claimed = leases.claim(application.database, limit=10, lease_seconds=60)
     assert [(one.payload, one.content_type, one.signature) for one in claimed] == [
         (payload, "application/json; charset=utf-8", signature)
     ]
@@ -48,8 +49,8 @@ def test_details_are_read_out(application: Relay) -> None:
     """What joins a charge with its click id is kept beside the bytes."""
     post(application, purchase())
     post(application, charge())
-    session = application.outbox.event("evt_1")
-    paid = application.outbox.event("evt_1_charge")
+    session = queries.event(application.database, "evt_1")
+    paid = queries.event(application.database, "evt_1_charge")
     assert session is not None
     assert paid is not None
     assert (session.reference, session.payment_intent, session.customer) == (
@@ -217,7 +218,7 @@ def test_caller_that_hangs_up(application: Relay) -> None:
 def test_signed_nonsense(application: Relay, payload: bytes, expected: str) -> None:
     """What is signed and no event is refused with a stable code, and nothing is stored."""
     assert send(application, payload) == (400, expected)
-    assert application.outbox.find(Filter()).events == ()
+    assert queries.find(application.database, Filter()).events == ()
 
 
 @pytest.mark.parametrize(
@@ -235,14 +236,14 @@ def test_signed_nonsense(application: Relay, payload: bytes, expected: str) -> N
 def test_odd_details_do_not_lose_an_event(application: Relay, subject: dict[str, Any]) -> None:
     """An event whose details no database takes is stored and forwarded without them."""
     assert code(post(application, purchase(data={"object": subject}))) == (200, "stored")
-    assert len(application.outbox.claim(limit=10, lease_seconds=60)) == 1
+    assert len(leases.claim(application.database, limit=10, lease_seconds=60)) == 1
 
 
 @pytest.mark.parametrize("created", [10**30, -(10**30), 1.5, "now", None, True, [], 2**62])
 def test_odd_creation_times_do_not_lose_an_event(application: Relay, created: object) -> None:
     """A creation time that is no whole number in range is left out."""
     assert code(post(application, purchase(created=created))) == (200, "stored")
-    stored = application.outbox.event("evt_1")
+    stored = queries.event(application.database, "evt_1")
     assert stored is not None
     assert stored.created is None
 
@@ -251,7 +252,7 @@ def test_duplicate_keys_mean_the_last(application: Relay) -> None:
     """Of keys given twice the last one counts, as in most JSON readers; the bytes stay."""
     payload = b'{"id":"evt_0",' + encode(purchase()).strip()[1:]
     assert send(application, payload) == (200, "stored")
-    stored = application.outbox.event("evt_1")
+    stored = queries.event(application.database, "evt_1")
     assert stored is not None
     assert stored.payload == payload
 
@@ -281,10 +282,10 @@ THIN = {
 def test_kept_and_not_forwarded(application: Relay, body: dict[str, Any], reason: str) -> None:
     """What is not to be forwarded is stored, answered with 200, and its reason is visible."""
     assert code(post(application, body)) == (200, "stored")
-    found = application.outbox.find(Filter(kept_because=reason)).events
+    found = queries.find(application.database, Filter(kept_because=reason)).events
     assert [(one.id, one.kept_because) for one in found] == [(body["id"], reason)]
-    assert application.outbox.claim(limit=10, lease_seconds=60) == []
-    assert application.outbox.status().tallies[f"kept:{reason}", ""] == 1
+    assert leases.claim(application.database, limit=10, lease_seconds=60) == []
+    assert queries.status(application.database).tallies[f"kept:{reason}", ""] == 1
 
 
 def test_thin_event_says_how_to_mend(application: Relay, caplog: Any) -> None:
@@ -310,7 +311,7 @@ def test_modes(sqlite_url: str, mode: str, livemode: bool, forwarded: int) -> No
     """The configured mode decides which of Stripe's two worlds is forwarded."""
     made = relay(sqlite_url, TRACKNOW_RELAY_LIVEMODE=mode)
     post(made, purchase(livemode=livemode))
-    assert len(made.outbox.claim(limit=10, lease_seconds=60)) == forwarded
+    assert len(leases.claim(made.database, limit=10, lease_seconds=60)) == forwarded
     made.stop(5)
 
 
@@ -325,7 +326,9 @@ def test_wanted_types_and_accounts(sqlite_url: str) -> None:
     post(made, purchase(1, type=wanted, account="acct_mine"))
     post(made, purchase(2, type=wanted, account="acct_other"))
     post(made, purchase(3))
-    assert [one.event_id for one in made.outbox.claim(limit=9, lease_seconds=60)] == ["evt_1"]
+    assert [one.event_id for one in leases.claim(made.database, limit=9, lease_seconds=60)] == [
+        "evt_1"
+    ]
     made.stop(5)
 
 
@@ -333,7 +336,7 @@ def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
     """An event is due for each configured destination."""
     made = relay(sqlite_url, TRACKNOW_RELAY_DESTINATIONS="https://a.example/x,https://b.example/")
     post(made, purchase())
-    claimed = made.outbox.claim(limit=9, lease_seconds=60)
+    claimed = leases.claim(made.database, limit=9, lease_seconds=60)
     assert {one.destination for one in claimed} == {"https://a.example/x", "https://b.example/"}
     made.stop(5)
 
@@ -341,7 +344,7 @@ def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
 def test_pages_beside_the_webhook(sqlite_url: str) -> None:
     """Further paths answer GET and HEAD, and nothing else."""
     made = relay(sqlite_url)
-    made = Relay(made.config, made.outbox, pages={"/x": lambda _: Answer("200 OK", (), b"hello")})
+    made = Relay(made.config, made.ingest, pages={"/x": lambda _: Answer("200 OK", (), b"hello")})
     got = [
         call(made, environ(b"", None, REQUEST_METHOD=method, PATH_INFO="/x"), checked=False)
         for method in ("GET", "HEAD", "POST")
@@ -361,12 +364,12 @@ def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any)
         for header in (None, marker, f"t=1,v1={marker}", sign(payload, "whsec_" + marker)):
             call(application, environ(payload, header))
         call(application, environ(payload, None, QUERY_STRING=marker, PATH_INFO="/" + marker))
-    application.outbox.flush()
+    application.ingest.flush()
     assert marker not in caplog.text
-    assert application.outbox.find(Filter()).events == ()
-    path = application.outbox.database.path
+    assert queries.find(application.database, Filter()).events == ()
+    path = application.database.path
     assert path is not None
-    application.outbox.close()
+    application.database.close()
     for file in path.parent.iterdir():
         assert marker.encode() not in file.read_bytes()
 
@@ -374,7 +377,7 @@ def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any)
 def test_verified_payloads_are_never_logged(application: Relay, caplog: Any) -> None:
     """Payloads, signatures and secrets stay out of the log also when the database fails."""
     marker = "planted-marker-4712"
-    path = application.outbox.database.path
+    path = application.database.path
     assert path is not None
     with caplog.at_level(logging.DEBUG):
         post(application, purchase(1, note=marker))

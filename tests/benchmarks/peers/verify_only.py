@@ -5,11 +5,12 @@ from __future__ import annotations
 from tracknow_static.relay.app import Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.receive.rsgi import RsgiRelay
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.model import Accepted, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 
 
-class _Nowhere(Outbox):
+class _Nowhere(Ingest):
     def accept(self, event: NewEvent) -> Accepted:
         return Accepted(event.id, new=True)
 
@@ -20,4 +21,4 @@ class _Nowhere(Outbox):
 def create() -> RsgiRelay:
     """Make the application as `serve` runs it, from the environment."""
     config = RelayConfig.from_environ()
-    return RsgiRelay(Relay(config, _Nowhere.from_config(config)))
+    return RsgiRelay(Relay(config, _Nowhere.from_config(config, Database.from_config(config))))

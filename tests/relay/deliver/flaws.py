@@ -19,9 +19,8 @@ from tracknow_static.relay.deliver.hands import Hands, Job
 from tracknow_static.relay.deliver.network import GuardedBackend
 from tracknow_static.relay.deliver.sender import Answer, Sender
 from tracknow_static.relay.deliver.worker import Lane
-from tracknow_static.relay.store import leases
-from tracknow_static.relay.store.model import Accepted, Claimed, NewEvent, Outcome
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store import destinations, events, leases
+from tracknow_static.relay.store.model import Accepted, Claimed, DeliveryResult, NewEvent
 from tracknow_static.relay.store.schema import deliveries
 
 if TYPE_CHECKING:
@@ -40,15 +39,15 @@ def flaw(make: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
 @flaw
 def acknowledges_before_the_commit() -> Iterator[Any]:
     """Stripe is told that an event is safe while it is on its way to the disk."""
-    accept = Outbox.accept
+    store = events.store
 
-    def early(self: Outbox, event: NewEvent) -> Accepted:
+    def early(database: Any, batch: Sequence[NewEvent], *more: Any) -> list[Accepted]:
         import threading
 
-        threading.Thread(target=accept, args=(self, event), daemon=True).start()
-        return Accepted(event.id, new=True)
+        threading.Thread(target=store, args=(database, batch, *more), daemon=True).start()
+        return [Accepted(event.id, new=True) for event in batch]
 
-    with mock.patch.object(Outbox, "accept", early):
+    with mock.patch.object(events, "store", early):
         yield
 
 
@@ -58,7 +57,9 @@ def settles_before_it_sends() -> Iterator[Any]:
     hand_out = Lane._hand_out
 
     def settled(self: Lane, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
-        self._outbox.settle([Outcome(one, "delivered", 200) for one in found])
+        leases.settle(
+            self._database, [DeliveryResult(claimed, "delivered", 200) for claimed in found]
+        )
         hand_out(self, found, leased_at, probe=probe)
 
     with mock.patch.object(Lane, "_hand_out", settled):
@@ -70,7 +71,7 @@ def leases_without_a_fence() -> Iterator[Any]:
     """Whoever comes last settles, whether its lease holds or not."""
     settle = leases.settle
 
-    def unfenced(database: Any, outcomes: Sequence[Outcome], owner: str) -> list[bool]:
+    def unfenced(database: Any, outcomes: Sequence[DeliveryResult]) -> list[bool]:
         with database.read() as connection:
             table = deliveries.c
             tokens = dict(connection.execute(select(table.id, table.token)).tuples().all())
@@ -85,7 +86,7 @@ def leases_without_a_fence() -> Iterator[Any]:
                 .values(state="pending", settled_at=None)
             )
         )
-        return settle(database, renewed, owner)
+        return settle(database, renewed)
 
     with mock.patch.object(leases, "settle", unfenced):
         yield
@@ -96,7 +97,7 @@ def counts_retries_during_an_outage() -> Iterator[Any]:
     """Each probe brings its event nearer to the dead letters."""
     right = verdict.outcome
 
-    def counted(claimed: Claimed, answer: Answer, *, probe: bool, **rest: Any) -> Outcome:
+    def counted(claimed: Claimed, answer: Answer, *, probe: bool, **rest: Any) -> DeliveryResult:
         return right(claimed, answer, probe=False, **rest)
 
     with mock.patch.object(verdict, "outcome", counted):
@@ -116,13 +117,13 @@ def has_no_breaker() -> Iterator[Any]:
 @flaw
 def lets_every_process_probe() -> Iterator[Any]:
     """The breaker is written without comparing."""
-    write = Outbox.set_breaker
+    write = destinations.set_breaker
 
-    def always(self: Outbox, seen: Any, **changes: Any) -> bool:
-        write(self, seen, **changes)
+    def always(database: Any, seen: Any, **changes: Any) -> bool:
+        write(database, seen, **changes)
         return True
 
-    with mock.patch.object(Outbox, "set_breaker", always):
+    with mock.patch.object(destinations, "set_breaker", always):
         yield
 
 
@@ -144,7 +145,7 @@ def probes_the_same_event_for_ever() -> Iterator[Any]:
     """The oldest event is always first, also when it has just failed."""
     right = verdict.outcome
 
-    def first(claimed: Claimed, answer: Answer, **rest: Any) -> Outcome:
+    def first(claimed: Claimed, answer: Answer, **rest: Any) -> DeliveryResult:
         return replace(right(claimed, answer, **rest), delay=-1e6)
 
     with mock.patch.object(verdict, "outcome", first):
@@ -238,14 +239,14 @@ def has_no_jitter() -> Iterator[Any]:
 @flaw
 def keeps_leases_when_it_stops() -> Iterator[Any]:
     """What was not sent stays leased after SIGTERM."""
-    settle = Outbox.settle
+    settle = leases.settle
 
-    def forget(self: Outbox, outcomes: Sequence[Outcome]) -> list[bool]:
+    def forget(database: Any, outcomes: Sequence[DeliveryResult]) -> list[bool]:
         kept = [one for one in outcomes if one.kind != "release"]
-        settle(self, kept)
+        settle(database, kept)
         return [True] * len(outcomes)
 
-    with mock.patch.object(Outbox, "settle", forget):
+    with mock.patch.object(leases, "settle", forget):
         yield
 
 

@@ -10,12 +10,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.relay.store.parts import accept
 from tracknow_static.relay.deliver.dispatcher import Courier, Drained
 from tracknow_static.relay.deliver.network import Resolver
 from tracknow_static.relay.deliver.sender import Answer, Network, Sender
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Claimed, Delivery, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ def to(*found: str) -> Callable[..., list[Any]]:
 
 @dataclass
 class Shop:
-    """An outbox with purchases in it, and couriers that work by a clock which the test sets."""
+    """A database with purchases in it, and couriers that work by a clock which the test sets."""
 
     url: str
     destinations: Sequence[str]
@@ -76,15 +77,15 @@ class Shop:
     network: Network = field(default_factory=network)
     concurrency: int = 4
     lease_seconds: float = 15.0
-    outbox: Outbox = field(init=False)
+    database: Database = field(init=False)
     _number: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.outbox = self.another_outbox()
+        self.database = self.another_database()
 
-    def another_outbox(self) -> Outbox:
+    def another_database(self) -> Database:
         """Open the same database as another process would."""
-        return Outbox(Database(self.url, clock=lambda: self.now), self.destinations)
+        return Database(self.url, self.destinations, clock=lambda: self.now)
 
     def sell(self, count: int = 1, **changes: Any) -> list[str]:
         """Take in so many events; gives their ids."""
@@ -97,13 +98,13 @@ class Shop:
                 "content_type": "application/json; charset=utf-8",
                 "signature": "t=1700000000,v1=ab",
             }
-            self.outbox.accept(NewEvent(**{**values, **changes}))
+            accept(self.database, NewEvent(**{**values, **changes}))
         return ids
 
-    def courier(self, outbox: Outbox | None = None) -> Courier:
+    def courier(self, database: Database | None = None) -> Courier:
         """Make a courier; it delivers for all destinations."""
         return Courier(
-            outbox or self.outbox,
+            database or self.database,
             self.destinations,
             lambda: self.network,
             timeout=self.network.timeout,
@@ -125,14 +126,14 @@ class Shop:
 
     def delivery(self, event_id: str, destination: str | None = None) -> Delivery:
         """Give one event's way to a destination (the first)."""
-        stored = self.outbox.event(event_id)
+        stored = queries.event(self.database, event_id)
         assert stored is not None
         wanted = destination or self.destinations[0]
         return next(one for one in stored.deliveries if one.destination == wanted)
 
     def states(self) -> dict[str, int]:
         """Count deliveries by state, over all destinations."""
-        found = self.outbox.status().destinations
+        found = queries.status(self.database).destinations
         return {
             "pending": sum(one.pending for one in found),
             "in_flight": sum(one.in_flight for one in found),
@@ -141,8 +142,8 @@ class Shop:
         }
 
     def close(self) -> None:
-        """Close the outbox."""
-        self.outbox.close()
+        """Close the database."""
+        self.database.close()
 
 
 def attempt(url: str, net: Network | None = None) -> Answer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from sqlalchemy import select
@@ -20,11 +21,15 @@ from tests.relay.deliver.stand_in import (
     later,
     slowly,
 )
+from tracknow_static.relay.store import leases, queries
 from tracknow_static.relay.store.model import PAUSED
 from tracknow_static.relay.store.schema import deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.model import Claimed
 
 HOUR = 3600
 
@@ -106,7 +111,7 @@ def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn])
     drained = shop.drain()
     assert (drained.delivered, drained.left) == (20, 20)
     assert len(other.counts) == 20
-    states = {one.destination: one.state for one in shop.outbox.status().destinations}
+    states = {one.destination: one.state for one in queries.status(shop.database).destinations}
     assert states == {refusing.url: PAUSED, other.url: "active"}
 
 
@@ -124,16 +129,19 @@ def test_an_outcome_after_the_lease_changes_nothing(shop: Shop, destination: Sta
     """When somebody else has taken the delivery over, the first one's outcome does not count."""
     shop.sell()
     taken = threading.Event()
-    other = shop.another_outbox()
+    other = shop.another_database()
+    claim = leases.claim
+
+    def claims_of_the_other(database: Database, **options: Any) -> list[Claimed]:
+        return claim(database, **options) if database is other else []
 
     def decide(_request: Request) -> Action:
         if not taken.is_set():
             taken.set()
             # As if this process had been frozen for longer than its lease.
-            claim, shop.outbox.claim = shop.outbox.claim, lambda **_: []  # type: ignore[method-assign]
             shop.now += shop.lease_seconds + 1
-            assert shop.courier(other).drain(10).delivered == 1
-            shop.outbox.claim = claim  # type: ignore[method-assign]
+            with mock.patch.object(leases, "claim", claims_of_the_other):
+                assert shop.courier(other).drain(10).delivered == 1
             return answer(500)
         return answer(200)
 
@@ -157,7 +165,7 @@ def test_an_event_is_not_begun_when_its_lease_might_end_first(
     assert drained.delivered == 4
     assert destination.counts == dict.fromkeys(ids, 1)
     # Each claim changes the token: those behind the slow one were given back and claimed again.
-    with small_shop.outbox.database.read() as connection:
+    with small_shop.database.read() as connection:
         tokens = connection.execute(select(deliveries.c.token).order_by(deliveries.c.id)).scalars()
         assert max(tokens) > 1
 
@@ -215,14 +223,14 @@ def test_starting_twice_starts_once(small_shop: Shop) -> None:
 def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
     """An event stored by any process goes out without waiting for the next look."""
     courier = shop.courier()
-    other = shop.another_outbox()
+    other = shop.another_database()
     courier.start()
     time.sleep(0.3)
     started = time.monotonic()
-    for number, outbox in enumerate((shop.outbox, other), 1):
-        shop.outbox, kept = outbox, shop.outbox
+    for number, database in enumerate((shop.database, other), 1):
+        shop.database, kept = database, shop.database
         shop.sell()
-        shop.outbox = kept
+        shop.database = kept
         assert destination.wait_for(lambda wanted=number: len(destination.requests) == wanted, 20)  # type: ignore[misc]
     assert time.monotonic() - started < 20, "the next look would come after 30 s"
     assert courier.stop()
@@ -231,9 +239,9 @@ def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
 
 def test_a_retry_comes_when_it_is_due(small_shop: Shop, destination: StandIn) -> None:
     """A courier that sleeps wakes up for the next step of the schedule by itself."""
-    small_shop.outbox.close()
+    small_shop.database.close()
     shop = Shop(small_shop.url, [destination.url])
-    shop.outbox.database._clock = None
+    shop.database._clock = None
     destination.decide = lambda _: answer(200 if len(destination.requests) else 500)
     courier = shop.courier()
     courier.start()

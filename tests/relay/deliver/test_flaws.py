@@ -72,7 +72,7 @@ OTHERS = {"keeps sending after a refusal", "one lane for all", "trusts every cer
 @pytest.mark.parametrize("flaw", CHECKS)
 def test_a_flaw_is_noticed(small_shop: Shop, destination: StandIn, flaw: str) -> None:
     """The named test passes with the real courier, and fails with the flawed one."""
-    small_shop.outbox.open()
+    small_shop.database.open()
     with FLAWS[flaw](), pytest.raises((AssertionError, KeyError)):
         CHECKS[flaw](small_shop, destination)
 

@@ -18,7 +18,8 @@ from tests.relay.deliver.stand_in import StandIn, answer
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver.dispatcher import Courier
 from tracknow_static.relay.deliver.worker import AHEAD
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +95,10 @@ def recover(url: str, stand_in: StandIn) -> None:
     """Start the relay again, an hour later: every lease of the dead is over."""
     stand_in.decide = lambda _: answer()
     relay = victim.config(url, (stand_in.url,))
-    outbox = Outbox.from_config(relay, clock=lambda: time.time() + 3600)
-    assert Courier.from_config(relay, outbox).drain(300).left == 0
-    found = outbox.status().destinations[0]
-    outbox.close()
+    database = Database.from_config(relay, clock=lambda: time.time() + 3600)
+    assert Courier.from_config(relay, database).drain(300).left == 0
+    found = queries.status(database).destinations[0]
+    database.close()
     assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)
 
 

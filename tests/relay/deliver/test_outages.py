@@ -16,6 +16,7 @@ from tests.relay.deliver.stand_in import (
 )
 from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.breaker import LONGEST_OPEN, THRESHOLD
+from tracknow_static.relay.store import destinations, queries, replay
 from tracknow_static.relay.store.model import PAUSED, Filter
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -23,7 +24,7 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
 def destination_state(shop: Shop) -> str:
     """Tell whether the first destination is active or paused."""
-    return shop.outbox.status().destinations[0].state
+    return queries.status(shop.database).destinations[0].state
 
 
 # -- outages
@@ -101,7 +102,7 @@ def test_a_failing_event_does_not_bar_the_way(small_shop: Shop, destination: Sta
     (bad,) = small_shop.sell()
     destination.decide = lambda request: answer(500 if request.event == bad else 200)
     small_shop.live(2 * MINUTE, step=1)
-    assert small_shop.outbox.breaker(destination.url).failures >= THRESHOLD
+    assert destinations.breaker(small_shop.database, destination.url).failures >= THRESHOLD
     (good,) = small_shop.sell()
     small_shop.live(2 * LONGEST_OPEN, step=LONGEST_OPEN / 2)
     assert small_shop.delivery(good).state == "delivered"
@@ -115,17 +116,17 @@ def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn
     opened = len(destination.requests)
     destination.decide = lambda _: hang(0.3)
     shop.now += LONGEST_OPEN
-    others = [shop.another_outbox() for _ in range(4)]
+    others = [shop.another_database() for _ in range(4)]
     threads = [
-        threading.Thread(target=shop.courier(outbox).drain, args=(10,))
-        for outbox in (*others, shop.outbox)
+        threading.Thread(target=shop.courier(database).drain, args=(10,))
+        for database in (*others, shop.database)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    for outbox in others:
-        outbox.close()
+    for database in others:
+        database.close()
     assert len(destination.requests) == opened + 1
 
 
@@ -153,7 +154,7 @@ def test_a_rejected_event_is_dead_at_once_and_can_be_replayed(
     assert small_shop.drain().dead == 1
     assert small_shop.delivery(one).last_status == status
     destination.decide = lambda _: answer()
-    assert small_shop.outbox.replay(Filter(state="dead")).deliveries == 1
+    assert replay.replay(small_shop.database, Filter(state="dead")).deliveries == 1
     assert small_shop.drain().delivered == 1
     assert destination.requests[-1].event == one
 
@@ -203,7 +204,7 @@ def test_an_operator_resumes_at_once(small_shop: Shop, destination: StandIn) -> 
     small_shop.sell(5)
     small_shop.drain()
     destination.decide = lambda _: answer()
-    assert small_shop.outbox.resume(destination.url)
+    assert destinations.resume(small_shop.database, destination.url)
     assert small_shop.drain().delivered == 5
 
 
@@ -230,7 +231,7 @@ def test_rebinding_to_a_private_address_pauses(small_shop: Shop, destination: St
     shop.sell(3)
     shop.drain()
     assert destination.connections == 0
-    paused = shop.outbox.status().destinations[0]
+    paused = queries.status(shop.database).destinations[0]
     assert paused.state == PAUSED
     assert "127.0.0.1" in str(paused.paused_because)
     assert shop.states()["pending"] == 3
@@ -267,6 +268,5 @@ def test_a_clock_that_jumps_loses_nothing(shop: Shop, destination: StandIn) -> N
     shop.live(MINUTE, step=5)
     shop.now = NOON
     destination.decide = lambda _: answer()
-    shop.outbox._mend_at = 0.0
     shop.live(HOUR, step=10 * MINUTE)
     assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 20, "dead": 0}

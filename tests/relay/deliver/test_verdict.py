@@ -12,12 +12,14 @@ from tracknow_static.relay.deliver.sender import Answer
 from tracknow_static.relay.deliver.verdict import Meaning, meaning, outcome
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.store.model import Outcome
+    from tracknow_static.relay.store.model import DeliveryResult
 
 DAY = 24 * 3600
 
 
-def judge(answer: Answer, *, attempts: int = 0, tries: int = 0, probe: bool = False) -> Outcome:
+def judge(
+    answer: Answer, *, attempts: int = 0, tries: int = 0, probe: bool = False
+) -> DeliveryResult:
     """Tell what becomes of an event."""
     one = claimed(attempts=attempts, tries=tries)
     return outcome(one, answer, probe=probe, now=NOON, chance=lambda: 0.0)

@@ -1,4 +1,4 @@
-"""A destination, filled outboxes, and logging left as it was: commands set it up for their process."""
+"""A destination, filled databases, and logging left as it was: commands set it up for their process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def destination() -> Iterator[StandIn]:
 
 @pytest.fixture
 def environ(request: pytest.FixtureRequest, sqlite_url: str) -> dict[str, str]:
-    """Give the environment of an SQLite outbox that the module's own ``filled`` has filled."""
+    """Give the environment of an SQLite database that the module's own ``filled`` has filled."""
     return request.module.filled(sqlite_url)  # type: ignore[no-any-return]
 
 

@@ -20,7 +20,7 @@ from tests.events import CONTENT_TYPE, SECRET, sign
 from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.cli import cli
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,9 +72,9 @@ def accept(environ: Mapping[str, str], *bodies: bytes) -> None:
     assert application.stop(5)
 
 
-def outbox_of(environ: Mapping[str, str]) -> Outbox:
-    """Open the outbox that the commands look at."""
-    return Outbox.from_config(RelayConfig.from_environ(environ))
+def database_of(environ: Mapping[str, str]) -> Database:
+    """Open the database that the commands look at."""
+    return Database.from_config(RelayConfig.from_environ(environ))
 
 
 def run(environ: Mapping[str, str], *args: str, code: int = 0) -> Result:

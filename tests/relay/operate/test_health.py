@@ -11,13 +11,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.events import encode, purchase, sign
-from tests.relay.operate.parts import WEBHOOK, environment, outbox_of, request
+from tests.relay.operate.parts import WEBHOOK, database_of, environment, request
+from tests.relay.store.parts import dead, delivered, retry
 from tracknow_static.relay import create_application, health
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate import housekeeping
 from tracknow_static.relay.operate.metrics import labels
+from tracknow_static.relay.store import destinations, leases, purge, queries
 from tracknow_static.relay.store.database import Database
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.ingest import Ingest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,24 +95,24 @@ def test_not_ready_when_the_file_is_gone(application: Relay, sqlite_url: str) ->
     """A database that was deleted under the relay is found by the next look."""
     assert ready(application)[0] == 200
     Path(sqlite_url.removeprefix("sqlite:///")).unlink()
-    found = health.examine(application.outbox)
+    found = health.examine(application.ingest)
     assert found.checks["database"] == "database_gone"
 
 
 def test_not_ready_with_a_newer_schema(sqlite_url: str) -> None:
     """A database of a later version is not written."""
-    outbox = outbox_of(environment(sqlite_url))
-    outbox.open()
-    with outbox.database.write() as connection:
+    database = database_of(environment(sqlite_url))
+    database.open()
+    with database.write() as connection:
         connection.exec_driver_sql("UPDATE schema_version SET version = 999")
-    outbox.close()
+    database.close()
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     status, checks = ready(made)
     assert (status, checks["schema"]) == (503, "schema")
 
 
-class HangingOutbox(Outbox):
-    """An outbox whose disk hangs until it is let go."""
+class HangingDatabase(Database):
+    """A database whose disk hangs until it is let go."""
 
     let_go: threading.Event
     opened: int
@@ -124,22 +126,22 @@ class HangingOutbox(Outbox):
 def test_a_hung_disk_is_told_in_time_and_asked_once(sqlite_url: str) -> None:
     """While one look hangs, others are answered after the time-out and begin no further one."""
     config = RelayConfig.from_environ(environment(sqlite_url))
-    outbox = HangingOutbox(Database(config.database), config.destinations)
-    outbox.let_go, outbox.opened = threading.Event(), 0
-    probe = health.Probe(outbox, timeout=0.05)
+    database = HangingDatabase(config.database, config.destinations)
+    database.let_go, database.opened = threading.Event(), 0
+    probe = health.Probe(Ingest(database), timeout=0.05)
     try:
         answers = [probe.look() for _ in range(3)]
     finally:
-        outbox.let_go.set()
+        database.let_go.set()
     assert [one.checks["database"] for one in answers] == ["timeout"] * 3
-    assert outbox.opened == 1
+    assert database.opened == 1
 
 
 def test_many_looks_are_one_write(application: Relay) -> None:
     """Who asks all the time does not keep the disk busy."""
     for _ in range(20):
         ready(application)
-    writes = application.outbox.status().tallies["ready", ""]
+    writes = queries.status(application.database).tallies["ready", ""]
     # One a second: a machine that is slow may take longer for twenty calls.
     assert writes < 20
 
@@ -173,11 +175,11 @@ def test_metrics_count_deliveries(application: Relay) -> None:
     """Delivered, retried, dead, backlog and the oldest age, for each destination."""
     for number in range(4):
         take(application, encode(purchase(number)))
-    outbox = application.outbox
-    first, second, third, fourth = outbox.claim(limit=10, lease_seconds=60)
-    outbox.delivered(first, status=200)
-    outbox.retry(second, delay=60, status=500, error="http_500")
-    outbox.dead(third, status=400, error="http_400")
+    database = application.database
+    first, second, third, fourth = leases.claim(database, limit=10, lease_seconds=60)
+    delivered(database, first, status=200)
+    retry(database, second, delay=60, status=500, error="http_500")
+    dead(database, third, status=400, error="http_400")
     found = scrape(application)
     assert found["deliveries_delivered_total", URL] == 1
     assert found["deliveries_retried_total", URL] == 1
@@ -192,9 +194,9 @@ def test_metrics_count_deliveries(application: Relay) -> None:
 
 def test_metrics_show_a_paused_destination(application: Relay) -> None:
     """An alert can be made of it."""
-    application.outbox.open()
+    application.database.open()
     assert scrape(application)["destination_paused", URL] == 0
-    application.outbox.pause(URL, "it answered 401", open_for=60)
+    destinations.pause(application.database, URL, "it answered 401", open_for=60)
     found = scrape(application)
     assert found["destination_paused", URL] == 1
     assert found["destination_out", URL] == 1
@@ -246,7 +248,7 @@ def test_numbers_survive_a_purge_and_a_restart(application: Relay, sqlite_url: s
     take(application, encode(purchase(1)))
     application.stop(5)
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
-    made.outbox.purge(delivered_days=0, dead_days=0)
+    purge.purge(made.database, delivered_days=0, dead_days=0)
     take(made, encode(purchase(2)))
     assert scrape(made)["events_accepted_total", ""] == 2
     made.stop(5)
@@ -258,8 +260,8 @@ def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.M
     config = RelayConfig.from_environ(environ)
     made = create_application(config)
     take(made, encode(purchase(1)))
-    (claimed,) = made.outbox.claim(limit=1, lease_seconds=60)
-    made.outbox.delivered(claimed, status=200)
+    (claimed,) = leases.claim(made.database, limit=1, lease_seconds=60)
+    delivered(made.database, claimed, status=200)
     monkeypatch.setattr(housekeeping, "_FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(housekeeping, "_FIRST_PURGE_SECONDS", 0.0)
     purged = threading.Event()
@@ -269,10 +271,10 @@ def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.M
             super().purge()
             purged.set()
 
-    keeper = Watched(config, made.outbox)
+    keeper = Watched(config, made.database)
     keeper.start()
     assert purged.wait(30)
     assert keeper.stop()
-    stored: Any = made.outbox.event("evt_1")
+    stored: Any = queries.event(made.database, "evt_1")
     assert stored.payload is None
     made.stop(5)

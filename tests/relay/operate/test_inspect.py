@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.events import charge, encode, purchase
-from tests.relay.operate.parts import accept, environment, outbox_of, run, run_json
+from tests.relay.operate.parts import accept, database_of, environment, run, run_json
+from tests.relay.store.parts import dead, delivered, release
+from tracknow_static.relay.store import leases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +22,15 @@ ONE, TWO = "https://one.example/hook?token=planted", "https://two.example/hook"
 
 def settle_some(environ: Mapping[str, str]) -> None:
     """Deliver event 0 everywhere; put event 1 to the dead letters of the first destination."""
-    outbox = outbox_of(environ)
-    for one in outbox.claim(limit=100, lease_seconds=60):
+    database = database_of(environ)
+    for one in leases.claim(database, limit=100, lease_seconds=60):
         if one.event_id == "evt_0":
-            outbox.delivered(one, status=200, took_ms=7)
+            delivered(database, one, status=200, took_ms=7)
         elif one.event_id == "evt_1" and one.destination == ONE:
-            outbox.dead(one, status=400, error="http_400", took_ms=9)
+            dead(database, one, status=400, error="http_400", took_ms=9)
         else:
-            outbox.release([one])
-    outbox.close()
+            release(database, [one])
+    database.close()
 
 
 def filled(database_url: str) -> dict[str, str]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from tests.events import encode, purchase
 from tests.relay.deliver.stand_in import StandIn, answer
-from tests.relay.operate.parts import accept, environment, outbox_of, run, run_json
+from tests.relay.operate.parts import accept, database_of, environment, run, run_json
+from tests.relay.store.parts import dead, delivered
+from tracknow_static.relay.store import destinations, leases, queries
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
 ONE, TWO = "https://one.example/hook", "https://two.example/hook"
 
 
-def settle(environ: Mapping[str, str], *, dead: str = "") -> None:
-    """Deliver everything, except that ``dead`` refuses what it gets."""
-    outbox = outbox_of(environ)
-    for one in outbox.claim(limit=1000, lease_seconds=60):
-        if one.destination == dead:
-            outbox.dead(one, status=400, error="http_400")
+def settle(environ: Mapping[str, str], *, refusing: str = "") -> None:
+    """Deliver everything, except that ``refusing`` refuses what it gets."""
+    database = database_of(environ)
+    for one in leases.claim(database, limit=1000, lease_seconds=60):
+        if one.destination == refusing:
+            dead(database, one, status=400, error="http_400")
         else:
-            outbox.delivered(one, status=200)
-    outbox.close()
+            delivered(database, one, status=200)
+    database.close()
 
 
 def pending(environ: Mapping[str, str]) -> dict[str, int]:
@@ -40,7 +42,7 @@ def filled(database_url: str) -> dict[str, str]:
     """Take five events in: the second destination has them, for the first one they are dead."""
     environ = environment(database_url, ONE, TWO)
     accept(environ, *(encode(purchase(number)) for number in range(5)))
-    settle(environ, dead=ONE)
+    settle(environ, refusing=ONE)
     return environ
 
 
@@ -63,14 +65,14 @@ def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
     """So many deliveries a second in all: the last one is due when the command says."""
     environ = environment(sqlite_url, ONE, TWO)
     accept(environ, *(encode(purchase(number)) for number in range(3)))
-    outbox = outbox_of(environ)
-    for one in outbox.claim(limit=100, lease_seconds=60):
-        outbox.dead(one, status=400, error="rejected")
+    database = database_of(environ)
+    for one in leases.claim(database, limit=100, lease_seconds=60):
+        dead(database, one, status=400, error="rejected")
     assert (
         "the last one in 50 s" in run(environ, "replay", "--state", "dead", "--rate", "0.1").stdout
     )
-    due = [d.due_at for it in outbox.find(Filter()).events for d in it.deliveries]
-    outbox.close()
+    due = [d.due_at for it in queries.find(database, Filter()).events for d in it.deliveries]
+    database.close()
     assert 49 < max(due) - min(due) < 51
 
 
@@ -102,9 +104,9 @@ def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
 def test_replay_is_oldest_first_at_the_rate(either: dict[str, str]) -> None:
     """Due times follow the times of receipt, so many a second."""
     run(either, "replay", "--state", "dead", "--rate", "0.01")
-    outbox = outbox_of(either)
-    events = outbox.find(Filter(), limit=10).events
-    outbox.close()
+    database = database_of(either)
+    events = queries.find(database, Filter(), limit=10).events
+    database.close()
     due = [next(d.due_at for d in it.deliveries if d.destination == ONE) for it in events]
     gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
     assert all(99 < gap < 101 for gap in gaps)
@@ -158,9 +160,9 @@ def test_the_retention_is_configured(environ: dict[str, str]) -> None:
 
 def test_resume_lets_deliveries_go_on(environ: dict[str, str]) -> None:
     """A paused destination is shown, resumed by its URL, and then no longer paused."""
-    outbox = outbox_of(environ)
-    outbox.pause(ONE, "it answered 401", open_for=60)
-    outbox.close()
+    database = database_of(environ)
+    destinations.pause(database, ONE, "it answered 401", open_for=60)
+    database.close()
     assert "it answered 401" in run(environ, "status", "--strict", code=1).stdout
     assert run_json(environ, "resume", ONE) == {"resumed": [ONE]}
     assert run_json(environ, "status")["destinations"][0]["state"] == "active"

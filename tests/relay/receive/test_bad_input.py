@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.events import SECRET, digest, encode, purchase, sign
 from tests.relay.calls import Memory, call, code, config, environ, relay
 from tracknow_static.relay.app import Relay
+from tracknow_static.relay.store import queries
 
 NUMBER = 110_000
 NOW = 1_790_000_000.0
@@ -183,7 +184,7 @@ def test_odd_events_are_stored(database_url: str) -> None:
 
     store()
     for name, payload in sent.items():
-        stored = application.outbox.event(name)
+        stored = queries.event(application.database, name)
         assert stored is not None
         assert stored.payload == payload
     application.stop(5)

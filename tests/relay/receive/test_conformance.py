@@ -17,10 +17,9 @@ from tests.relay.calls import call, code, config, environ, post
 from tests.relay.receive.server import ROOT, environment
 from tests.relay.receive.variants import VARIANTS, module
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.store import group_commit, storing
+from tracknow_static.relay.store import events, group_commit, leases, queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +54,11 @@ def killed_at(url: str, variant: str, point: str) -> str:
 
 def survives_a_kill(url: str, variant: str) -> bool:
     """What was answered before SIGKILL is there afterwards, with its delivery."""
-    for point in (storing.BEGUN, storing.COMMITTED):
+    for point in (events.BEGUN, events.COMMITTED):
         answered = killed_at(url, variant, point)
-        outbox = Outbox(Database(url), ["https://acme-tracking.tracknow.info/stripe/postback"])
-        stored = outbox.event("evt_1")
-        outbox.close()
+        database = Database(url, ["https://acme-tracking.tracknow.info/stripe/postback"])
+        stored = queries.event(database, "evt_1")
+        database.close()
         if answered == "200" and stored is None:
             return False
         if stored is not None and not stored.deliveries:
@@ -69,7 +68,7 @@ def survives_a_kill(url: str, variant: str) -> bool:
 
 def is_in_memory_of(made: Relay) -> list[str]:
     """Ids of the events that are stored."""
-    return [one.id for one in made.outbox.find(Filter(), limit=200).events]
+    return [one.id for one in queries.find(made.database, Filter(), limit=200).events]
 
 
 def recognises_duplicates(made: Relay) -> bool:
@@ -94,8 +93,8 @@ def refuses(made: Relay, seconds: float) -> bool:
 
 def syncs(made: Relay) -> bool:
     """The connection that commits waits for the disk."""
-    made.outbox.open()
-    with made.outbox.database.write() as connection:
+    made.database.open()
+    with made.database.write() as connection:
         return connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
@@ -103,14 +102,14 @@ def stores_nothing_unverified(made: Relay) -> bool:
     """A forged event leaves no row."""
     payload = encode(purchase())
     call(made, environ(payload, sign(payload, "whsec_forged_one")))
-    made.outbox.open()
+    made.database.open()
     return is_in_memory_of(made) == []
 
 
 def is_honest_about_failure(made: Relay) -> bool:
     """Without its database the relay answers 503."""
     post(made, purchase(1))
-    path = made.outbox.database.path
+    path = made.database.path
     assert path is not None
     path.parent.rename(path.parent.with_name("elsewhere"))
     try:
@@ -191,10 +190,10 @@ def test_every_flaw_has_its_check() -> None:
 
 INGEST = [
     group_commit.QUEUED,
-    storing.BEGUN,
-    storing.INSERTED,
-    storing.COMMITTING,
-    storing.COMMITTED,
+    events.BEGUN,
+    events.INSERTED,
+    events.COMMITTING,
+    events.COMMITTED,
     group_commit.RELEASED,
     "ingest.answering",
 ]
@@ -212,16 +211,16 @@ def test_killed_at_every_ingest_point(database_url: str, point: str) -> None:
     An event that is there has its delivery, and Stripe's retry gives one event in all.
     """
     assert killed_at(database_url, "right", point) == ""
-    outbox = Outbox(Database(database_url), [config(database_url).destinations[0]])
-    durable = point in (storing.COMMITTED, group_commit.RELEASED, "ingest.answering")
+    database = Database(database_url, config(database_url).destinations)
+    durable = point in (events.COMMITTED, group_commit.RELEASED, "ingest.answering")
     # A commit thread may get further than the request that is killed beside it.
     if point != group_commit.QUEUED:
-        assert (outbox.event("evt_1") is not None) == durable
-    outbox.close()
+        assert (queries.event(database, "evt_1") is not None) == durable
+    database.close()
     again = VARIANTS["right"](config(database_url))
     assert code(post(again, purchase()))[0] == 200
     assert is_in_memory_of(again) == ["evt_1"]
-    assert len(again.outbox.claim(limit=9, lease_seconds=60)) == 1
+    assert len(leases.claim(again.database, limit=9, lease_seconds=60)) == 1
     again.stop(5)
 
 

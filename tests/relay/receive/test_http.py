@@ -21,9 +21,9 @@ from tests.events import encode, purchase, sign
 from tests.relay.calls import PATH, config
 from tests.relay.receive.server import ROOT, Server, running, started
 from tests.servers import ask, free_port
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +33,15 @@ pytestmark = pytest.mark.xdist_group("relay-http")
 _KILLS = 4
 
 
-def outbox(url: str) -> Outbox:
-    """The outbox behind a server."""
-    return Outbox(Database(url), config(url).destinations)
+def database(url: str) -> Database:
+    """The database behind a server."""
+    return Database(url, config(url).destinations)
 
 
 def stored(url: str) -> list[str]:
     """Ids of the events that are stored."""
-    reader = outbox(url)
-    found = [one.id for one in reader.find(Filter(), limit=5000).events]
+    reader = database(url)
+    found = [one.id for one in queries.find(reader, Filter(), limit=5000).events]
     reader.close()
     return found
 
@@ -180,8 +180,8 @@ def test_fifty_duplicates_at_once(granian: Server, url: str) -> None:
     with ThreadPoolExecutor(50) as pool:
         assert list(pool.map(lambda _: granian.post("fifty"), range(50))) == [200] * 50
     assert stored(url).count("evt_fifty") == 1
-    reader = outbox(url)
-    event_stored = reader.event("evt_fifty")
+    reader = database(url)
+    event_stored = queries.event(reader, "evt_fifty")
     reader.close()
     assert event_stored is not None
     assert len(event_stored.deliveries) == 1
@@ -252,7 +252,7 @@ def test_application_is_not_the_module_of_its_name(tmp_path: Path) -> None:
 def test_the_first_look_at_a_fresh_file_takes_its_turn(tmp_path: Path) -> None:
     """While another process turns a fresh file to write-ahead logging, nobody else connects."""
     url = f"sqlite:///{tmp_path}/relay.sqlite3"
-    other, ours = Database(url), outbox(url)
+    other, ours = Database(url), database(url)
     opening = threading.Thread(target=ours.open)
     with other.turn():
         opening.start()
@@ -260,6 +260,6 @@ def test_the_first_look_at_a_fresh_file_takes_its_turn(tmp_path: Path) -> None:
         assert opening.is_alive()
         assert not (tmp_path / "relay.sqlite3-wal").exists()
     opening.join(20)
-    assert ours.database.opened
+    assert queries.status(ours).schema_version
     ours.close()
     other.close()

@@ -19,10 +19,10 @@ from tests.relay.calls import PATH
 from tests.relay.receive.server import Server, started
 from tests.servers import call, free_port
 from tracknow_static.relay import crash_points
+from tracknow_static.relay.store import leases, queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.group_commit import Writer
 from tracknow_static.relay.store.model import Accepted, Filter, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,10 +151,10 @@ def test_killed_at_every_ingest_point(sqlite_url: str, point: str) -> None:
         assert server.post("killed") is None
     with serving(sqlite_url) as server:
         assert server.post("killed") == 200
-    outbox = Outbox(Database(sqlite_url), ["https://acme-tracking.tracknow.info/stripe/postback"])
-    assert [one.id for one in outbox.find(Filter()).events] == ["evt_killed"]
-    assert len(outbox.claim(limit=9, lease_seconds=60)) == 1
-    outbox.close()
+    database = Database(sqlite_url, ["https://acme-tracking.tracknow.info/stripe/postback"])
+    assert [one.id for one in queries.find(database, Filter()).events] == ["evt_killed"]
+    assert len(leases.claim(database, limit=9, lease_seconds=60)) == 1
+    database.close()
 
 
 def test_a_commit_that_hangs() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.events import SECRET, encode, purchase, sign
 from tests.relay.calls import call, code, environ, post, relay
 from tracknow_static.relay.receive.signature import RefusedSignatureError, verify
+from tracknow_static.relay.store import queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,8 +156,8 @@ def test_answers_to_bad_signatures_are_alike(sqlite_url: str) -> None:
     ]
     answers = {call(application, environ(payload, header)) for header in headers}
     assert [code(one) for one in answers] == [(400, "signature_invalid")]
-    application.outbox.flush()
-    counted = {name for name, _ in application.outbox.status().tallies}
+    application.ingest.flush()
+    counted = {name for name, _ in queries.status(application.database).tallies}
     assert counted == {
         "refused:signature_missing",
         "refused:signature_malformed",

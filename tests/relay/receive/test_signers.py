@@ -19,6 +19,7 @@ import pytest
 from tests.events import SECRET, encode, purchase
 from tests.relay.calls import call, code, config, environ, relay
 from tests.servers import free_port
+from tracknow_static.relay.store import leases, queries
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def test_signed_by_stripe_node(sqlite_url: str) -> None:
         for (payload, _, _), header in zip(cases, headers, strict=True)
     ]
     assert answers == [200] * 8 + [400] * 2
-    assert len(application.outbox.find(Filter()).events) == 4
+    assert len(queries.find(application.database, Filter()).events) == 4
     application.stop(5)
 
 
@@ -134,7 +135,7 @@ def test_real_run_of_localstripe(application: Relay, tmp_path: Path) -> None:
         server.shutdown()
         server.server_close()
     assert (found.type, found.kept_because, found.livemode) == ("customer.created", None, False)
-    claimed = application.outbox.claim(limit=9, lease_seconds=60)
+    claimed = leases.claim(application.database, limit=9, lease_seconds=60)
     assert json.loads(claimed[0].payload)["id"] == found.id
     assert config("sqlite:////x").destinations[0] == claimed[0].destination
 
@@ -156,7 +157,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
 def _await_event(application: Relay) -> Any:
     deadline = time.monotonic() + 60
     while True:
-        found = application.outbox.find(Filter()).events
+        found = queries.find(application.database, Filter()).events
         if found:
             return found[0]
         assert time.monotonic() < deadline

@@ -11,9 +11,10 @@ from sqlalchemy import event as hooks
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.app import Relay
-from tracknow_static.relay.store import storing
+from tracknow_static.relay.store import events, queries
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.model import Accepted, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 def right(config: RelayConfig) -> Relay:
     """The relay as it is."""
-    return Relay(config, Outbox.from_config(config))
+    return Relay(config, _ingest(Ingest, config))
 
 
 module: Any = importlib.import_module("tracknow_static.relay.app")
 
 
-class _EarlyOutbox(Outbox):
+class _EarlyIngest(Ingest):
     def accept(self, event: NewEvent) -> Accepted:
         threading.Thread(target=super().accept, args=(event,), daemon=True).start()
         return Accepted(event.id, new=True)
@@ -37,12 +38,12 @@ class _EarlyOutbox(Outbox):
 
 def acknowledges_before_commit(config: RelayConfig) -> Relay:
     """Answers while the commit is still under way."""
-    return Relay(config, _outbox(_EarlyOutbox, config))
+    return Relay(config, _ingest(_EarlyIngest, config))
 
 
-class _CheckingOutbox(Outbox):
+class _CheckingIngest(Ingest):
     def accept(self, event: NewEvent) -> Accepted:
-        seen = self.event(event.id)
+        seen = queries.event(self.database, event.id)
         if seen is not None:
             return Accepted(event.id, new=False)
         return super().accept(event._replace(id=_unique(event.id)))
@@ -57,7 +58,7 @@ def _unique(event_id: str) -> str:
 
 def checks_then_inserts(config: RelayConfig) -> Relay:
     """Looks whether the event is there, then inserts, with nothing unique in the table."""
-    return Relay(config, _outbox(_CheckingOutbox, config))
+    return Relay(config, _ingest(_CheckingIngest, config))
 
 
 def accepts_stale_signatures(config: RelayConfig) -> Relay:
@@ -87,7 +88,7 @@ def does_not_sync(config: RelayConfig) -> Relay:
     """Lets the operating system decide when to write."""
     made = right(config)
 
-    @hooks.listens_for(made.outbox.database.engine, "connect")
+    @hooks.listens_for(made.database.engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous=OFF")
 
@@ -103,12 +104,12 @@ def parses_before_verifying(config: RelayConfig) -> Relay:
             self._store(self._classify(environ, body.decode(), body))
             return super()._verify(environ, body)
 
-    return Early(config, made.outbox)
+    return Early(config, made.ingest)
 
 
 def stores_events_without_deliveries(config: RelayConfig) -> Relay:
     """Adds the deliveries in a second transaction."""
-    original = storing._add_deliveries
+    original = events._add_deliveries
     late: list[tuple[Any, Any, float]] = []
 
     def postponed(
@@ -116,14 +117,14 @@ def stores_events_without_deliveries(config: RelayConfig) -> Relay:
     ) -> None:
         late.append((fresh, urls, now))
 
-    storing._add_deliveries = postponed
+    events._add_deliveries = postponed
     reach = crash_points.reach
 
     def reached(name: str) -> None:
         reach(name)
-        if name == storing.COMMITTED and late:
+        if name == events.COMMITTED and late:
             rest = late.pop()
-            made.outbox.database.run(lambda connection: original(connection, *rest))
+            made.database.run(lambda connection: original(connection, *rest))
 
     crash_points.reach = reached
     made = right(config)
@@ -140,7 +141,7 @@ def answers_200_when_storage_fails(config: RelayConfig) -> Relay:
             except module.REFUSALS:
                 return
 
-    return Polite(config, Outbox.from_config(config))
+    return Polite(config, _ingest(Ingest, config))
 
 
 def tells_which_part_failed(config: RelayConfig) -> Relay:
@@ -154,11 +155,11 @@ def tells_which_part_failed(config: RelayConfig) -> Relay:
                 reply = module.answer(400, refused.reason)
                 raise module.Refused(refused.reason, reply) from None
 
-    return Talkative(config, Outbox.from_config(config))
+    return Talkative(config, _ingest(Ingest, config))
 
 
-def _outbox(kind: type[Outbox], config: RelayConfig) -> Outbox:
-    return kind.from_config(config)
+def _ingest(kind: type[Ingest], config: RelayConfig) -> Ingest:
+    return kind.from_config(config, Database.from_config(config))
 
 
 VARIANTS: dict[str, Callable[[RelayConfig], Relay]] = {

@@ -15,6 +15,7 @@ import pytest
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import database as module
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ UNAVAILABLE = (503, "storage_unavailable")
 
 def stored(application: Relay) -> list[str]:
     """Ids of the events that are stored."""
-    return [one.id for one in application.outbox.find(Filter(), limit=1000).events]
+    return [one.id for one in queries.find(application.database, Filter(), limit=1000).events]
 
 
 def path_of(application: Relay) -> Path:
     """The SQLite file behind a relay."""
-    path = application.outbox.database.path
+    path = application.database.path
     assert path is not None
     return path
 
@@ -52,7 +53,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
 def test_locked_by_a_stranger(application: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program holds SQLite's lock the answer is 503, afterwards all is well."""
     monkeypatch.setattr(module, "_BUSY_SECONDS", 0.2)
-    short = relay(str(application.outbox.database.url))
+    short = relay(str(application.database.url))
     stranger = sqlite3.connect(path_of(application), isolation_level=None)
     stranger.execute("BEGIN EXCLUSIVE")
     reply = post(short, purchase(2))
@@ -90,10 +91,10 @@ def test_deleted_file_takes_no_event_with_it(application: Relay) -> None:
 def test_replaced_file_is_noticed(application: Relay) -> None:
     """A file restored from a backup is used as it is, and the one before it no more."""
     path = path_of(application)
-    application.outbox.close()
+    application.database.close()
     shutil.copy(path, path.with_name("backup"))
     assert code(post(application, purchase(2))) == STORED
-    application.outbox.close()
+    application.database.close()
     os.replace(path.with_name("backup"), path)  # noqa: PTH105
     assert code(post(application, purchase(3))) in (STORED, UNAVAILABLE)
     assert code(post(application, purchase(3))) == STORED
@@ -110,7 +111,7 @@ def test_no_folder_to_write_to(fast_path: Path) -> None:
 
 def test_floor_of_free_space(application: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the floor no event is taken; with space again the same event is."""
-    application.outbox.min_free_bytes = 1_000_000
+    application.ingest.min_free_bytes = 1_000_000
     real = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=999_999))
     assert code(post(application, purchase(2))) == UNAVAILABLE
@@ -182,7 +183,7 @@ def test_cut_connections_are_mended(postgres: Postgres, postgres_url: str) -> No
     """A restart of the server between two events costs nothing: the commit is tried again."""
     made = relay(postgres_url)
     assert code(post(made, purchase(1))) == STORED
-    name = made.outbox.database.url.database
+    name = made.database.url.database
     postgres.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"

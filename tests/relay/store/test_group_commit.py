@@ -13,6 +13,7 @@ import pytest
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import group_commit as module
+from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.group_commit import Writer
 from tracknow_static.relay.store.model import Accepted, Filter, NewEvent
@@ -148,7 +149,7 @@ def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("tracknow_static.relay.store.storing.store", broken)
+    monkeypatch.setattr("tracknow_static.relay.store.events.store", broken)
     assert code(post(application, purchase(2))) == (503, "storage_unavailable")
     monkeypatch.undo()
     assert code(post(application, purchase(2))) == (200, "stored")
@@ -162,7 +163,7 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     hung, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with application.outbox.database.write():
+        with application.database.write():
             hung.set()
             release.wait(30)
 
@@ -175,7 +176,7 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     release.set()
     holder.join()
     assert code(post(application, purchase(2))) == (200, "stored")
-    assert len(application.outbox.find(Filter()).events) == 2
+    assert len(queries.find(application.database, Filter()).events) == 2
     application.stop(5)
 
 
@@ -198,6 +199,6 @@ def test_forked_children_share_the_file(sqlite_url: str) -> None:
         children.append(child)
     assert code(post(application, purchase("parent_again"))) == (200, "stored")
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
-    assert len(application.outbox.find(Filter(), limit=100).events) == 62
-    assert application.outbox.status().tallies["accepted", ""] == 62
+    assert len(queries.find(application.database, Filter(), limit=100).events) == 62
+    assert queries.status(application.database).tallies["accepted", ""] == 62
     application.stop(5)

@@ -13,14 +13,15 @@ from sqlalchemy import inspect, text
 
 from tests.events import purchase
 from tests.relay.calls import DESTINATION, code, post, relay
-from tracknow_static.relay.store import migrations
+from tests.relay.store.parts import accept
+from tracknow_static.relay.store import leases, migrations, queries
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.relay.store.model import Filter, NewEvent
-from tracknow_static.relay.store.outbox import Outbox
 from tracknow_static.relay.store.schema import metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -49,17 +50,24 @@ def columns(database: Database, table: str) -> list[str]:
         return [one["name"] for one in inspect(connection).get_columns(table)]
 
 
-def filled(url: str) -> Outbox:
-    """An outbox that holds one event."""
-    outbox = Outbox(Database(url), [DESTINATION])
-    outbox.accept(NewEvent("evt_1", "charge.succeeded", b"kept"))
-    return outbox
+def with_steps(url: str, steps: Sequence[migrations.Step] = NEXT) -> Database:
+    """The database as a program opens it whose newest version is made by these steps."""
+    database = Database(url, [DESTINATION])
+    database.steps = steps
+    return database
+
+
+def filled(url: str) -> Database:
+    """A database that holds one event."""
+    database = Database(url, [DESTINATION])
+    accept(database, NewEvent("evt_1", "charge.succeeded", b"kept"))
+    return database
 
 
 def test_steps_make_the_schema_that_the_code_uses(database_url: str) -> None:
     """Tables, columns, nullability and indexes of a migrated database are those of `schema`."""
     database = Database(database_url)
-    migrations.migrate(database)
+    database.migrate()
     with database.read() as connection:
         found = inspect(connection)
         assert set(found.get_table_names()) == set(metadata.tables)
@@ -75,38 +83,41 @@ def test_steps_make_the_schema_that_the_code_uses(database_url: str) -> None:
 def test_fresh_database_is_made_and_left_alone(database_url: str) -> None:
     """The first migration makes everything, a second one nothing."""
     database = Database(database_url)
-    assert migrations.migrate(database) == (0, 1)
-    assert migrations.migrate(database) == (1, 1)
+    assert database.migrate() == (0, 1)
+    assert database.migrate() == (1, 1)
     database.close()
 
 
 def test_old_data_survive_an_upgrade(database_url: str) -> None:
     """A step over a database in use keeps events and deliveries, and they are delivered."""
-    outbox = filled(database_url)
-    assert migrations.migrate(outbox.database, steps=NEXT) == (1, 2)
-    with outbox.database.read() as connection:
+    database = filled(database_url)
+    with contextlib.closing(with_steps(database_url)) as newer:
+        assert newer.migrate() == (1, 2)
+    with database.read() as connection:
         assert connection.execute(text("SELECT note FROM events")).scalar() == "of evt_1"
-    assert [one.payload for one in outbox.claim(limit=9, lease_seconds=60)] == [b"kept"]
-    outbox.close()
+    assert [one.payload for one in leases.claim(database, limit=9, lease_seconds=60)] == [b"kept"]
+    database.close()
 
 
 def test_failed_step_leaves_everything_as_it_was(database_url: str) -> None:
     """A migration that fails half way leaves the version before, whole and in use."""
-    outbox = filled(database_url)
+    database = filled(database_url)
+    newer = with_steps(database_url, (*NEXT, fail))
     with pytest.raises(StorageError):
-        migrations.migrate(outbox.database, steps=(*NEXT, fail))
-    assert not {"note", "half"} & set(columns(outbox.database, "events"))
-    assert outbox.status().schema_version == 1
-    assert outbox.accept(NewEvent("evt_2", "charge.succeeded", b"")).new
-    outbox.close()
+        newer.migrate()
+    newer.close()
+    assert not {"note", "half"} & set(columns(database, "events"))
+    assert queries.status(database).schema_version == 1
+    assert accept(database, NewEvent("evt_2", "charge.succeeded", b"")).new
+    database.close()
 
 
 def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
     """Of several that open an empty database at the same time one makes the tables."""
 
     def work(_: int) -> tuple[int, int]:
-        with contextlib.closing(Database(database_url)) as database:
-            return migrations.migrate(database, steps=NEXT)
+        with contextlib.closing(with_steps(database_url)) as database:
+            return database.migrate()
 
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(work, range(6)))
@@ -115,46 +126,48 @@ def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
 
 def test_sqlite_is_migrated_when_opened(sqlite_url: str) -> None:
     """A merchant who updates the package has nothing to do."""
-    outbox = filled(sqlite_url)
-    migrations.open_database(outbox.database, steps=NEXT)
-    assert "note" in columns(outbox.database, "events")
-    outbox.close()
+    filled(sqlite_url).close()
+    with contextlib.closing(with_steps(sqlite_url)) as newer:
+        assert "note" in columns(newer, "events")
 
 
 def test_postgresql_waits_for_its_operator(postgres_url: str) -> None:
     """A database that other hosts use is not changed by the first that is updated."""
-    outbox = filled(postgres_url)
+    database = filled(postgres_url)
+    newer = with_steps(postgres_url)
     with pytest.raises(SchemaError, match="tracknow-relay migrate") as caught:
-        migrations.open_database(outbox.database, steps=NEXT)
+        newer.open()
+    newer.close()
     assert (caught.value.found, caught.value.known) == (1, 2)
-    assert "note" not in columns(outbox.database, "events")
-    outbox.close()
+    assert "note" not in columns(database, "events")
+    database.close()
 
 
 def test_newer_schema_is_refused(database_url: str) -> None:
     """An older program touches nothing of a newer database, answers 503, and says why."""
-    outbox = filled(database_url)
-    migrations.migrate(outbox.database, steps=NEXT)
-    outbox.close()
+    database = filled(database_url)
+    database.close()
+    with contextlib.closing(with_steps(database_url)) as newer:
+        newer.migrate()
     application = relay(database_url)
     with pytest.raises(SchemaError, match="newer than the 1 that this program knows"):
-        application.outbox.find(Filter())
+        queries.find(application.database, Filter())
     with pytest.raises(SchemaError):
-        application.outbox.migrate()
+        application.database.migrate()
     assert code(post(application, purchase())) == (503, "storage_unavailable")
-    application.outbox.close()
+    application.database.close()
 
 
 def test_file_of_something_else(fast_path: Path) -> None:
     """A file that is no database is refused and not touched."""
     file = fast_path / "notes.txt"
     file.write_text("not a database " * 100)
-    outbox = Outbox(Database(f"sqlite:///{file}"), [DESTINATION])
+    database = Database(f"sqlite:///{file}", [DESTINATION])
     with pytest.raises(StorageError) as caught:
-        outbox.status()
+        queries.status(database)
     assert caught.value.code == "not_a_database"
     assert file.read_text().startswith("not a database ")
-    outbox.close()
+    database.close()
 
 
 _LOOK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM events').close()"
@@ -166,38 +179,37 @@ def test_another_process_leaves_the_log_alone(sqlite_url: str) -> None:
     It would, if anything in our process had dropped SQLite's locks, and what is acknowledged
     afterwards would be lost.
     """
-    outbox = filled(sqlite_url)
-    outbox.migrate()
-    path = outbox.database.path
+    database = filled(sqlite_url)
+    path = database.path
     assert path is not None
     log = path.with_name(path.name + "-wal")
     before = log.stat().st_ino
     subprocess.run([sys.executable, "-c", _LOOK, str(path)], check=True)
     assert log.stat().st_ino == before
-    outbox.close()
+    database.close()
 
 
 def test_file_is_private(sqlite_url: str) -> None:
     """Purchases are personal data: nobody but the user reads folder and files."""
-    outbox = filled(sqlite_url)
-    path = outbox.database.path
+    database = filled(sqlite_url)
+    path = database.path
     assert path is not None
     assert path.parent.stat().st_mode & 0o077 == 0
     assert [one.name for one in path.parent.iterdir() if one.stat().st_mode & 0o077] == []
-    outbox.close()
+    database.close()
 
 
 def test_commits_are_synced(database_url: str) -> None:
     """The connection that stores waits for the disk: FULL on SQLite with WAL, on on PostgreSQL."""
-    outbox = filled(database_url)
-    with outbox.database.write() as connection:
-        if outbox.database.backend == "sqlite":
+    database = filled(database_url)
+    with database.write() as connection:
+        if database.backend == "sqlite":
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         else:
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
             assert connection.exec_driver_sql("SHOW fsync").scalar() == "on"
-    outbox.close()
+    database.close()
 
 
 def test_server_that_does_not_wait_is_told_to(postgres_url: str, postgres: Postgres) -> None:

@@ -1,4 +1,4 @@
-"""What the outbox tells: the summary, counters, lists, and what belongs together."""
+"""What can be read: the summary, counters, lists, and what belongs together."""
 
 from __future__ import annotations
 
@@ -7,69 +7,72 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from tests.relay.store.outbox_parts import START, A, B, new
-from tracknow_static.relay.store import views
+from tests.relay.store.parts import START, A, B, accept, dead, new
+from tracknow_static.relay.store import leases, purge, queries
 from tracknow_static.relay.store.database import Database
-from tracknow_static.relay.store.model import Filter, Outcome
-from tracknow_static.relay.store.outbox import Outbox
+from tracknow_static.relay.store.ingest import Ingest
+from tracknow_static.relay.store.model import DeliveryResult, Filter
 
 if TYPE_CHECKING:
-    from tests.relay.store.outbox_parts import Clock
+    from tests.relay.store.parts import Clock
 
 
-def test_status_counts(outbox: Outbox, clock: Clock) -> None:
+def test_status_counts(database: Database, clock: Clock) -> None:
     """The summary tells each destination's deliveries by what has become of them."""
     for number in range(5):
-        outbox.accept(new(number))
-    one, two, three, *_ = outbox.claim(limit=4, lease_seconds=60, destinations=[A])
-    outbox.settle(
+        accept(database, new(number))
+    one, two, three, *_ = leases.claim(database, limit=4, lease_seconds=60, destinations=[A])
+    leases.settle(
+        database,
         [
-            Outcome(one, "delivered", 200),
-            Outcome(two, "retry", 500, "status", 5),
-            Outcome(three, "dead", 400, "status"),
-        ]
+            DeliveryResult(one, "delivered", 200),
+            DeliveryResult(two, "retry", 500, "status", 5),
+            DeliveryResult(three, "dead", 400, "status"),
+        ],
     )
     clock.time += 7
-    a, b = outbox.status().destinations
+    a, b = queries.status(database).destinations
     assert (a.pending, a.retrying, a.in_flight, a.dead, a.delivered) == (3, 1, 1, 1, 1)
     assert a.oldest_pending_age == pytest.approx(7)
     assert (b.pending, b.retrying, b.in_flight, b.dead, b.delivered) == (5, 0, 0, 0, 0)
-    tallies = outbox.status().tallies
+    tallies = queries.status(database).tallies
     assert tallies["accepted", ""] == 5
     assert tallies["retried", A] == 1
 
 
-def test_counters_add_up_over_processes(outbox: Outbox) -> None:
+def test_counters_add_up_over_processes(database: Database) -> None:
     """Counters of several processes are added up, and survive the purge of their owners."""
-    other = Outbox(Database(str(outbox.database.url)), [A, B])
-    for one in (outbox, other):
-        one.count("refused:x")
-        one.count("refused:x", 2)
-        one.flush()
-    assert outbox.status().tallies["refused:x", ""] == 6
+    other = Database(str(database.url), [A, B])
+    for process in (database, other):
+        ingest = Ingest(process)
+        ingest.count("refused:x")
+        ingest.count("refused:x", 2)
+        ingest.flush()
+    assert queries.status(database).tallies["refused:x", ""] == 6
     other.close()
 
 
-def test_counters_of_gone_processes_are_kept(outbox: Outbox, clock: Clock) -> None:
+def test_counters_of_gone_processes_are_kept(database: Database, clock: Clock) -> None:
     """A purge adds old counters together and loses none."""
-    outbox.count("refused:x", 3)
-    outbox.flush()
+    ingest = Ingest(database)
+    ingest.count("refused:x", 3)
+    ingest.flush()
     clock.time += 8 * 86_400
-    outbox.purge(delivered_days=30, dead_days=90)
-    outbox.count("refused:x", 4)
-    outbox.flush()
-    assert outbox.status().tallies["refused:x", ""] == 7
+    purge.purge(database, delivered_days=30, dead_days=90)
+    ingest.count("refused:x", 4)
+    ingest.flush()
+    assert queries.status(database).tallies["refused:x", ""] == 7
 
 
 @pytest.mark.parametrize("newest", [False, True])
-def test_find_pages_through_everything_once(outbox: Outbox, clock: Clock, newest: bool) -> None:
+def test_find_pages_through_everything_once(database: Database, clock: Clock, newest: bool) -> None:
     """Pages follow each other without gap or overlap, in either order."""
     for number in range(7):
-        outbox.accept(new(number))
+        accept(database, new(number))
         clock.time += number % 2  # some at the same time
     found, cursor = [], None
     while True:
-        page = outbox.find(Filter(), limit=2, cursor=cursor, newest=newest)
+        page = queries.find(database, Filter(), limit=2, cursor=cursor, newest=newest)
         found += [one.id for one in page.events]
         cursor = page.cursor
         if cursor is None:
@@ -78,32 +81,41 @@ def test_find_pages_through_everything_once(outbox: Outbox, clock: Clock, newest
 
 
 @pytest.mark.parametrize("newest", [False, True])
-def test_find_goes_on_in_the_order_of_the_cursor_only(outbox: Outbox, newest: bool) -> None:
+def test_find_goes_on_in_the_order_of_the_cursor_only(database: Database, newest: bool) -> None:
     """A cursor of the other order would lead back to what was seen: it is refused, and why."""
     for number in range(2):
-        outbox.accept(new(number))
-    cursor = outbox.find(Filter(), limit=1, newest=newest).cursor
+        accept(database, new(number))
+    cursor = queries.find(database, Filter(), limit=1, newest=newest).cursor
     order = "newest" if newest else "oldest"
     with pytest.raises(ValueError, match=f"of a list with the {order} first"):
-        outbox.find(Filter(), cursor=cursor, newest=not newest)
+        queries.find(database, Filter(), cursor=cursor, newest=not newest)
     for nonsense in ("nonsense", "newest nonsense"):
         with pytest.raises(ValueError, match="not one that a page gave"):
-            outbox.find(Filter(), cursor=nonsense, newest=newest)
+            queries.find(database, Filter(), cursor=nonsense, newest=newest)
 
 
-def test_find_by_everything(outbox: Outbox, clock: Clock) -> None:
+def test_find_by_everything(database: Database, clock: Clock) -> None:
     """Each condition restricts, and all of them together, whichever end comes first."""
-    outbox.accept(new(1, type="checkout.session.completed", reference="R1", payment_intent="pi_1"))
-    outbox.accept(new(2, payment_intent="pi_1"))
-    outbox.accept(new(3, type="checkout.session.completed", reference="R2", customer="cus_2"))
+    accept(
+        database, new(1, type="checkout.session.completed", reference="R1", payment_intent="pi_1")
+    )
+    accept(database, new(2, payment_intent="pi_1"))
+    accept(database, new(3, type="checkout.session.completed", reference="R2", customer="cus_2"))
     clock.time += 100
-    outbox.accept(new(4, customer="cus_2"))
-    outbox.accept(new(5, type="x.y", kept_because="type"))
-    outbox.dead(outbox.claim(limit=1, lease_seconds=9, destinations=[B])[0], status=400, error="x")
+    accept(database, new(4, customer="cus_2"))
+    accept(database, new(5, type="x.y", kept_because="type"))
+    dead(
+        database,
+        leases.claim(database, limit=1, lease_seconds=9, destinations=[B])[0],
+        status=400,
+        error="x",
+    )
 
     def found(**conditions: Any) -> set[str]:
-        oldest = [one.id[4:] for one in outbox.find(Filter(**conditions)).events]
-        newest = [one.id[4:] for one in outbox.find(Filter(**conditions), newest=True).events]
+        oldest = [one.id[4:] for one in queries.find(database, Filter(**conditions)).events]
+        newest = [
+            one.id[4:] for one in queries.find(database, Filter(**conditions), newest=True).events
+        ]
         assert newest == oldest[::-1]
         return set(oldest)
 
@@ -142,20 +154,20 @@ _MANY_ROWS = (
 
 
 @pytest.mark.parametrize("newest", [False, True])
-def test_a_page_is_read_from_an_index(outbox: Outbox, newest: bool) -> None:
+def test_a_page_is_read_from_an_index(database: Database, newest: bool) -> None:
     """Neither order sorts the events, however many there are: not even to go on."""
-    outbox.open()
-    backend = outbox.database.backend
+    database.open()
+    backend = database.backend
     explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN (COSTS OFF)"}[backend]
     cursor = f"{'newest ' if newest else ''}{START} evt_1"
-    with outbox.database.read() as connection:
+    with database.read() as connection:
         if backend == "postgresql":
             # It judges by what is there; of a small table it would read everything.
             for statement in _MANY_ROWS:
                 connection.execute(text(statement))
         for wanted in (Filter(), Filter(destination=A), Filter(state="delivered")):
             for after in (None, cursor):
-                listing = views.listing(wanted, 51, after, newest=newest).compile(
+                listing = queries.listing(wanted, 51, after, newest=newest).compile(
                     connection, compile_kwargs={"literal_binds": True}
                 )
                 rows = connection.exec_driver_sql(f"{explain} {listing}")
@@ -165,13 +177,13 @@ def test_a_page_is_read_from_an_index(outbox: Outbox, newest: bool) -> None:
                 assert "TEMP B-TREE" not in plan, plan
 
 
-def test_twins_are_flagged(outbox: Outbox, clock: Clock) -> None:
+def test_twins_are_flagged(database: Database, clock: Clock) -> None:
     """A second event about the same object with the same type names the first one."""
     for number, subject in enumerate(["ch_1", "ch_1", "ch_2", "ch_1"]):
-        outbox.accept(new(number, object_id=subject))
+        accept(database, new(number, object_id=subject))
         clock.time += 1
-    outbox.accept(new(9, object_id="ch_1", type="charge.refunded"))
-    twins = {one.id: one.twin_of for one in outbox.find(Filter()).events}
+    accept(database, new(9, object_id="ch_1", type="charge.refunded"))
+    twins = {one.id: one.twin_of for one in queries.find(database, Filter()).events}
     assert twins == {
         "evt_0": None,
         "evt_1": "evt_0",
@@ -181,18 +193,24 @@ def test_twins_are_flagged(outbox: Outbox, clock: Clock) -> None:
     }
 
 
-def test_renewal_finds_its_reference(outbox: Outbox, clock: Clock) -> None:
+def test_renewal_finds_its_reference(database: Database, clock: Clock) -> None:
     """Years later a charge still finds its click id, by its customer, though payloads are gone."""
-    outbox.accept(new("s", type="checkout.session.completed", reference="R", customer="cus_1"))
-    outbox.settle(
-        [Outcome(one, "delivered", 200) for one in outbox.claim(limit=9, lease_seconds=9)]
+    accept(database, new("s", type="checkout.session.completed", reference="R", customer="cus_1"))
+    leases.settle(
+        database,
+        [
+            DeliveryResult(one, "delivered", 200)
+            for one in leases.claim(database, limit=9, lease_seconds=9)
+        ],
     )
     for year in range(4):
         clock.time += 365 * 86_400
-        outbox.accept(new(f"c{year}", customer="cus_1"))
-        outbox.purge(delivered_days=30, dead_days=90, references_days=400)
-        stored = outbox.event(f"evt_c{year}")
+        accept(database, new(f"c{year}", customer="cus_1"))
+        purge.purge(database, delivered_days=30, dead_days=90, references_days=400)
+        stored = queries.event(database, f"evt_c{year}")
         assert stored is not None
         assert stored.reference_found == "R"
     clock.time += 401 * 86_400
-    assert outbox.purge(delivered_days=30, dead_days=90, references_days=400).references == 1
+    assert (
+        purge.purge(database, delivered_days=30, dead_days=90, references_days=400).references == 1
+    )

@@ -7,24 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.relay.store.outbox_parts import START, A, B, ids, new, settle_all
-from tracknow_static.relay.store.model import Filter, Outcome
+from tests.relay.store.parts import (
+    START,
+    A,
+    B,
+    accept,
+    dead,
+    delivered,
+    ids,
+    new,
+    retry,
+    settle_all,
+)
+from tracknow_static.relay.store import leases, purge, queries, replay
+from tracknow_static.relay.store.model import DeliveryResult, Filter
 
 if TYPE_CHECKING:
-    from tests.relay.store.outbox_parts import Clock
-    from tracknow_static.relay.store.outbox import Outbox
+    from tests.relay.store.parts import Clock
+    from tracknow_static.relay.store.database import Database
 
 
-def test_replay_of_dead_letters(outbox: Outbox) -> None:
+def test_replay_of_dead_letters(database: Database) -> None:
     """A replayed dead letter is due at once with a fresh schedule; a dry run changes nothing."""
-    outbox.accept(new())
-    settle_all(outbox, "dead")
-    assert outbox.replay(Filter(state="dead"), dry_run=True).deliveries == 2
-    assert outbox.claim(limit=9, lease_seconds=60) == []
-    assert outbox.replay(Filter(state="dead")).deliveries == 2
-    again = outbox.claim(limit=9, lease_seconds=60)
+    accept(database, new())
+    settle_all(database, "dead")
+    assert replay.replay(database, Filter(state="dead"), dry_run=True).deliveries == 2
+    assert leases.claim(database, limit=9, lease_seconds=60) == []
+    assert replay.replay(database, Filter(state="dead")).deliveries == 2
+    again = leases.claim(database, limit=9, lease_seconds=60)
     assert [(one.attempts, one.tries) for one in again] == [(0, 0), (0, 0)]
-    assert outbox.status().destinations[0].dead == 0
+    assert queries.status(database).destinations[0].dead == 0
 
 
 @pytest.mark.parametrize(
@@ -40,120 +52,120 @@ def test_replay_of_dead_letters(outbox: Outbox) -> None:
     ],
 )
 def test_replay_means_the_deliveries_that_the_filter_names(
-    outbox: Outbox, wanted: Filter, due: dict[str, list[str]]
+    database: Database, wanted: Filter, due: dict[str, list[str]]
 ) -> None:
     """By state or destination nothing goes where it was accepted; else the whole event does."""
     for number in (1, 2):
-        outbox.accept(new(number))
-    for one in outbox.claim(limit=9, lease_seconds=9):
+        accept(database, new(number))
+    for one in leases.claim(database, limit=9, lease_seconds=9):
         if one.destination == A:
-            outbox.delivered(one, status=200)
+            delivered(database, one, status=200)
         elif one.event_id == "evt_1":
-            outbox.dead(one, status=400, error="rejected")
+            dead(database, one, status=400, error="rejected")
         else:
-            outbox.retry(one, delay=1000, status=500, error=None)
+            retry(database, one, delay=1000, status=500, error=None)
     number = sum(len(urls) for urls in due.values())
-    assert outbox.replay(wanted, dry_run=True).deliveries == number
-    assert outbox.replay(wanted).deliveries == number
+    assert replay.replay(database, wanted, dry_run=True).deliveries == number
+    assert replay.replay(database, wanted).deliveries == number
     found: dict[str, list[str]] = {}
-    for one in outbox.claim(limit=9, lease_seconds=60):
+    for one in leases.claim(database, limit=9, lease_seconds=60):
         found.setdefault(one.event_id, []).append(one.destination)
     assert {event: sorted(urls) for event, urls in found.items()} == due
 
 
-def test_replay_by_state_to_a_named_destination_goes_there(outbox: Outbox) -> None:
+def test_replay_by_state_to_a_named_destination_goes_there(database: Database) -> None:
     """A destination that is named gets the events, whatever it did with them before."""
-    outbox.accept(new())
-    for one in outbox.claim(limit=9, lease_seconds=9):
+    accept(database, new())
+    for one in leases.claim(database, limit=9, lease_seconds=9):
         if one.destination == A:
-            outbox.delivered(one, status=200)
+            delivered(database, one, status=200)
         else:
-            outbox.dead(one, status=400, error="rejected")
-    assert outbox.replay(Filter(state="dead"), destinations=[A]).deliveries == 1
-    assert [one.destination for one in outbox.claim(limit=9, lease_seconds=60)] == [A]
+            dead(database, one, status=400, error="rejected")
+    assert replay.replay(database, Filter(state="dead"), destinations=[A]).deliveries == 1
+    assert [one.destination for one in leases.claim(database, limit=9, lease_seconds=60)] == [A]
 
 
-def test_replay_cancels_the_scheduled_retry(outbox: Outbox, clock: Clock) -> None:
+def test_replay_cancels_the_scheduled_retry(database: Database, clock: Clock) -> None:
     """A replayed delivery that waited for a retry goes out once, not twice."""
-    outbox.accept(new())
-    for one in outbox.claim(limit=9, lease_seconds=60):
-        outbox.retry(one, delay=100, status=500, error="status")
-    outbox.replay(Filter())
-    settle_all(outbox, "delivered")
+    accept(database, new())
+    for one in leases.claim(database, limit=9, lease_seconds=60):
+        retry(database, one, delay=100, status=500, error="status")
+    replay.replay(database, Filter())
+    settle_all(database, "delivered")
     clock.time += 1000
-    assert outbox.claim(limit=9, lease_seconds=60) == []
+    assert leases.claim(database, limit=9, lease_seconds=60) == []
 
 
-def test_a_replayed_event_has_waited_since_its_replay(outbox: Outbox, clock: Clock) -> None:
+def test_a_replayed_event_has_waited_since_its_replay(database: Database, clock: Clock) -> None:
     """However old it is, it gets all the time that a new one has before it is given up."""
-    outbox.accept(new())
-    assert {one.accepted_at for one in outbox.claim(limit=9, lease_seconds=60)} == {START}
+    accept(database, new())
+    assert {one.accepted_at for one in leases.claim(database, limit=9, lease_seconds=60)} == {START}
     clock.time += 60
-    settle_all(outbox, "dead")
+    settle_all(database, "dead")
     clock.time += 60 * 86_400
-    outbox.replay(Filter(state="dead"))
-    again = outbox.claim(limit=9, lease_seconds=60)
+    replay.replay(database, Filter(state="dead"))
+    again = leases.claim(database, limit=9, lease_seconds=60)
     assert {one.accepted_at for one in again} == {clock.time}
 
 
-def test_replay_leaves_alone_what_is_in_flight(outbox: Outbox) -> None:
+def test_replay_leaves_alone_what_is_in_flight(database: Database) -> None:
     """A delivery that is being attempted is not made due a second time."""
-    outbox.accept(new())
-    outbox.claim(limit=9, lease_seconds=60, destinations=[A])
-    done = outbox.replay(Filter())
+    accept(database, new())
+    leases.claim(database, limit=9, lease_seconds=60, destinations=[A])
+    done = replay.replay(database, Filter())
     assert (done.deliveries, done.in_flight) == (1, 1)
 
 
-def test_replay_spreads_by_rate(outbox: Outbox, clock: Clock) -> None:
+def test_replay_spreads_by_rate(database: Database, clock: Clock) -> None:
     """A rate spreads deliveries over time, oldest event first, however many there are."""
     for number in range(5):
-        outbox.accept(new(number))
+        accept(database, new(number))
         clock.time += 1
-    while claimed := outbox.claim(limit=9, lease_seconds=9):
-        outbox.settle([Outcome(one, "delivered", 200) for one in claimed])
-    outbox.replay(Filter(), rate=0.5, destinations=[A])
-    assert ids(outbox.claim(limit=9, lease_seconds=900)) == ["evt_0"]
+    while claimed := leases.claim(database, limit=9, lease_seconds=9):
+        leases.settle(database, [DeliveryResult(one, "delivered", 200) for one in claimed])
+    replay.replay(database, Filter(), rate=0.5, destinations=[A])
+    assert ids(leases.claim(database, limit=9, lease_seconds=900)) == ["evt_0"]
     clock.time += 4
-    assert ids(outbox.claim(limit=9, lease_seconds=900)) == ["evt_1", "evt_2"]
+    assert ids(leases.claim(database, limit=9, lease_seconds=900)) == ["evt_1", "evt_2"]
 
 
-def test_replay_of_a_kept_event_forwards_it(outbox: Outbox) -> None:
+def test_replay_of_a_kept_event_forwards_it(database: Database) -> None:
     """An event that was kept and not forwarded is forwarded when asked for; a thin one never."""
-    outbox.accept(new(1, kept_because="mode"))
-    outbox.accept(new(2, kept_because="thin"))
-    done = outbox.replay(Filter(state="kept"))
+    accept(database, new(1, kept_because="mode"))
+    accept(database, new(2, kept_because="thin"))
+    done = replay.replay(database, Filter(state="kept"))
     assert (done.events, done.deliveries, done.thin) == (2, 2, 1)
-    assert set(ids(outbox.claim(limit=9, lease_seconds=60))) == {"evt_1"}
+    assert set(ids(leases.claim(database, limit=9, lease_seconds=60))) == {"evt_1"}
 
 
-def test_replay_of_many_chunks(outbox: Outbox) -> None:
+def test_replay_of_many_chunks(database: Database) -> None:
     """More events than one transaction takes are replayed once each, and progress is told."""
     with ThreadPoolExecutor(64) as pool:
-        list(pool.map(lambda number: outbox.accept(new(number)), range(450)))
+        list(pool.map(lambda number: accept(database, new(number)), range(450)))
     for _ in range(2):
-        claimed = outbox.claim(limit=450, lease_seconds=9)
-        outbox.settle([Outcome(one, "dead", 400) for one in claimed])
+        claimed = leases.claim(database, limit=450, lease_seconds=9)
+        leases.settle(database, [DeliveryResult(one, "dead", 400) for one in claimed])
     seen: list[int] = []
-    done = outbox.replay(Filter(), destinations=[A], progress=seen.append)
+    done = replay.replay(database, Filter(), destinations=[A], progress=seen.append)
     assert (done.events, done.deliveries) == (450, 450)
     assert seen == [200, 400, 450]
 
 
-def test_purge_by_age_and_outcome(outbox: Outbox, clock: Clock) -> None:
+def test_purge_by_age_and_outcome(database: Database, clock: Clock) -> None:
     """Delivered payloads go first, dead and kept ones later, pending ones never."""
     for number in (1, 2, 3):
-        outbox.accept(new(number))
-    outbox.accept(new(4, kept_because="type"))
-    for one in outbox.claim(limit=9, lease_seconds=9):
+        accept(database, new(number))
+    accept(database, new(4, kept_because="type"))
+    for one in leases.claim(database, limit=9, lease_seconds=9):
         kind = {"evt_1": "delivered", "evt_2": "dead"}.get(one.event_id)
         if kind and not (one.event_id == "evt_2" and one.destination == A):
-            outbox.settle([Outcome(one, kind, 200)])
+            leases.settle(database, [DeliveryResult(one, kind, 200)])
         elif kind:
-            outbox.delivered(one, status=200)
+            delivered(database, one, status=200)
 
     def gone(**options: Any) -> set[str]:
-        outbox.purge(delivered_days=30, dead_days=90, **options)
-        return {one.id[4:] for one in outbox.find(Filter()).events if one.purged_at}
+        purge.purge(database, delivered_days=30, dead_days=90, **options)
+        return {one.id[4:] for one in queries.find(database, Filter()).events if one.purged_at}
 
     clock.time += 29 * 86_400
     assert gone() == set()
@@ -164,19 +176,19 @@ def test_purge_by_age_and_outcome(outbox: Outbox, clock: Clock) -> None:
     assert gone() == set("124")
     clock.time += 3650 * 86_400
     assert gone() == set("124")
-    stored = outbox.event("evt_1")
+    stored = queries.event(database, "evt_1")
     assert stored is not None
     assert (stored.payload, stored.deliveries[0].history) == (None, ())
-    assert not outbox.accept(new(1)).new  # still recognised
-    assert outbox.replay(Filter(ids=("evt_1",))).purged == 1
+    assert not accept(database, new(1)).new  # still recognised
+    assert replay.replay(database, Filter(ids=("evt_1",))).purged == 1
 
 
-def test_purge_says_how_much(outbox: Outbox, clock: Clock) -> None:
+def test_purge_says_how_much(database: Database, clock: Clock) -> None:
     """A purge tells events and bytes, and a dry run tells the same without doing it."""
     for number in range(3):
-        outbox.accept(new(number, payload=b"x" * 10, kept_because="type"))
+        accept(database, new(number, payload=b"x" * 10, kept_because="type"))
     clock.time += 100 * 86_400
-    planned = outbox.purge(delivered_days=30, dead_days=90, dry_run=True)
-    done = outbox.purge(delivered_days=30, dead_days=90)
+    planned = purge.purge(database, delivered_days=30, dead_days=90, dry_run=True)
+    done = purge.purge(database, delivered_days=30, dead_days=90)
     assert planned == done
     assert (done.events, done.size) == (3, 30)
