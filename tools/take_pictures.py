@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def take_shops() -> None:
-    """Write shop-mkdocs.png and shop-pelican.png, each 1280 by 800, after the visitor agreed."""
+    """Write a picture of each shop, and of the one that asks for consent first, 1280 by 800."""
     sandbox = Sandbox()
     web = FakeWeb(sandbox)
     serve_stripe(web)
@@ -49,6 +49,7 @@ def take_shops() -> None:
             web.put_folder(host, Path(work, host))
         browser.resize(1280, 800)
         browser.open(f"https://{MORROW}/?click_id=partner-7f3a_2026")
+        _save(browser, "consent.png")
         agree(browser)
         _save(browser, "shop-mkdocs.png")
         browser.open(f"https://{TIDEWATER}/?click_id=print-guild-42")
