@@ -103,7 +103,7 @@ class Terminal:
 def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
     """After the last step both shops answer, and Ctrl-C ends all of it with 0."""
     with Terminal(temporary) as terminal:
-        terminal.until("Ctrl-C ends.")
+        terminal.until("Press Ctrl-C to end.")
         assert "✗" not in terminal.text
         addresses = re.findall(r"http://127\.0\.0\.1:\d+/\?click_id=\S+&tn_debug=1", terminal.text)
         assert len(addresses) == 2
@@ -124,7 +124,7 @@ def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
 def test_ctrl_c_between_steps(temporary: Path) -> None:
     """Stopped half-way it says so and gives 130; no browser, server or folder is left."""
     with Terminal(temporary) as terminal:
-        terminal.until("is asked for consent")
+        terminal.until("sees the consent banner")
         assert len(terminal.left()) > 3  # a browser is several processes
         assert terminal.press_ctrl_c() == 130
         assert "Stopped" in terminal.text

@@ -1,8 +1,8 @@
-"""``make demo``: two sample shops are built, and a real browser goes the visitor's way to Stripe.
+"""``make demo``: two sample shops are built, and a real browser buys in them.
 
-Each step is told as it happens. Then both shops are served on this machine until Ctrl-C, which
-ends the command with 0; with CI=true it ends after the steps. It gives 1 if a step failed, and 130
-if it was stopped before the last one.
+Each step is printed as it happens. Then both shops are served on this machine until Ctrl-C, which
+ends the command with 0; with CI=true it ends after the steps. It exits with 1 if a step failed,
+and with 130 if it was stopped before the last one.
 
 usage: demo.py [--all-engines]
 """
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from urllib.parse import parse_qs
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
-from tools.demonstration.purchase import tell_purchase
+from tools.demonstration.purchase import report_purchase
 from tools.demonstration.serving import serve
 from tools.demonstration.steps import Steps
 from tools.demonstration.walk import Visitor, walk_mkdocs, walk_pelican
@@ -35,26 +36,28 @@ from tools.engines.launch import ENGINES, launch
 from tools.engines.sandbox import Sandbox, SandboxError
 
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
+TITLES = {"chromium": "Chromium", "firefox": "Firefox", "webkit": "WebKit"}
+_VERSION = re.compile(r"(?:HeadlessChrome|Firefox|Version)/([\d.]+)")
 
 
 def main() -> int:
-    """Tell the steps; give an exit code."""
+    """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--all-engines", action="store_true", help="Firefox and WebKit go the same way as Chromium"
+        "--all-engines", action="store_true", help="use Firefox and WebKit, too, not Chromium alone"
     )
     engines = list(ENGINES) if parser.parse_args().all_engines else ["chromium"]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
-    # Firefox's driver tells the version of what it starts; the steps do already.
+    # Firefox's driver logs the version of what it starts; the steps show it already.
     logging.getLogger("mozversion").setLevel(logging.WARNING)
     steps = Steps()
     try:
         with tempfile.TemporaryDirectory(prefix="tracknow-demo-") as work:
-            # What browsers leave behind goes with it.
+            # What browsers leave behind is removed with it.
             os.environ["TMPDIR"] = tempfile.tempdir = work
             shops = {MORROW: Path(work, "morrow"), TIDEWATER: Path(work, "tidewater")}
-            code = _tell(steps, shops, engines, Path(work))
+            code = _run(steps, shops, engines, Path(work))
             if os.environ.get("CI") != "true" and not code:
                 with contextlib.suppress(KeyboardInterrupt):
                     _keep_serving(steps, shops)
@@ -65,21 +68,26 @@ def main() -> int:
 
 
 def _stop(*_: object) -> NoReturn:
-    """Leave whatever is being done, once: what ends browsers and servers is not to be stopped."""
+    """Stop once: what ends browsers and servers is not interrupted again."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _tell(steps: Steps, shops: dict[str, Path], engines: list[str], work: Path) -> int:
-    steps.section("Build time", "the plugins put the script into every page")
-    steps.run("MkDocs builds Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
-    steps.run("Pelican builds Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
-    asked = [] if steps.failed else _browse(steps, shops, engines)
-    if asked:
-        # What Stripe was asked for first is what it tells of in the end.
-        (reference,) = parse_qs(asked[0].query)["client_reference_id"]
-        tell_purchase(steps, reference, work)
+def _run(steps: Steps, shops: dict[str, Path], engines: list[str], work: Path) -> int:
+    steps.explain(
+        "A partner sends a visitor to a shop, the visitor buys through Stripe, and Stripe reports"
+        " the purchase. The partner is paid only if the click id gets through every time: it is"
+        " printed in blue. Stripe and Tracknow are stand-ins here; no request leaves this machine."
+    )
+    steps.section("Build", "the plugins put the script into every page")
+    steps.run("MkDocs: Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
+    steps.run("Pelican: Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
+    payments = [] if steps.failed else _browse(steps, shops, engines)
+    if payments:
+        # The reference of the first request to Stripe is the one that Stripe's event carries.
+        (reference,) = parse_qs(payments[0].query)["client_reference_id"]
+        report_purchase(steps, reference, work)
     return steps.end()
 
 
@@ -87,11 +95,11 @@ def _browse(steps: Steps, shops: dict[str, Path], engines: list[str]) -> list[Re
     try:
         sandbox = Sandbox()
     except SandboxError as error:
-        why = str(error)
+        reason = str(error)
         steps.section("In the browser")
-        steps.run("makes a network of its own", lambda: _refuse(why))
+        steps.run("starts a network of its own", lambda: _fail(reason))
         return []
-    asked: list[Request] = []
+    payments: list[Request] = []
     with contextlib.ExitStack() as opened:
         opened.callback(_wait_for_end, sandbox)
         opened.callback(sandbox.close)
@@ -102,12 +110,12 @@ def _browse(steps: Steps, shops: dict[str, Path], engines: list[str]) -> list[Re
         for host, folder in shops.items():
             web.put_folder(host, folder)
         for engine in engines:
-            asked += _visit(steps, web, shops, engine)
-    return asked
+            payments += _visit(steps, web, shops, engine)
+    return payments
 
 
 def _wait_for_end(sandbox: Sandbox) -> None:
-    """Let what was killed go, so that nobody writes into a folder that is being removed."""
+    """Wait for the processes that were killed: none may write into a folder being removed."""
     end = time.monotonic() + 10
     while sandbox.processes() and time.monotonic() < end:
         time.sleep(0.02)
@@ -115,50 +123,53 @@ def _wait_for_end(sandbox: Sandbox) -> None:
 
 def _visit(steps: Steps, web: FakeWeb, shops: dict[str, Path], engine: str) -> list[Request]:
     browsers: list[Browser] = []
+    title = TITLES[engine]
 
     def start() -> str:
         browsers.append(launch(engine, web.sandbox))
-        return str(browsers[0].run("return navigator.userAgent"))
+        version = _VERSION.search(browsers[0].run("return navigator.userAgent"))
+        return f"{title} {version[1] if version else ''}".rstrip()
 
-    steps.section(f"In the browser: {engine}")
+    steps.section(f"Browser: {title}")
     steps.run("starts", start)
     if not browsers:
         return []
+    morrow = Visitor(
+        browsers[0], web, MORROW, "partner-7f3a_2026", (*PAYMENT_HOSTS, f"pay.{MORROW}")
+    )
     try:
-        steps.section(f"Morrow Coffee in {engine}", "MkDocs, Material, consent banner")
-        hosts = (*PAYMENT_HOSTS, f"pay.{MORROW}")
-        morrow = Visitor(browsers[0], web, MORROW, "partner-7f3a_2026", hosts)
+        steps.section(f"Morrow Coffee in {title}", "MkDocs, Material theme, consent banner")
         walk_mkdocs(steps, morrow)
-        steps.section(f"Tidewater Press in {engine}", "Pelican, clean addresses, a content blocker")
-        walk_pelican(
-            steps, Visitor(browsers[0], web, TIDEWATER, "print-guild-42"), shops[TIDEWATER]
-        )
+        steps.section(f"Tidewater Press in {title}", "Pelican, clean address bar, content blocker")
+        tidewater = Visitor(browsers[0], web, TIDEWATER, "print-guild-42")
+        walk_pelican(steps, tidewater, shops[TIDEWATER])
     finally:
-        # A Ctrl-C reaches the browser's driver as well, which then answers no more.
+        # Ctrl-C reaches the browser's driver as well, which then answers no more.
         with contextlib.suppress(Exception):
             browsers[0].quit()
-    return morrow.asked
+    return morrow.payments
 
 
-def _refuse(why: str) -> str:
-    raise BrowserError(why)
+def _fail(reason: str) -> str:
+    raise BrowserError(reason)
 
 
 def _keep_serving(steps: Steps, shops: dict[str, Path]) -> None:
     with serve(shops[MORROW], 8001) as at_morrow, serve(shops[TIDEWATER], 8002) as at_tidewater:
-        steps.console.print(
-            "\nThe shops are open. In a browser of your own, with the console (F12) in view:\n"
-        )
+        steps.explain("", "Both shops are open. Try them in your own browser:", "")
         addresses = {
-            f"{at_morrow}/?click_id=you-1&tn_debug=1": "agree, then look at any Buy button",
+            f"{at_morrow}/?click_id=you-1&tn_debug=1": "accept the banner, then click a Buy button",
             f"{at_tidewater}/?click_id=you-2&tn_debug=1": "a shop without a banner",
         }
-        for address, what in addresses.items():
-            # An address that is broken in two is none.
+        for address, hint in addresses.items():
+            # A URL that is broken into two lines cannot be clicked.
             steps.console.print(f"  {address}", soft_wrap=True)
-            steps.console.print(f"      [dim]{what}[/]")
-        steps.console.print(
-            "\n  [dim]Their payment links lead to Stripe's real hosts and buy nothing. Ctrl-C ends.[/]"
+            steps.console.print(f"      [dim]{hint}[/]")
+        steps.explain(
+            "",
+            "[dim]The browser's console (F12) shows what the script does. Payment links lead to"
+            " Stripe's real hosts, where nothing can be bought.[/]",
+            "Press Ctrl-C to end.",
         )
         while True:
             signal.pause()

@@ -4,7 +4,7 @@ Build it with
 
 pelican sample_site/pelican/content --settings sample_site/pelican/pelicanconf.py
 
-The build says one thing on purpose: a warning of the link in test mode (content/pages/harbour.md).
+The build prints one finding on purpose: a warning about the link in test mode (content/pages/harbour.md).
 SITEURL in the environment is where the site will be served, a sub-path included.
 """
 

@@ -1,11 +1,11 @@
-"""After the purchase: Stripe's event goes into a real relay, and comes out at Tracknow unchanged."""
+"""After the purchase: Stripe's event goes into a real relay and reaches Tracknow unchanged."""
 
 from __future__ import annotations
 
 import json
 import os
 import queue
-import socket
+import re
 import subprocess
 import sys
 import threading
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from tools.demonstration.steps import Steps
 
 SECRET = "whsec_demo_only_4f1c"  # noqa: S105 - of a relay that lives as long as the demo
+_LISTENING = re.compile(r"webhook at (http://[^/]+)/stripe/webhook\n")
 
 
-def tell_purchase(steps: Steps, reference: str, work: Path) -> None:
-    """Send an event whose reference is the one that the browser took to Stripe."""
-    steps.section("After the purchase", "Stripe's event through tracknow-relay to Tracknow")
+def report_purchase(steps: Steps, reference: str, work: Path) -> None:
+    """Send an event with the reference that the browser took to Stripe through a relay."""
+    steps.section("After the purchase", "Stripe's event goes through tracknow-relay to Tracknow")
     tracknow = _Tracknow()
     relay = _Relay(work, tracknow.url)
     session = {"client_reference_id": reference, "amount_total": 1400, "currency": "eur"}
     event = encode(purchase("demo", session, created=int(time.time())))
     try:
         steps.run("the relay starts", relay.start)
-        steps.run("a forged event", lambda: relay.refuses(event))
-        steps.run("the signed event", lambda: relay.accepts(event))
-        steps.run("reaches Tracknow", lambda: tracknow.got(event, reference))
-        steps.run("sent by Stripe a second time", lambda: relay.accepts(event))
-        steps.run("still one delivery", tracknow.got_no_more)
+        steps.run("rejects a forged event", lambda: relay.rejects(event))
+        steps.run("stores the signed event", lambda: relay.accepts(event))
+        steps.run("delivers it to Tracknow", lambda: tracknow.received(event, reference))
+        steps.run("accepts Stripe's repeat", lambda: relay.accepts(event))
+        steps.run("does not deliver it again", tracknow.received_no_more)
     finally:
         relay.stop()
         tracknow.close()
@@ -50,11 +51,10 @@ class _Relay:
 
     work: Path
     destination: str
-    port: int = 0
+    url: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
-        self.port = _free_port()
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("TRACKNOW_")},
             "STRIPE_WEBHOOK_SECRET": SECRET,
@@ -62,38 +62,30 @@ class _Relay:
             "TRACKNOW_RELAY_DESTINATIONS": self.destination,
             "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS": "true",
         }
-        log = (self.work / "relay.log").open("wb")
-        with log:
+        program = str(Path(sys.executable).parent / "tracknow-relay")
+        log = self.work / "relay.log"
+        with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [
-                    str(Path(sys.executable).parent / "tracknow-relay"),
-                    *("serve", "--bind", f"127.0.0.1:{self.port}"),
-                ],
+                [program, "serve", "--bind", "127.0.0.1:0"],
                 env=environment,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
             )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end and self.process.poll() is None:
-            if self._ready():
-                return f"tracknow-relay serve on {self._url}, SQLite"
+            if (found := _LISTENING.search(log.read_text(errors="replace"))) and _ready(found[1]):
+                self.url = found[1]
+                return f"tracknow-relay serve on {self.url}, with SQLite"
             time.sleep(0.05)
-        said = (self.work / "relay.log").read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"the relay did not get ready:\n{said[-2000:]}")
-
-    def _ready(self) -> bool:
-        try:
-            return httpx.get(f"{self._url}/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
+        raise RuntimeError(f"it did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
     def accepts(self, body: bytes) -> str:
         status, answer = self._post(body, sign(body, SECRET))
         if status != 200:
             raise RuntimeError(f"the relay answered {status} {answer}")
-        return f"POST /stripe/webhook, {len(body)} bytes → 200, stored durably"
+        return f"POST /stripe/webhook, {len(body)} bytes → 200"
 
-    def refuses(self, body: bytes) -> str:
+    def rejects(self, body: bytes) -> str:
         status, answer = self._post(body, sign(body + b" ", SECRET))
         if status != 400:
             raise RuntimeError(f"the relay answered {status} {answer}")
@@ -104,21 +96,22 @@ class _Relay:
             self.process.terminate()
             self.process.wait(30)
 
-    @property
-    def _url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def _post(self, body: bytes, signature: str) -> tuple[int, str]:
         headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": signature}
-        answer = httpx.post(
-            f"{self._url}/stripe/webhook", content=body, headers=headers, timeout=15
-        )
+        answer = httpx.post(f"{self.url}/stripe/webhook", content=body, headers=headers, timeout=15)
         return answer.status_code, answer.text
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @dataclass
 class _Tracknow:
-    """A stand-in for Tracknow's postback endpoint that keeps what it gets."""
+    """A stand-in for Tracknow's postback endpoint; keeps what it receives."""
 
     posts: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
 
@@ -135,7 +128,7 @@ class _Tracknow:
                 self.wfile.write(b"ok")
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the terminal belongs to the steps."""
+                """Log nothing: the terminal belongs to the steps."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -144,29 +137,26 @@ class _Tracknow:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/stripe/postback"
 
-    def got(self, body: bytes, reference: str) -> str:
-        path, came = self.posts.get(timeout=20)
-        if came != body:
-            raise RuntimeError(f"Tracknow got other bytes: {came[:200]!r}")
-        held = json.loads(came)["data"]["object"]["client_reference_id"]
-        if held != reference:
-            raise RuntimeError(f"Tracknow got the reference {held}")
-        return f"POST {path}, the same {len(came)} bytes\nclient_reference_id={held}"
+    def received(self, body: bytes, reference: str) -> str:
+        try:
+            path, arrived = self.posts.get(timeout=20)
+        except queue.Empty:
+            raise RuntimeError("nothing reached Tracknow within 20 s") from None
+        if arrived != body:
+            raise RuntimeError(f"Tracknow received other bytes: {arrived[:200]!r}")
+        found = json.loads(arrived)["data"]["object"]["client_reference_id"]
+        if found != reference:
+            raise RuntimeError(f"Tracknow received the reference {found}")
+        return f"POST {path}, the same {len(arrived)} bytes\nclient_reference_id={found}"
 
-    def got_no_more(self) -> str:
-        # A repeat would be due at once: a second is long.
+    def received_no_more(self) -> str:
+        # A second delivery would be due at once.
         try:
             path, _ = self.posts.get(timeout=1)
         except queue.Empty:
             return "one event, one delivery"
-        raise RuntimeError(f"Tracknow got a second POST {path}")
+        raise RuntimeError(f"Tracknow received a second POST {path}")
 
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
