@@ -108,7 +108,7 @@ def test_tracknow_toml_comes_first(site: Site) -> None:
 
 
 def test_severities_leave_the_generators_settings_alone(site: Site) -> None:
-    """A tracknow.toml that has severities only gives no options."""
+    """A tracknow.toml that says what findings are worth gives no options."""
     site.beside("conf.py", "tracknow = {'param': 'aff'}\n")
     site.beside("tracknow.toml", "[severity]\nTN401 = 'warning'\n")
     site.write("a.html", page()).inject(param="aff").write("b.html", page())

@@ -22,8 +22,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.deliver.dispatcher import Courier
-from tracknow_static.relay.deliver.sender import Network, Sender
+from tracknow_static.relay.deliver.dispatcher import Dispatcher
+from tracknow_static.relay.deliver.network import Network
+from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.store import events
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Claimed, NewEvent
@@ -145,11 +146,11 @@ def fill(url: str, destination: str, number: int) -> None:
 def drain(url: str, destination: str) -> dict[str, Any]:
     """Drain a backlog in this process."""
     database = Database(url, [destination])
-    courier = Courier(
+    dispatcher = Dispatcher(
         database, [destination], network, timeout=10, concurrency=CONCURRENCY, lease_seconds=40
     )
     started = time.perf_counter()
-    drained = courier.drain(3600)
+    drained = dispatcher.drain(3600)
     seconds = time.perf_counter() - started
     usage = resource.getrusage(resource.RUSAGE_SELF)
     database.close()
@@ -163,7 +164,7 @@ def drain(url: str, destination: str) -> dict[str, Any]:
 
 
 def drain_apart(url: str, destination: str) -> dict[str, Any]:
-    """Drain in a process of its own, so that memory is the courier's."""
+    """Drain in a process of its own, so that memory is the dispatcher's."""
     command = [sys.executable, __file__, "--drain", url, destination]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)

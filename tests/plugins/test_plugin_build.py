@@ -1,4 +1,4 @@
-"""What all plugins share: pages' own opt-outs, and a report in a generator's log."""
+"""What all plugins share: pages' own wishes, and a report told in a generator's log."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Strict:
     """A log that raises at each warning, as strict generators' logs do."""
 
     def __init__(self) -> None:
-        self.printed: list[tuple[int, str]] = []
+        self.said: list[tuple[int, str]] = []
 
     def log(self, level: int, msg: str, /) -> None:
         """Keep the line, then raise if it is a warning."""
-        self.printed.append((level, msg))
+        self.said.append((level, msg))
         if level >= logging.WARNING:
             raise RuntimeError(msg)
 
@@ -41,7 +41,7 @@ def test_a_page_opts_out_in_every_spelling(value: object) -> None:
 
 @pytest.mark.parametrize("value", [None, True, "true", "YES", "1"])
 def test_a_page_that_wants_the_script_gets_it(value: object) -> None:
-    """No metadata and a yes are the same."""
+    """Nothing said and a yes are the same."""
     opt_outs = OptOuts()
     opt_outs.note("a.html", value, "a.md")
     assert opt_outs.paths == set()
@@ -65,8 +65,8 @@ def test_everything_is_written_and_said_before_a_strict_log_stops_the_build(
     log = Strict()
     with pytest.raises(RuntimeError, match=r"index\.html"):
         finish(tmp_path, Settings(), log)
-    assert [level for level, _ in log.printed] == [30, 30, 10, 20]
-    assert log.printed[-1][1] == ("tracknow: 2 pages carry the script; 2 payment links on 2 pages")
+    assert [level for level, _ in log.said] == [30, 30, 10, 20]
+    assert log.said[-1][1] == ("tracknow: 2 pages carry the script; 2 payment links on 2 pages")
     assert tag("two.html", Settings()) in (tmp_path / "two.html").read_bytes()
 
 

@@ -25,7 +25,7 @@ _Options = tuple[dict[str, Any], "str | None"]
 
 
 def with_generators_settings(project: Project, site_dir: str) -> Project:
-    """Return the project with the settings of the generator's file, under those of the flags.
+    """Give the project with the settings of the generator's file, under those of the flags.
 
     Looks in the current folder, then beside ``site_dir``. Raises :class:`SettingsError` when the
     file holds options that are not accepted, or cannot be read.

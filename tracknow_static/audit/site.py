@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
 
-_VARIANTS = 100  # different scripts that are kept apart; no real site has that many
+_VARIANTS = 100  # different scripts that are told apart; no real site has so many
 
 
 @dataclass

@@ -27,23 +27,23 @@ def create_application(config: RelayConfig | None = None) -> Relay:
     from tracknow_static.relay import health
     from tracknow_static.relay.app import Relay
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.deliver.dispatcher import Courier
+    from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
 
     config = RelayConfig.from_environ() if config is None else config
     database = Database.from_config(config)
-    courier = Courier.from_config(config, database)
-    ingest = Ingest.from_config(config, database, on_commit=courier.wakeup.wake)
+    dispatcher = Dispatcher.from_config(config, database)
+    ingest = Ingest.from_config(config, database, on_commit=dispatcher.wakeup.wake)
     housekeeper = Housekeeper(config, database, flush=ingest.flush)
-    begin = [courier.start] if config.deliver else []
+    begin = [dispatcher.start] if config.deliver else []
     return Relay(
         config,
         ingest,
         pages=health.pages(config, ingest),
         begin=[*begin, housekeeper.start],
-        end=[courier.stop, housekeeper.stop],
+        end=[dispatcher.stop, housekeeper.stop],
     )
 
 

@@ -1,4 +1,4 @@
-"""Couriers that are wrong in one way each: the tests must notice every one of them."""
+"""Dispatchers that are wrong in one way each: the tests must notice every one of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from unittest import mock
 import httpcore
 from sqlalchemy import select, update
 
-from tracknow_static.relay.deliver import addresses, breaker, hands, schedule, verdict
+from tracknow_static.relay.deliver import breaker, network, schedule, sender, verdict
 from tracknow_static.relay.deliver.breaker import Gate
-from tracknow_static.relay.deliver.hands import Hands, Job
 from tracknow_static.relay.deliver.network import GuardedBackend
-from tracknow_static.relay.deliver.sender import Answer, Sender
-from tracknow_static.relay.deliver.worker import Lane
+from tracknow_static.relay.deliver.sender import Job, Sender, SenderPool
+from tracknow_static.relay.deliver.verdict import Response, Verdict
+from tracknow_static.relay.deliver.worker import DestinationWorker
 from tracknow_static.relay.store import destinations, events, leases
 from tracknow_static.relay.store.model import Accepted, Claimed, DeliveryResult, NewEvent
 from tracknow_static.relay.store.schema import deliveries
@@ -44,7 +44,8 @@ def acknowledges_before_the_commit() -> Iterator[Any]:
     def early(database: Any, batch: Sequence[NewEvent], *more: Any) -> list[Accepted]:
         import threading
 
-        threading.Thread(target=store, args=(database, batch, *more), daemon=True).start()
+        # A moment later, so that the process does not die before it has acknowledged.
+        threading.Timer(0.2, store, args=(database, batch, *more)).start()
         return [Accepted(event.id, new=True) for event in batch]
 
     with mock.patch.object(events, "store", early):
@@ -54,15 +55,17 @@ def acknowledges_before_the_commit() -> Iterator[Any]:
 @flaw
 def settles_before_it_sends() -> Iterator[Any]:
     """At most once instead of at least once."""
-    hand_out = Lane._hand_out
+    start = DestinationWorker._start
 
-    def settled(self: Lane, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
+    def settled(
+        self: DestinationWorker, found: list[Claimed], leased_at: float, *, probe: bool
+    ) -> None:
         leases.settle(
             self._database, [DeliveryResult(claimed, "delivered", 200) for claimed in found]
         )
-        hand_out(self, found, leased_at, probe=probe)
+        start(self, found, leased_at, probe=probe)
 
-    with mock.patch.object(Lane, "_hand_out", settled):
+    with mock.patch.object(DestinationWorker, "_start", settled):
         yield
 
 
@@ -95,21 +98,21 @@ def leases_without_a_fence() -> Iterator[Any]:
 @flaw
 def counts_retries_during_an_outage() -> Iterator[Any]:
     """Each probe brings its event nearer to the dead letters."""
-    right = verdict.outcome
+    right = verdict.result
 
-    def counted(claimed: Claimed, answer: Answer, *, probe: bool, **rest: Any) -> DeliveryResult:
-        return right(claimed, answer, probe=False, **rest)
+    def counted(claimed: Claimed, judged: Verdict, *, probe: bool, **rest: Any) -> DeliveryResult:
+        return right(claimed, judged, probe=False, **rest)
 
-    with mock.patch.object(verdict, "outcome", counted):
+    with mock.patch.object(verdict, "result", counted):
         yield
 
 
 @flaw
 def has_no_breaker() -> Iterator[Any]:
-    """A destination that is out is bombarded, and every event pays for it."""
+    """A destination that is down is bombarded, and every event pays for it."""
     with (
         mock.patch.object(breaker, "gate", return_value=(Gate.CLOSED, 0.0)),
-        mock.patch.object(hands, "THRESHOLD", 10**9),
+        mock.patch.object(sender, "THRESHOLD", 10**9),
     ):
         yield
 
@@ -128,27 +131,29 @@ def lets_every_process_probe() -> Iterator[Any]:
 
 
 @flaw
-def keeps_sending_after_a_refusal() -> Iterator[Any]:
+def keeps_sending_to_a_misconfigured_destination() -> Iterator[Any]:
     """A wrong configuration is an ordinary failure."""
-    right = verdict.meaning
+    right = verdict.judge
 
-    def plain(answer: Answer) -> verdict.Meaning:
-        meant = right(answer)
-        return verdict.Meaning.FAILED if meant is verdict.Meaning.REFUSED else meant
+    def plain(response: Response, *, now: float) -> Verdict:
+        judged = right(response, now=now)
+        if judged.meaning is verdict.Meaning.MISCONFIGURED:
+            return replace(judged, meaning=verdict.Meaning.FAILED)
+        return judged
 
-    with mock.patch.object(verdict, "meaning", plain):
+    with mock.patch.object(verdict, "judge", plain):
         yield
 
 
 @flaw
 def probes_the_same_event_for_ever() -> Iterator[Any]:
     """The oldest event is always first, also when it has just failed."""
-    right = verdict.outcome
+    right = verdict.result
 
-    def first(claimed: Claimed, answer: Answer, **rest: Any) -> DeliveryResult:
-        return replace(right(claimed, answer, **rest), delay=-1e6)
+    def first(claimed: Claimed, judged: Verdict, **rest: Any) -> DeliveryResult:
+        return replace(right(claimed, judged, **rest), delay=-1e6)
 
-    with mock.patch.object(verdict, "outcome", first):
+    with mock.patch.object(verdict, "result", first):
         yield
 
 
@@ -157,13 +162,13 @@ def follows_redirects() -> Iterator[Any]:
     """An event goes wherever an answer points to."""
     exchange = Sender._exchange
 
-    def follow(self: Sender, request: httpcore.Request) -> Answer:
+    def follow(self: Sender, request: httpcore.Request) -> Response:
         response = self._open().handle_request(request)
         headers = {name.lower(): value for name, value in response.headers}
         response.read()
         response.close()
         if b"location" not in headers:
-            return Answer(status=response.status)
+            return Response(status=response.status)
         self.close()
         self._url = httpcore.URL(headers[b"location"])
         again = httpcore.Request("POST", self._url, headers=request.headers, content=request.stream)
@@ -178,9 +183,9 @@ def judges_one_address_and_dials_another() -> Iterator[Any]:
     """The name is looked up a second time for the connection."""
 
     def connect(self: GuardedBackend, host: str, port: int, **_rest: Any) -> Any:
-        judged = self._resolver.resolve(host, port, 5)
+        judged = self._network.resolver.resolve(host, port, 5)
         connect = right
-        if all(addresses.is_public(one) for one in judged):
+        if all(network.is_public(one) for one in judged):
             connect = functools.partial(_unjudged, right)
         return connect(self, host, port)
 
@@ -190,7 +195,7 @@ def judges_one_address_and_dials_another() -> Iterator[Any]:
 
 
 def _unjudged(right: Any, self: GuardedBackend, host: str, port: int) -> Any:
-    with mock.patch.object(self, "_private", new=True):
+    with mock.patch.object(self, "_network", replace(self._network, private=True)):
         return right(self, host, port)
 
 
@@ -252,25 +257,25 @@ def keeps_leases_when_it_stops() -> Iterator[Any]:
 
 @flaw
 def begins_an_attempt_after_its_lease() -> Iterator[Any]:
-    """What waited in the process for long is sent although somebody else may send it, too."""
-    attempt = Hands._attempt
+    """What waited in the process for long is sent although another process may send it, too."""
+    may_send = SenderPool._may_send
 
-    def late(self: Hands, sender: Sender, job: Job) -> Answer | None:
-        return attempt(self, sender, replace(job, start_by=time.monotonic() + 1e9))
+    def late(self: SenderPool, job: Job) -> bool:
+        return may_send(self, replace(job, start_by=time.monotonic() + 1e9))
 
-    with mock.patch.object(Hands, "_attempt", late):
+    with mock.patch.object(SenderPool, "_may_send", late):
         yield
 
 
 @flaw
-def one_lane_for_all() -> Iterator[Any]:
+def one_worker_for_all() -> Iterator[Any]:
     """All destinations share the same threads."""
     import threading
 
     shared = threading.BoundedSemaphore(4)
     send = Sender.send
 
-    def queue(self: Sender, claimed: Claimed) -> Answer:
+    def queue(self: Sender, claimed: Claimed) -> Response:
         with shared:
             return send(self, claimed)
 

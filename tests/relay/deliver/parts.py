@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.relay.store.parts import accept
-from tracknow_static.relay.deliver.dispatcher import Courier, Drained
-from tracknow_static.relay.deliver.network import Resolver
-from tracknow_static.relay.deliver.sender import Answer, Network, Sender
+from tracknow_static.relay.deliver.dispatcher import Dispatcher, Drained
+from tracknow_static.relay.deliver.network import Network, Resolver
+from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Claimed, Delivery, NewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from tracknow_static.relay.deliver.verdict import Response
 
 BODY = b'{"id": "evt_1",\r\n "object": "event", "name": "\xc3\xa9\\u00e9"}\n'
 NOON = 1_800_000_000.0
@@ -69,7 +71,7 @@ def to(*found: str) -> Callable[..., list[Any]]:
 
 @dataclass
 class Shop:
-    """A database with purchases in it, and couriers that work by a clock which the test sets."""
+    """A database with purchases in it, and dispatchers that work by a clock which the test sets."""
 
     url: str
     destinations: Sequence[str]
@@ -101,9 +103,9 @@ class Shop:
             accept(self.database, NewEvent(**{**values, **changes}))
         return ids
 
-    def courier(self, database: Database | None = None) -> Courier:
-        """Make a courier; it delivers for all destinations."""
-        return Courier(
+    def dispatcher(self, database: Database | None = None) -> Dispatcher:
+        """Make a dispatcher; it delivers for all destinations."""
+        return Dispatcher(
             database or self.database,
             self.destinations,
             lambda: self.network,
@@ -115,7 +117,7 @@ class Shop:
 
     def drain(self, seconds: float = 30.0) -> Drained:
         """Deliver what is due at this moment of the shop's clock."""
-        return self.courier().drain(seconds)
+        return self.dispatcher().drain(seconds)
 
     def live(self, seconds: float, *, step: float) -> None:
         """Let time pass, and deliver after every step."""
@@ -146,7 +148,7 @@ class Shop:
         self.database.close()
 
 
-def attempt(url: str, net: Network | None = None) -> Answer:
+def attempt(url: str, net: Network | None = None) -> Response:
     """Make one attempt."""
     sender = Sender(url, net or network())
     try:

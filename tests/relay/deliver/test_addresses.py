@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracknow_static.relay.deliver.addresses import is_public
+from tracknow_static.relay.deliver.network import is_public
 
 PUBLIC = [
     "8.8.8.8",

@@ -1,4 +1,4 @@
-"""How the courier works: each event once, destinations apart, leases, starting and stopping."""
+"""How the dispatcher works: each event once, destinations apart, leases, starting and stopping."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def test_a_destination_that_hangs_slows_no_other(two: tuple[Shop, StandIn, Stand
     shop.network = network(timeout=60)
     shop.lease_seconds = 90
     ids = shop.sell(60)
-    courier = shop.courier()
-    courier.start()
+    dispatcher = shop.dispatcher()
+    dispatcher.start()
     try:
         assert other.wait_for(lambda: len(other.requests) == 60, 15)
         assert set(other.counts) == set(ids)
@@ -100,7 +100,7 @@ def test_a_destination_that_hangs_slows_no_other(two: tuple[Shop, StandIn, Stand
         assert not hanging.answered
     finally:
         free.set()
-        assert courier.stop()
+        assert dispatcher.stop()
 
 
 def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn]) -> None:
@@ -109,7 +109,8 @@ def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn])
     refusing.decide = lambda _: answer(404)
     shop.sell(20)
     drained = shop.drain()
-    assert (drained.delivered, drained.left) == (20, 20)
+    assert drained.delivered == 20
+    assert drained.retried + drained.left == 20
     assert len(other.counts) == 20
     states = {one.destination: one.state for one in queries.status(shop.database).destinations}
     assert states == {refusing.url: PAUSED, other.url: "active"}
@@ -119,7 +120,7 @@ def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn])
 
 
 def test_a_lease_that_could_end_before_the_attempt_is_refused(small_shop: Shop) -> None:
-    """Such a courier would send events twice: it is not made."""
+    """Such a dispatcher would send events twice: it is not made."""
     small_shop.lease_seconds = small_shop.network.timeout + 1
     with pytest.raises(ValueError, match="too short"):
         small_shop.drain()
@@ -141,7 +142,7 @@ def test_an_outcome_after_the_lease_changes_nothing(shop: Shop, destination: Sta
             # As if this process had been frozen for longer than its lease.
             shop.now += shop.lease_seconds + 1
             with mock.patch.object(leases, "claim", claims_of_the_other):
-                assert shop.courier(other).drain(10).delivered == 1
+                assert shop.dispatcher(other).drain(10).delivered == 1
             return answer(500)
         return answer(200)
 
@@ -179,15 +180,15 @@ def test_stopping_finishes_what_is_in_flight_and_gives_back_the_rest(
     """After a stop nothing is leased, and what arrived is settled."""
     destination.decide = lambda _: slowly(0.3)
     shop.sell(100)
-    courier = shop.courier()
-    courier.start()
+    dispatcher = shop.dispatcher()
+    dispatcher.start()
     assert destination.wait_for(lambda: len(destination.requests) >= 2)
-    assert courier.stop()
+    assert dispatcher.stop()
     states = shop.states()
     assert states["in_flight"] == 0
     assert states["delivered"] == len(destination.requests) <= 3 * shop.concurrency
     assert states["pending"] == 100 - states["delivered"]
-    assert not courier.running
+    assert not dispatcher.running
 
 
 def test_stopping_ends_within_its_bound(small_shop: Shop, destination: StandIn) -> None:
@@ -195,11 +196,11 @@ def test_stopping_ends_within_its_bound(small_shop: Shop, destination: StandIn) 
     destination.decide = lambda _: hang(30)
     small_shop.network = network(timeout=2)
     small_shop.sell()
-    courier = small_shop.courier()
-    courier.start()
+    dispatcher = small_shop.dispatcher()
+    dispatcher.start()
     assert destination.wait_for(lambda: bool(destination.requests))
     started = time.monotonic()
-    assert not courier.stop(0.2)
+    assert not dispatcher.stop(0.2)
     assert time.monotonic() - started < 2
     small_shop.now += small_shop.lease_seconds
     destination.decide = lambda _: answer()
@@ -210,21 +211,21 @@ def test_stopping_ends_within_its_bound(small_shop: Shop, destination: StandIn) 
 
 def test_starting_twice_starts_once(small_shop: Shop) -> None:
     """Every request of a web process may call `start`."""
-    courier = small_shop.courier()
-    courier.start()
+    dispatcher = small_shop.dispatcher()
+    dispatcher.start()
     before = threading.active_count()
-    courier.start()
+    dispatcher.start()
     assert threading.active_count() == before
-    assert courier.running
-    assert courier.stop()
-    assert courier.stop()
+    assert dispatcher.running
+    assert dispatcher.stop()
+    assert dispatcher.stop()
 
 
-def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
+def test_an_event_wakes_the_dispatcher(shop: Shop, destination: StandIn) -> None:
     """An event stored by any process goes out without waiting for the next look."""
-    courier = shop.courier()
+    dispatcher = shop.dispatcher()
     other = shop.another_database()
-    courier.start()
+    dispatcher.start()
     time.sleep(0.3)
     started = time.monotonic()
     for number, database in enumerate((shop.database, other), 1):
@@ -233,21 +234,21 @@ def test_an_event_wakes_the_courier(shop: Shop, destination: StandIn) -> None:
         shop.database = kept
         assert destination.wait_for(lambda wanted=number: len(destination.requests) == wanted, 20)  # type: ignore[misc]
     assert time.monotonic() - started < 20, "the next look would come after 30 s"
-    assert courier.stop()
+    assert dispatcher.stop()
     other.close()
 
 
 def test_a_retry_comes_when_it_is_due(small_shop: Shop, destination: StandIn) -> None:
-    """A courier that sleeps wakes up for the next step of the schedule by itself."""
+    """A dispatcher that sleeps wakes up for the next step of the schedule by itself."""
     small_shop.database.close()
     shop = Shop(small_shop.url, [destination.url])
     shop.database._clock = None
     destination.decide = lambda _: answer(200 if len(destination.requests) else 500)
-    courier = shop.courier()
-    courier.start()
+    dispatcher = shop.dispatcher()
+    dispatcher.start()
     shop.sell()
     assert destination.wait_for(lambda: len(destination.requests) == 2, 20)
-    assert courier.stop()
+    assert dispatcher.stop()
     shop.close()
 
 
@@ -261,13 +262,22 @@ def test_a_drain_ends_when_its_time_is_over(small_shop: Shop, destination: Stand
     assert small_shop.states()["in_flight"] == 0
 
 
+def test_a_drain_leaves_only_what_is_due(shop: Shop, destination: StandIn) -> None:
+    """A retry that is scheduled for later is not left over: nothing could have been done."""
+    destination.decide = lambda request: answer(500 if request.event in failing else 200)
+    failing = set(shop.sell(2))
+    shop.sell(3)
+    drained = shop.drain()
+    assert (drained.delivered, drained.retried, drained.left) == (3, 2, 0)
+
+
 def test_a_drain_can_be_stopped(small_shop: Shop, destination: StandIn) -> None:
     """SIGTERM ends a drain as it ends a worker."""
     destination.decide = lambda _: slowly(0.2)
     small_shop.sell(200)
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    drained = small_shop.courier().drain(60, stop=stop)
+    drained = small_shop.dispatcher().drain(60, stop=stop)
     assert drained.left > 0
 
 

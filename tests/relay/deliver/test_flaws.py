@@ -1,4 +1,4 @@
-"""Couriers that are wrong in one way each are noticed: a suite that passes them would prove nothing."""
+"""Dispatchers that are wrong in one way each are noticed: a suite that passes them would prove nothing."""
 
 from __future__ import annotations
 
@@ -66,12 +66,16 @@ KILLS = {
     "acknowledges before the commit": "ingest.inserted:1",
     "settles before it sends": "deliver.sending:1",
 }
-OTHERS = {"keeps sending after a refusal", "one lane for all", "trusts every certificate"}
+OTHERS = {
+    "keeps sending to a misconfigured destination",
+    "one worker for all",
+    "trusts every certificate",
+}
 
 
 @pytest.mark.parametrize("flaw", CHECKS)
 def test_a_flaw_is_noticed(small_shop: Shop, destination: StandIn, flaw: str) -> None:
-    """The named test passes with the real courier, and fails with the flawed one."""
+    """The named test passes with the real dispatcher, and fails with the flawed one."""
     small_shop.database.open()
     with FLAWS[flaw](), pytest.raises((AssertionError, KeyError)):
         CHECKS[flaw](small_shop, destination)
@@ -84,21 +88,21 @@ def test_a_flaw_is_noticed_by_killing(sqlite_url: str, destination: StandIn, fla
         test_kills.kill_at(sqlite_url, destination, KILLS[flaw], flaw=flaw)
 
 
-def test_sending_on_after_a_refusal_is_noticed(
+def test_sending_to_a_misconfigured_destination_is_noticed(
     small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An operator who is not told cannot mend."""
-    with FLAWS["keeps sending after a refusal"](), pytest.raises(AssertionError):
-        test_outages.test_a_refusal_pauses_loudly_and_loses_nothing(
+    """An operator who is not informed cannot fix it."""
+    with FLAWS["keeps sending to a misconfigured destination"](), pytest.raises(AssertionError):
+        test_outages.test_a_misconfiguration_pauses_loudly_and_loses_nothing(
             small_shop, destination, 404, caplog
         )
 
 
-def test_a_shared_lane_is_noticed(sqlite_url: str, destination: StandIn) -> None:
+def test_a_shared_worker_is_noticed(sqlite_url: str, destination: StandIn) -> None:
     """A destination that hangs would hold up all others."""
     with StandIn().running() as other:
         shop = Shop(sqlite_url, [destination.url, other.url])
-        with FLAWS["one lane for all"](), pytest.raises(AssertionError):
+        with FLAWS["one worker for all"](), pytest.raises(AssertionError):
             test_dispatcher.test_a_destination_that_hangs_slows_no_other((shop, destination, other))
         shop.close()
 

@@ -16,7 +16,7 @@ import tracknow_static.relay
 from tests.relay.deliver import victim
 from tests.relay.deliver.stand_in import StandIn, answer
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.deliver.dispatcher import Courier
+from tracknow_static.relay.deliver.dispatcher import Dispatcher
 from tracknow_static.relay.deliver.worker import AHEAD
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database
@@ -96,7 +96,7 @@ def recover(url: str, stand_in: StandIn) -> None:
     stand_in.decide = lambda _: answer()
     relay = victim.config(url, (stand_in.url,))
     database = Database.from_config(relay, clock=lambda: time.time() + 3600)
-    assert Courier.from_config(relay, database).drain(300).left == 0
+    assert Dispatcher.from_config(relay, database).drain(300).left == 0
     found = queries.status(database).destinations[0]
     database.close()
     assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)

@@ -109,7 +109,7 @@ def test_a_failing_event_does_not_bar_the_way(small_shop: Shop, destination: Sta
 
 
 def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn) -> None:
-    """When a breaker's wait is over, one of many couriers sends one event."""
+    """When a breaker's wait is over, one of many dispatchers sends one event."""
     destination.decide = lambda _: answer(500)
     shop.sell(50)
     shop.drain()
@@ -118,7 +118,7 @@ def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn
     shop.now += LONGEST_OPEN
     others = [shop.another_database() for _ in range(4)]
     threads = [
-        threading.Thread(target=shop.courier(database).drain, args=(10,))
+        threading.Thread(target=shop.dispatcher(database).drain, args=(10,))
         for database in (*others, shop.database)
     ]
     for thread in threads:
@@ -160,10 +160,10 @@ def test_a_rejected_event_is_dead_at_once_and_can_be_replayed(
 
 
 @pytest.mark.parametrize("status", [401, 404, 302])
-def test_a_refusal_pauses_loudly_and_loses_nothing(
+def test_a_misconfiguration_pauses_loudly_and_loses_nothing(
     small_shop: Shop, destination: StandIn, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One error in the log, no more events sent, none counted, and it resumes when mended."""
+    """One error in the log, no more events sent, none counted, and it resumes when fixed."""
     destination.decide = lambda _: answer(status)
     ids = small_shop.sell(50)
     with caplog.at_level(logging.INFO):
@@ -186,9 +186,7 @@ def test_a_refusal_pauses_loudly_and_loses_nothing(
     assert small_shop.states() == {"pending": 0, "in_flight": 0, "delivered": 50, "dead": 0}
 
 
-def test_a_mended_destination_resumes_within_minutes(
-    small_shop: Shop, destination: StandIn
-) -> None:
+def test_a_fixed_destination_resumes_within_minutes(small_shop: Shop, destination: StandIn) -> None:
     """The first probe comes after a minute."""
     destination.decide = lambda _: answer(404)
     small_shop.sell(3)

@@ -105,5 +105,5 @@ def test_a_hostile_retry_after_stays_within_its_bounds(
 
 def test_refusals_are_tried_again_ever_more_slowly_up_to_an_hour() -> None:
     """A wrong configuration is looked at after 1, 5, 15 and then every 60 minutes."""
-    waits = [schedule.refused_delay(number, chance=lambda: 0.0) for number in range(6)]
+    waits = [schedule.misconfigured_delay(number, chance=lambda: 0.0) for number in range(6)]
     assert waits == [60, 300, 900, 3600, 3600, 3600]

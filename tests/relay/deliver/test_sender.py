@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.relay.deliver.parts import BODY, attempt, claimed, network, one_peer
 from tests.relay.deliver.stand_in import Action, StandIn, answer, dribble, flood, hang, raw, reset
 from tracknow_static import __version__
-from tracknow_static.relay.deliver.sender import LONGEST_BODY, Sender, shown
+from tracknow_static.relay.deliver.sender import LONGEST_BODY, Sender
+from tracknow_static.relay.store.model import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,7 +137,7 @@ def test_the_usual_port_is_not_named() -> None:
 
 def test_logs_show_no_query() -> None:
     """A destination's query can hold a token."""
-    assert shown("https://a.example/hook?token=1") == "https://a.example/hook"
+    assert without_query("https://a.example/hook?token=1") == "https://a.example/hook"
 
 
 # -- what comes back

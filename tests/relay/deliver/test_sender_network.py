@@ -13,8 +13,8 @@ import trustme
 
 from tests.relay.deliver.parts import attempt, claimed, network, one_peer, to
 from tests.relay.deliver.stand_in import StandIn
-from tracknow_static.relay.deliver.network import NetworkFaultError, Resolver
-from tracknow_static.relay.deliver.sender import Network, Sender
+from tracknow_static.relay.deliver.network import Network, NetworkError, Resolver
+from tracknow_static.relay.deliver.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_an_unknown_name_is_a_fault() -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     assert attempt("http://shop.example/", network(lookup=lookup)).error == "dns"
-    with pytest.raises(NetworkFaultError, match="no address"):
+    with pytest.raises(NetworkError, match="no address"):
         Resolver(to()).resolve("shop.example", 80, 1)
 
 

@@ -41,12 +41,12 @@ def break_after_first(destination: StandIn, break_it: Callable[[], object]) -> N
 @contextlib.contextmanager
 def delivering(shop: Shop) -> Iterator[None]:
     """Deliver while the block runs."""
-    courier = shop.courier()
-    courier.start()
+    dispatcher = shop.dispatcher()
+    dispatcher.start()
     try:
         yield
     finally:
-        assert courier.stop()
+        assert dispatcher.stop()
 
 
 def all_settled(shop: Shop, number: int) -> bool:
@@ -127,15 +127,15 @@ def test_a_database_server_that_restarts(
 
 
 def test_stopping_without_a_database_ends(sqlite_url: str, destination: StandIn) -> None:
-    """A courier that cannot record its outcomes still stops within its bound."""
+    """A dispatcher that cannot record its outcomes still stops within its bound."""
     shop = Shop(sqlite_url, [destination.url])
     shop.sell(3)
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     away = path.with_name("away")
     break_after_first(destination, lambda: path.rename(away))
-    courier = shop.courier()
-    courier.start()
+    dispatcher = shop.dispatcher()
+    dispatcher.start()
     assert destination.wait_for(lambda: destination.answered > 0)
-    assert courier.stop()
+    assert dispatcher.stop()
     away.rename(path)
     shop.close()

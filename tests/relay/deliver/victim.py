@@ -1,6 +1,6 @@
 """A whole relay in a process that is made to be killed.
 
-It runs the real application and the real courier; only the web server is left out. What Stripe
+It runs the real application and the real dispatcher; only the web server is left out. What Stripe
 would have been told goes through a pipe, event by event, so that the survivor knows which events
 were acknowledged.
 """

@@ -199,7 +199,7 @@ def test_metrics_show_a_paused_destination(application: Relay) -> None:
     destinations.pause(application.database, URL, "it answered 401", open_for=60)
     found = scrape(application)
     assert found["destination_paused", URL] == 1
-    assert found["destination_out", URL] == 1
+    assert found["destination_down", URL] == 1
 
 
 def test_metrics_of_a_database_out_of_reach() -> None:

@@ -82,7 +82,7 @@ def test_the_keys_of_status_are_stable(environ: dict[str, str]) -> None:
         "state",
         "paused_because",
         "paused_at",
-        "out",
+        "down",
         "pending",
         "retrying",
         "in_flight",

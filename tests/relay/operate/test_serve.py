@@ -23,6 +23,7 @@ from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
 from tests.relay.operate.parts import (
     WEBHOOK,
     Running,
+    accept,
     command,
     environment,
     run_json,
@@ -271,6 +272,27 @@ def test_a_worker_delivers_for_a_server_that_does_not(
         assert run_json(environ, "drain")["delivered"] == 1
         assert relay.end() == 0
     assert destination.counts == {"evt_1": 2, "evt_2": 1}
+
+
+def test_a_worker_survives_the_end_of_its_terminal(
+    sqlite_url: str, tmp_path: Path, destination: StandIn
+) -> None:
+    """SIGHUP, which log rotation sends too, does not end it; SIGTERM does."""
+    environ = environment(sqlite_url, destination.url)
+    accept(environ, encode(purchase(1)))
+    log = tmp_path / "worker.log"
+    with log.open("wb") as out:
+        worker = subprocess.Popen(
+            command("worker"), env=whole_environment(environ), stdout=out, stderr=out
+        )
+    try:
+        assert destination.wait_for(lambda: len(destination.requests) == 1)
+        worker.send_signal(signal.SIGHUP)
+        accept(environ, encode(purchase(2)))
+        assert destination.wait_for(lambda: len(destination.requests) == 2), log.read_text()
+    finally:
+        worker.terminate()
+        assert worker.wait(60) == 0, log.read_text()
 
 
 def test_a_server_starts_while_its_database_is_away(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""How events reach their destinations."""
+"""Deliveries: what is stored goes to every destination until it is accepted."""

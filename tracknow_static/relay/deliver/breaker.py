@@ -1,13 +1,13 @@
 """When nothing is sent to a destination, and who finds out that it works again.
 
-``THRESHOLD`` failures in a row open the breaker: the destination is out. Then nothing is sent
+``THRESHOLD`` failures in a row open the breaker: the destination is down. Then nothing is sent
 but one event at a time, a probe, after waits that double up to five minutes; a probe that fails is
-not counted against its event, so an outage, however long, uses up nobody's schedule. The breaker
-lies in the database: all processes see it, and one of them gets to probe.
+not counted against its event, so an outage, however long, uses up no event's schedule. The breaker
+is in the database: all processes see it, and only one of them probes.
 
-A destination that refuses (``verdict``) is paused: the same, but visible as a mistake that an
-operator has to mend, and probed after 1, 5, 15 and then every 60 minutes. It resumes by itself when
-a probe is answered, or when the operator says so.
+A destination that is configured wrongly (``verdict``) is paused: the same, but visible as a mistake
+that an operator has to fix, and probed after 1, 5, 15 and then every 60 minutes. It resumes by
+itself when a probe is answered, or when the operator resumes it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay.deliver import schedule, verdict
-from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.verdict import Meaning
 from tracknow_static.relay.store import destinations
-from tracknow_static.relay.store.model import ACTIVE, PAUSED
+from tracknow_static.relay.store.model import ACTIVE, PAUSED, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tracknow_static.relay.deliver.sender import Answer
+    from tracknow_static.relay.deliver.verdict import Verdict
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Breaker
 
@@ -38,7 +37,7 @@ FIRST_OPEN = 2.0
 LONGEST_OPEN = 300.0
 # More than any wait of ours: a clock was wrong when it was written, or is wrong now.
 _ABSURD = 24 * 3600.0
-# Between reading and writing another process may write: read again so many times.
+# Between reading and writing another process may write: how often it is read again.
 _TRIES = 10
 
 
@@ -46,39 +45,26 @@ class Gate(enum.Enum):
     """What may be sent to a destination now."""
 
     CLOSED = "everything"
-    PROBE = "one event, by whoever gets to probe"
+    PROBE = "one event, by the process that gets to probe"
     OPEN = "nothing"
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one answer tells about a destination; ``meant`` is None if a probe was not sent.
+class BreakerInput:
+    """What one attempt shows about a destination; without ``verdict``, a probe was not sent."""
 
-    ``wish`` is the answer's ``Retry-After`` in seconds, ``because`` says what came, for a person.
-    """
-
-    meant: Meaning | None
+    verdict: Verdict | None
     probe: bool
-    wish: float = 0.0
-    because: str = ""
-
-    @classmethod
-    def of(cls, answer: Answer | None, *, probe: bool, now: float) -> Lesson | None:
-        """Draw the lesson of an answer; None: there is none in it."""
-        if answer is None:
-            return cls(None, probe=True) if probe else None
-        status = f"it answered {answer.status}" if answer.status else f"{answer.detail}"
-        return cls(verdict.meaning(answer), probe, verdict.wish(answer, now), status)
 
     @property
-    def harmless(self) -> bool:
-        """Whether a breaker that nothing has happened to stays as it is."""
-        return self.meant is not None and self.meant.alive
+    def keeps_healthy(self) -> bool:
+        """Whether a healthy breaker stays as it is."""
+        return self.verdict is not None and self.verdict.meaning.is_up
 
 
 def gate(breaker: Breaker) -> tuple[Gate, float]:
-    """Tell what may be sent, and for how many seconds nothing may."""
-    waits = [one for one in (breaker.open_for, breaker.probing_for) if 0 < one < _ABSURD]
+    """Return what may be sent, and for how many seconds nothing may."""
+    waits = [wait for wait in (breaker.open_for, breaker.probing_for) if 0 < wait < _ABSURD]
     if waits:
         return Gate.OPEN, max(waits)
     if breaker.state == PAUSED or breaker.failures >= THRESHOLD:
@@ -86,107 +72,108 @@ def gate(breaker: Breaker) -> tuple[Gate, float]:
     return Gate.CLOSED, 0.0
 
 
-def untouched(breaker: Breaker) -> bool:
-    """Tell whether nothing has happened to a breaker since its destination last accepted."""
+def is_healthy(breaker: Breaker) -> bool:
+    """Whether nothing has happened to a breaker since its destination last accepted an event."""
     return not breaker.failures and breaker.state != PAUSED
 
 
 def after(
-    breaker: Breaker, lesson: Lesson, *, chance: Callable[[], float] = random.random
+    breaker: Breaker, seen: BreakerInput, *, chance: Callable[[], float] = random.random
 ) -> Breaker:
-    """Tell what a breaker becomes after one lesson, its version apart.
+    """Return what a breaker becomes after one attempt, its version apart.
 
-    A refusal pauses, and what a living destination answers resumes it.
+    An answer of a misconfigured destination pauses; any answer about the event resumes.
     """
-    if lesson.meant is None:
+    if seen.verdict is None:
         return replace(breaker, probing_for=0.0)
-    if lesson.meant.alive:
+    meaning = seen.verdict.meaning
+    if meaning.is_up:
         return replace(
             breaker, state=ACTIVE, paused_because=None, failures=0, open_for=0.0, probing_for=0.0
         )
     is_open = breaker.state == PAUSED or breaker.failures >= THRESHOLD
-    if is_open and not lesson.probe:
-        # Was under way already when the breaker opened: says nothing new.
+    if is_open and not seen.probe:
+        # Was sent before the breaker opened: nothing new.
         return breaker
-    if lesson.meant is Meaning.REFUSED and breaker.state != PAUSED:
-        wait = schedule.refused_delay(0, chance=chance)
+    if meaning is Meaning.MISCONFIGURED and breaker.state != PAUSED:
         return replace(
             breaker,
             state=PAUSED,
-            paused_because=lesson.because,
+            paused_because=seen.verdict.reason,
             failures=1,
-            open_for=wait,
+            open_for=schedule.misconfigured_delay(0, chance=chance),
             probing_for=0.0,
         )
     failures = breaker.failures + 1
     if breaker.state == PAUSED:
-        wait = schedule.refused_delay(breaker.failures, chance=chance)
+        wait = schedule.misconfigured_delay(breaker.failures, chance=chance)
     else:
-        if lesson.meant is Meaning.BUSY:
+        if meaning is Meaning.BUSY:
             failures = max(failures, THRESHOLD)
         opens = failures >= THRESHOLD
-        wait = max(open_seconds(failures, chance=chance), lesson.wish) if opens else 0.0
+        asked = seen.verdict.retry_after
+        wait = max(open_seconds(failures, chance=chance), asked) if opens else 0.0
     return replace(breaker, failures=failures, open_for=wait, probing_for=0.0)
 
 
 def open_seconds(failures: int, *, chance: Callable[[], float] = random.random) -> float:
-    """Give how long nothing is sent after so many failures in a row."""
+    """Return how long nothing is sent after this number of failures in a row."""
     doubled = FIRST_OPEN * 2.0 ** min(max(failures - THRESHOLD, 0), 16)
     return schedule.jittered(min(doubled, LONGEST_OPEN), chance=chance)
 
 
-def learn(database: Database, destination: str, lessons: Sequence[Lesson]) -> Gate:
-    """Write down what answers taught, for all processes, and tell what may be sent now.
+def update(database: Database, destination: str, inputs: Sequence[BreakerInput]) -> Gate:
+    """Bring a destination's breaker up to date, for all processes; return what may be sent now.
 
     Raises ``StorageError``.
     """
     for _ in range(_TRIES):
-        seen = destinations.breaker(database, destination)
-        now = seen
-        for lesson in lessons:
-            now = after(now, lesson)
-        if now == seen or _write(database, seen, now):
-            _tell(seen, now)
+        before = destinations.breaker(database, destination)
+        now = before
+        for seen in inputs:
+            now = after(now, seen)
+        if now == before or _write(database, before, now):
+            _log_change(before, now)
             break
-    # Others who wrote each time have learnt the same meanwhile.
+    # Other processes, which wrote each time, have seen the same meanwhile.
     return gate(now)[0]
 
 
-def _write(database: Database, seen: Breaker, now: Breaker) -> bool:
-    url = seen.destination
-    if now.state == PAUSED and seen.state != PAUSED:
-        return destinations.pause(database, url, now.paused_because or "", open_for=now.open_for)
-    if now.state != PAUSED and seen.state == PAUSED:
-        return destinations.resume(database, url, at_once=False)
+def _write(database: Database, before: Breaker, now: Breaker) -> bool:
+    if now.state == PAUSED and before.state != PAUSED:
+        because = now.paused_because or ""
+        return destinations.pause(database, now.destination, because, open_for=now.open_for)
+    if now.state != PAUSED and before.state == PAUSED:
+        return destinations.resume(database, now.destination, at_once=False)
     return destinations.set_breaker(
         database,
-        seen,
+        before,
         failures=now.failures,
         open_for=now.open_for,
         probing_for=now.probing_for,
     )
 
 
-def _tell(seen: Breaker, now: Breaker) -> None:
-    about = {"destination": shown(now.destination), "failures": now.failures}
-    if now.state == PAUSED and seen.state != PAUSED:
+def _log_change(before: Breaker, now: Breaker) -> None:
+    fields = {"destination": without_query(now.destination), "failures": now.failures}
+    if now.state == PAUSED and before.state != PAUSED:
         _log.error(
-            "destination paused, because %s: it has to be configured rightly, here or there. "
-            "Nothing is lost; it is tried again in %.0f s, or now by `tracknow-relay resume`",
+            "destination paused: %s. Fix its URL here or its settings there. No event is lost; "
+            "it is tried again in %.0f s, or at once after `tracknow-relay resume`",
             now.paused_because,
             now.open_for,
-            extra=about,
+            extra=fields,
         )
-    elif seen.state == PAUSED and now.state != PAUSED:
-        _log.warning("destination answers rightly again and is resumed", extra=about)
-    elif now.state == PAUSED and now != seen:
+    elif before.state == PAUSED and now.state != PAUSED:
+        _log.warning("destination works again and is resumed", extra=fields)
+    elif now.state == PAUSED and now != before:
         _log.error(
-            "destination is still paused, because %s; tried again in %.0f s",
+            "destination is still paused: %s; tried again in %.0f s",
             now.paused_because,
             now.open_for,
-            extra=about,
+            extra=fields,
         )
-    elif now.failures >= THRESHOLD > seen.failures:
-        _log.warning("destination is out; tried again in %.0f s", now.open_for, extra=about)
-    elif seen.failures >= THRESHOLD > now.failures:
-        _log.warning("destination is back", extra=about)
+    elif now.failures >= THRESHOLD > before.failures:
+        _log.warning("destination is down; tried again in %.0f s", now.open_for, extra=fields)
+    elif before.failures >= THRESHOLD > now.failures:
+        _log.warning("destination is up again", extra=fields)

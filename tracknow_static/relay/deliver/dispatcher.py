@@ -1,7 +1,7 @@
-"""The courier: everything that delivers in one process, as a thread, a worker or a single round.
+"""Everything that delivers in one process: as threads, as a worker, or once for cron.
 
-Each destination has a lane of its own with its own threads, so that one that hangs slows no other.
-A courier is made before a fork and started after it: nothing runs until :meth:`Courier.start`.
+Each destination has a worker with its own threads, so that one that hangs slows no other. A
+dispatcher is made before a fork and started after it: nothing runs until :meth:`Dispatcher.start`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import atexit
 import logging
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay.deliver.sender import Network
-from tracknow_static.relay.deliver.worker import MARGIN, Lane
+from tracknow_static.relay.deliver.network import Network
+from tracknow_static.relay.deliver.worker import MARGIN, DestinationWorker
 from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
@@ -28,18 +29,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# One look at the database for news ends after so many seconds, to see whether to stop.
+# Seconds after which a wait for new events ends, to see whether to stop.
 _WATCH_SECONDS = 1.0
-# Commits come in crowds: the lanes are woken so often at most, in seconds.
+# Commits arrive in crowds: seconds between two wake-ups of the workers.
 _WAKE_EVERY = 0.01
+# Seconds that aborted attempts get to end.
+_ABORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Drained:
-    """What a drain did: counts of deliveries.
+    """What a drain did, in numbers of deliveries.
 
-    ``left`` were not delivered though due: the time was over, or the destination is out or
-    paused. ``lost`` leases ended before their attempts; others deliver those.
+    ``left`` were due and are not delivered: the time was over, or the destination is down or
+    paused. ``lost`` leases ended before their attempts; another process delivers those.
     """
 
     delivered: int
@@ -49,12 +52,12 @@ class Drained:
     left: int
 
 
-class Courier:
+class Dispatcher:
     """Delivers what the database holds for its destinations.
 
-    ``concurrency`` attempts are under way at most for each destination. A lease lasts
-    ``lease_seconds``, which must be over ``network.timeout`` by more than ``lane.MARGIN``
-    (``ValueError`` otherwise). ``clock`` gives Unix time.
+    At most ``concurrency`` attempts for each destination are under way. A lease lasts
+    ``lease_seconds``, which must be over ``network.timeout`` by more than ``worker.MARGIN``
+    (``ValueError`` otherwise). ``clock`` returns Unix time.
     """
 
     def __init__(
@@ -80,15 +83,15 @@ class Courier:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Forget the parent's threads: they do not live on in this process."""
+        """Forget the parent's threads: they do not exist in this process."""
         self._lock = threading.Lock()
-        self._lanes: list[Lane] = []
+        self._workers: list[DestinationWorker] = []
         self._watcher: threading.Thread | None = None
         self._stopping = threading.Event()
 
     @classmethod
-    def from_config(cls, config: RelayConfig, database: Database) -> Courier:
-        """Make the courier that a configuration describes."""
+    def from_config(cls, config: RelayConfig, database: Database) -> Dispatcher:
+        """Return the dispatcher that a configuration describes."""
         return cls(
             database,
             config.destinations,
@@ -111,39 +114,37 @@ class Courier:
     @property
     def running(self) -> bool:
         """Whether this process delivers in the background."""
-        return bool(self._lanes)
+        return bool(self._workers)
 
     def start(self) -> None:
         """Deliver in the background; does nothing, cheaply, when this process does already.
 
         When the interpreter exits, what is in flight gets ``grace`` seconds to end.
         """
-        if self._lanes:
+        if self._workers:
             return
         with self._lock:
-            if self._lanes:
+            if self._workers:
                 return
             self._stopping = threading.Event()
-            self._lanes = self._make_lanes(drain=False)
+            self._workers = self._make_workers(drain=False)
             self._watcher = threading.Thread(target=self._watch, name="relay-watch", daemon=True)
-            for thread in (*self._lanes, self._watcher):
+            for thread in (*self._workers, self._watcher):
                 thread.start()
             atexit.register(self.stop)
 
     def stop(self, timeout: float | None = None) -> bool:
         """Finish what is being sent, give back what is not, and end.
 
-        Gives whether all of it ended within ``timeout`` seconds (``grace`` when not given). What
-        did not is due again when its lease runs out.
+        Return whether all of it ended within ``timeout`` seconds (``grace`` when not given). What
+        did not is aborted, and due again.
         """
         with self._lock:
-            lanes, self._lanes = self._lanes, []
+            workers, self._workers = self._workers, []
             watcher, self._watcher = self._watcher, None
             self._stopping.set()
-            for lane in lanes:
-                lane.stop()
         self.wakeup.wake()
-        ended = _join(lanes, self.grace if timeout is None else timeout)
+        ended = _stop(workers, self.grace if timeout is None else timeout)
         if watcher is not None:
             # It uses the database, which its owner may close next.
             watcher.join(2 * _WATCH_SECONDS)
@@ -152,7 +153,7 @@ class Courier:
         return ended
 
     def run(self, stop: threading.Event, *, grace: float | None = None) -> bool:
-        """Deliver until ``stop`` is set: the worker. Gives what :meth:`stop` gives."""
+        """Deliver until ``stop`` is set: the worker. Return what :meth:`stop` returns."""
         self.start()
         # A wait without a time-out cannot be interrupted by a signal on every platform.
         while not stop.wait(_WATCH_SECONDS):
@@ -162,38 +163,35 @@ class Courier:
     def drain(self, seconds: float, *, stop: threading.Event | None = None) -> Drained:
         """Deliver what is due now and return, after ``seconds`` and ``grace`` at the latest.
 
-        ``stop`` ends it early. For destinations whose breaker is open nothing is waited.
+        ``stop`` ends it early. It does not wait for destinations that are down.
         """
-        lanes = self._make_lanes(drain=True)
+        workers = self._make_workers(drain=True)
         until = time.monotonic() + seconds
-        for lane in lanes:
-            lane.start()
-        while any(lane.is_alive() for lane in lanes):
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
             if time.monotonic() >= until or (stop is not None and stop.is_set()):
                 break
-            _join(lanes, min(max(until - time.monotonic(), 0.0), 0.2))
-        for lane in lanes:
-            lane.stop()
-        if not _join(lanes, self.grace):
-            _log.warning("some attempts did not end in time; they are repeated")
-        counts = {
-            name: sum(lane.tally[name] for lane in lanes)
-            for name in ("delivered", "retry", "dead", "lost")
-        }
+            _join(workers, min(max(until - time.monotonic(), 0.0), 0.2))
+        if not _stop(workers, self.grace):
+            _log.warning("some attempts did not end in time; their events are sent again")
+        total = sum((worker.tally for worker in workers), start=Counter())
         return Drained(
-            counts["delivered"], counts["retry"], counts["dead"], counts["lost"], self._left()
+            delivered=total["delivered"],
+            retried=total["retry"],
+            dead=total["dead"],
+            lost=total["lost"],
+            left=self._due(),
         )
 
-    def _left(self) -> int:
-        status = queries.status(self.database)
-        return sum(
-            one.pending for one in status.destinations if one.destination in self.destinations
-        )
+    def _due(self) -> int:
+        found = queries.status(self.database).destinations
+        return sum(entry.due for entry in found if entry.destination in self.destinations)
 
-    def _make_lanes(self, *, drain: bool) -> list[Lane]:
+    def _make_workers(self, *, drain: bool) -> list[DestinationWorker]:
         network = self._network()
         return [
-            Lane(
+            DestinationWorker(
                 self.database,
                 destination,
                 network,
@@ -206,22 +204,34 @@ class Courier:
         ]
 
     def _watch(self) -> None:
-        """Wake the lanes whenever any process has stored something."""
-        lanes, stopping = self._lanes, self._stopping
+        """Wake the workers whenever any process has stored something."""
+        workers, stopping = self._workers, self._stopping
         while not stopping.wait(_WAKE_EVERY):
             try:
-                news = self.wakeup.wait(_WATCH_SECONDS)
+                has_news = self.wakeup.wait(_WATCH_SECONDS)
             except StorageError:
-                # The lanes say so in the log.
+                # The workers log it.
                 stopping.wait(_WATCH_SECONDS)
                 continue
-            if news:
-                for lane in lanes:
-                    lane.wake()
+            if has_news:
+                for worker in workers:
+                    worker.wake()
 
 
-def _join(lanes: Sequence[Lane], seconds: float) -> bool:
+def _stop(workers: Sequence[DestinationWorker], seconds: float) -> bool:
+    """Stop workers; return whether they ended in time. Attempts that did not are aborted."""
+    for worker in workers:
+        worker.stop()
+    if _join(workers, seconds):
+        return True
+    for worker in workers:
+        worker.abort()
+    _join(workers, _ABORT_SECONDS)
+    return False
+
+
+def _join(workers: Sequence[DestinationWorker], seconds: float) -> bool:
     until = time.monotonic() + seconds
-    for lane in lanes:
-        lane.join(max(until - time.monotonic(), 0.0))
-    return not any(lane.is_alive() for lane in lanes)
+    for worker in workers:
+        worker.join(max(until - time.monotonic(), 0.0))
+    return not any(worker.is_alive() for worker in workers)

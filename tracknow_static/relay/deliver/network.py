@@ -1,47 +1,117 @@
-"""The network under a delivery: names resolved, addresses judged, every step within a deadline.
+"""The network under a delivery: names are resolved, addresses checked, every step has a deadline.
 
-It plugs into ``httpcore``, the engine of ``httpx``, at the place made for it. ``httpx`` itself
-costs three times the processor time for each delivery and offers no such place; what it would add
+It plugs into ``httpcore``, the engine of ``httpx``, as a network backend. ``httpx`` itself costs
+three times the processor time for each delivery and has no place for this; what it would add
 (redirects, cookies, proxies from the environment) is what a relay must not do. The environment's
 proxy variables are not read: behind a proxy, the proxy would choose the address.
+
+A destination's name can lead anywhere: to a cloud's metadata service, to the database next door,
+to a public address now and to 127.0.0.1 a second later. Therefore the address itself is checked
+when the connection is made, and the connection goes to exactly the address that was checked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
 import socket
 import ssl
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import certifi
 import httpcore
 
-from tracknow_static.relay.deliver import addresses
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# How many of a name's addresses an error lists: a name server can give hundreds.
+_LISTED = 3
 
-class NetworkFaultError(Exception):
+# IANA's special-purpose registries (RFC 6890 and its updates), as far as "globally reachable" is
+# false there. Spelled out, since Python's own `is_global` differs from version to version.
+_CLOSED = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",  # this network; 0.0.0.0 reaches the host itself
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT; 100.100.100.200 is a metadata service
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local; 169.254.169.254 is a metadata service
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is a metadata service
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",  # 6to4 relays, withdrawn
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+        "168.63.129.16/32",  # public by number, yet it is Azure's host agent
+    )
+)
+# Only 2000::/3 is assigned as global unicast (RFC 4291, 2.4); these parts of it are not public.
+_OPEN6 = ipaddress.ip_network("2000::/3")
+_CLOSED6 = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "2001::/23",  # protocol assignments, Teredo and ORCHID among them
+        "2001:db8::/32",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+    )
+)
+# Prefixes that carry an IPv4 address, and its distance in bits from the right end: the address that
+# counts is the one within.
+_CARRIERS = (
+    (ipaddress.ip_network("::ffff:0:0/96"), 0),  # IPv4-mapped
+    (ipaddress.ip_network("64:ff9b::/96"), 0),  # NAT64 (RFC 6052)
+    (ipaddress.ip_network("2002::/16"), 80),  # 6to4 (RFC 3056)
+)
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address, as ``getaddrinfo`` writes it, belongs to the public internet."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            # A zone (fe80::1%eth0) exists on addresses of the local link only.
+            return False
+        for network, shift in _CARRIERS:
+            if address in network:
+                return is_public(str(ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)))
+        return address in _OPEN6 and not any(address in network for network in _CLOSED6)
+    return not any(address in network for network in _CLOSED)
+
+
+class NetworkError(Exception):
     """No answer came. ``code`` is one short word; the text has details for the log.
 
+    The text is ours and the operating system's: nothing of it comes from the destination.
     Codes: ``dns``, ``dns_timeout``, ``address_refused``, ``connect``, ``connect_timeout``,
-    ``tls``, ``timeout``, ``reset``, ``protocol``.
+    ``tls``, ``timeout``, ``reset``.
     """
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str) -> None:
         self.code = code
-        super().__init__(detail or code)
+        super().__init__(detail)
 
 
 class Resolver:
     """Looks names up within a time-out, which ``getaddrinfo`` itself does not know.
 
-    Those who ask for one name at the same time share one look-up, so a name server that hangs
-    holds one thread for each name and no more.
+    Threads that ask for the same name at the same time share one look-up, so a name server that
+    hangs holds one thread for each name and no more.
     """
 
     def __init__(self, lookup: Callable[..., list[Any]] = socket.getaddrinfo) -> None:
@@ -50,14 +120,12 @@ class Resolver:
         self._running: dict[tuple[str, int], _Lookup] = {}
 
     def resolve(self, host: str, port: int, timeout: float) -> list[str]:
-        """Give the IP addresses of a host in the system's order of preference.
+        """Return the IP addresses of a host in the system's order of preference.
 
-        Raises :class:`NetworkFaultError` with ``dns`` or ``dns_timeout``.
+        Raises :class:`NetworkError` with ``dns`` or ``dns_timeout``.
         """
-        try:
+        with contextlib.suppress(ValueError):
             return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            pass
         with self._lock:
             running = self._running.get((host, port))
             if running is None:
@@ -66,9 +134,9 @@ class Resolver:
                     target=self._run, args=(host, port, running), name="relay-dns", daemon=True
                 ).start()
         if not running.done.wait(timeout):
-            raise NetworkFaultError("dns_timeout", f"looking up {host} took over {timeout:.1f} s")
+            raise NetworkError("dns_timeout", f"looking up {host} took over {timeout:.1f} s")
         if running.error or not running.found:
-            raise NetworkFaultError("dns", f"looking up {host}: {running.error or 'no address'}")
+            raise NetworkError("dns", f"looking up {host}: {running.error or 'no address'}")
         return running.found
 
     def _run(self, host: str, port: int, running: _Lookup) -> None:
@@ -90,23 +158,49 @@ class _Lookup:
         self.error = ""
 
 
-class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to addresses that are allowed, and keeps every step within ``deadline``.
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """How connections are made; shared by all senders of a process.
 
-    One backend serves one thread; ``deadline`` (``time.monotonic``) is set before each request.
+    ``private`` permits addresses that are not public; times are in seconds.
     """
 
-    def __init__(self, resolver: Resolver, *, private: bool, connect_timeout: float) -> None:
-        self._resolver = resolver
-        self._private = private
-        self._connect_timeout = connect_timeout
+    private: bool = False
+    connect_timeout: float = 5.0
+    timeout: float = 30.0
+    resolver: Resolver
+    tls: ssl.SSLContext
+
+    @classmethod
+    def make(cls, *, private: bool, connect_timeout: float, timeout: float) -> Network:
+        """Return a network with the system's name servers and certificate authorities."""
+        return cls(
+            private=private,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+            resolver=Resolver(),
+            tls=_tls_context(),
+        )
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Connects to allowed addresses only, and keeps every step within ``deadline``.
+
+    One backend serves one thread; ``deadline`` (``time.monotonic``) is set before each request.
+    ``received`` counts the bytes that have arrived; ``abort`` may be called by another thread.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._socket: socket.socket | None = None
         self.deadline = math.inf
+        self.received = 0
 
     def left(self) -> float:
-        """Give the seconds until the deadline; raises :class:`NetworkFaultError` when it is over."""
+        """Return the seconds until the deadline; raises :class:`NetworkError` when it is over."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise NetworkFaultError("timeout", "the time for one attempt is over")
+            raise NetworkError("timeout", "the time for one attempt is over")
         return left
 
     def connect_tcp(
@@ -118,66 +212,75 @@ class GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         """Connect to the first address of the host that is allowed and answers."""
-        until = time.monotonic() + min(self._connect_timeout, self.left())
-        found = self._resolver.resolve(host, port, until - time.monotonic())
-        allowed = [one for one in found if self._private or addresses.is_public(one)]
+        until = time.monotonic() + min(self._network.connect_timeout, self.left())
+        found = self._network.resolver.resolve(host, port, until - time.monotonic())
+        allowed = [address for address in found if self._network.private or is_public(address)]
         if not allowed:
-            raise NetworkFaultError(
-                "address_refused", f"{host} leads to {', '.join(found)}, which is not public"
-            )
-        fault = NetworkFaultError("connect_timeout", f"connecting to {host}")
+            listed = ", ".join(found[:_LISTED])
+            raise NetworkError("address_refused", f"{host} leads to {listed}, which is not public")
+        error = NetworkError("connect_timeout", f"connecting to {host}")
         for number, address in enumerate(allowed):
             # An even share for each, so that one dead address leaves time for the others.
             share = (until - time.monotonic()) / (len(allowed) - number)
             if share <= 0:
                 break
             try:
-                sock = socket.create_connection((address, port), timeout=share)
-            except TimeoutError as error:
-                fault = NetworkFaultError("connect_timeout", f"connecting to {address}: {error}")
-            except OSError as error:
-                fault = NetworkFaultError("connect", f"connecting to {address}: {error.strerror}")
+                stream = httpcore.SyncBackend().connect_tcp(address, port, timeout=share)
+            except httpcore.ConnectTimeout:
+                error = NetworkError("connect_timeout", f"connecting to {address}")
+            except httpcore.ConnectError as refusal:
+                error = NetworkError("connect", f"connecting to {address}: {_reason(refusal)}")
             else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return _Stream(sock, self, until)
-        raise fault
+                return self.watch(stream, until)
+        raise error
+
+    def watch(self, stream: httpcore.NetworkStream, connect_until: float) -> httpcore.NetworkStream:
+        """Return a stream whose every wait ends at the deadline."""
+        self._socket = stream.get_extra_info("socket")
+        return _TimedStream(stream, self, connect_until)
+
+    def abort(self) -> None:
+        """End what another thread waits for on the connection."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def sleep(self, seconds: float) -> None:
-        """Never called: ``httpcore`` sleeps between connection attempts, which it makes one of."""
+        """Never called: ``httpcore`` sleeps between connection attempts, and makes only one."""
         time.sleep(seconds)
 
 
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the backend's deadline."""
+class _TimedStream(httpcore.NetworkStream):
+    """One of httpcore's streams under the backend's deadline."""
 
-    def __init__(self, sock: socket.socket, backend: GuardedBackend, connect_until: float) -> None:
-        self._socket = sock
+    def __init__(
+        self, stream: httpcore.NetworkStream, backend: GuardedBackend, connect_until: float
+    ) -> None:
+        self._stream = stream
         self._backend = backend
         self._connect_until = connect_until
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        try:
-            self._socket.settimeout(self._backend.left())
-            return self._socket.recv(max_bytes)
-        except TimeoutError:
-            raise NetworkFaultError("timeout", "waiting for the answer") from None
-        except OSError as error:
-            raise NetworkFaultError("reset", f"reading the answer: {error}") from None
+        data = self._stream.read(max_bytes, self._backend.left())
+        self._backend.received += len(data)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        # Not by the stream's own method: it allows the whole time-out for each part of a long event.
+        sock: socket.socket = self._stream.get_extra_info("socket")
         rest = memoryview(buffer)
         try:
             while rest:
-                self._socket.settimeout(self._backend.left())
-                rest = rest[self._socket.send(rest) :]
-        except TimeoutError:
-            raise NetworkFaultError("timeout", "sending the event") from None
+                sock.settimeout(self._backend.left())
+                rest = rest[sock.send(rest) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
         except OSError as error:
             # httpcore then reads on: a server may answer before it has read all, and hang up.
-            raise httpcore.WriteError(str(error)) from None
+            raise httpcore.WriteError from error
 
     def close(self) -> None:
-        self._socket.close()
+        self._stream.close()
 
     def start_tls(
         self,
@@ -187,37 +290,28 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = min(self._connect_until - time.monotonic(), self._backend.left())
         try:
-            self._socket.settimeout(max(left, 0.001))
-            secure = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
-        except TimeoutError:
-            self.close()
-            raise NetworkFaultError("connect_timeout", "during the TLS handshake") from None
-        except OSError as error:
-            self.close()
-            raise NetworkFaultError("tls", f"TLS handshake: {error}") from None
-        return _Stream(secure, self._backend, self._connect_until)
+            stream = self._stream.start_tls(ssl_context, server_hostname, max(left, 0.001))
+        except httpcore.ConnectTimeout:
+            raise NetworkError("connect_timeout", "during the TLS handshake") from None
+        except httpcore.ConnectError as error:
+            raise NetworkError("tls", f"TLS handshake: {_reason(error)}") from None
+        return self._backend.watch(stream, self._connect_until)
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            return _readable(self._socket)
-        if info == "ssl_object":
-            return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
-        return None
+        return self._stream.get_extra_info(info)
 
 
-def _readable(sock: socket.socket) -> bool:
-    """Tell whether an idle connection has something to say: it was closed, or is out of step."""
-    # MSG_PEEK is refused on TLS sockets, and select() by descriptors over 1,023.
-    import selectors
-
-    if sock.fileno() < 0:
-        return True
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_READ)
-        return bool(selector.select(0))
+def _reason(error: BaseException) -> str:
+    """Return why connecting failed, in words of the system or of OpenSSL."""
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
+    if isinstance(cause, ssl.SSLError):
+        return cause.reason or "it failed"
+    return (cause.strerror if isinstance(cause, OSError) else None) or "the connection was closed"
 
 
-def tls_context() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     """Trust the system's certificate authorities and those of ``certifi``.
 
     The system's store knows a company's own authority (and ``SSL_CERT_FILE``); small container

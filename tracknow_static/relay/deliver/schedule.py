@@ -1,7 +1,7 @@
 """When a delivery is tried again.
 
 A failed attempt waits for the next step of ``STEPS``, lengthened by up to a fifth at random so
-that events which failed together do not come back together. The jitter never shortens a step, so
+that events which failed together do not return together. The jitter never shortens a step, so
 the last attempt comes three days after the first one or later: as long as Stripe itself would try.
 Only attempts made while the destination was up are counted (see ``breaker``).
 """
@@ -22,7 +22,7 @@ _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 
-# Seconds after the first, second, … failed attempt. Short at first, because most faults are
+# Seconds after the first, second, … failed attempt. Short at first, because most failures are
 # restarts that are over in seconds; 73 hours in all.
 STEPS: tuple[int, ...] = (
     1,
@@ -44,15 +44,17 @@ STEPS: tuple[int, ...] = (
 )
 JITTER = 0.2
 
-# Waits after an answer that says that the destination is configured wrongly: an operator mends
+# Waits after an answer which means that the destination is configured wrongly: an operator fixes
 # it in minutes or tomorrow, and in between one probe an hour bothers nobody.
-REFUSED_STEPS: tuple[int, ...] = (1 * _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 1 * _HOUR)
+MISCONFIGURED_STEPS: tuple[int, ...] = (1 * _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 1 * _HOUR)
 
-# A longer wish of the destination is cut: an absurd value must not park a commission.
+# A destination that asks for more is not obeyed: an absurd value must not park a commission.
 LONGEST_RETRY_AFTER = 6 * _HOUR
+# An HTTP date has 29 characters, its obsolete forms have up to 33.
+_LONGEST_DATE = 64
 
-# An event that never got a verdict, because its destination was out or refused all the time, ends
-# among the dead letters then: the time for which Stripe can list an event, too.
+# An event that never got a verdict, because its destination was down or misconfigured all the
+# time, becomes a dead letter then: Stripe can list an event for as long.
 LONGEST_WAIT = 30 * _DAY
 # No event is as old as that: the clock is wrong.
 _ABSURD_AGE = 400 * _DAY
@@ -61,27 +63,28 @@ _SECONDS = re.compile(r"[0-9]+")
 
 
 def delay(attempts: int, *, chance: Callable[[], float] = random.random) -> float | None:
-    """Give the seconds to wait when the attempt after ``attempts`` counted ones has failed.
+    """Return the seconds to wait when the attempt after ``attempts`` counted ones has failed.
 
-    None: the schedule has ended. ``chance`` gives numbers from 0 to 1, as ``random.random`` does.
+    None: the schedule has ended. ``chance`` returns numbers from 0 to 1, as ``random.random`` does.
     """
     if attempts >= len(STEPS):
         return None
     return jittered(STEPS[attempts], chance=chance)
 
 
-def refused_delay(earlier: int, *, chance: Callable[[], float] = random.random) -> float:
-    """Give the seconds to wait after a refusal when there were ``earlier`` ones before it."""
-    return jittered(REFUSED_STEPS[min(earlier, len(REFUSED_STEPS) - 1)], chance=chance)
+def misconfigured_delay(earlier: int, *, chance: Callable[[], float] = random.random) -> float:
+    """Return the seconds to wait after such an answer when there were ``earlier`` ones before it."""
+    step = MISCONFIGURED_STEPS[min(earlier, len(MISCONFIGURED_STEPS) - 1)]
+    return jittered(step, chance=chance)
 
 
 def too_old(age: float) -> bool:
-    """Tell whether an event that never got a verdict has waited long enough (in seconds)."""
+    """Whether an event that never got a verdict has waited long enough (in seconds)."""
     return LONGEST_WAIT < age < _ABSURD_AGE
 
 
 def jittered(seconds: float, *, chance: Callable[[], float] = random.random) -> float:
-    """Lengthen a wait at random by up to the share ``JITTER``."""
+    """Return a wait lengthened at random by up to the share ``JITTER``."""
     return seconds * (1 + JITTER * chance())
 
 
@@ -89,22 +92,22 @@ def retry_after(value: str | None, *, date: str | None, now: float) -> float | N
     """Read a ``Retry-After`` header (RFC 9110, 10.2.3): seconds or a date, as seconds from now.
 
     ``date`` is the answer's ``Date`` header: measured from it, a clock that is wrong on either
-    side does no harm; ``now`` (Unix seconds) stands in for it. The result lies between 0 and
-    ``LONGEST_RETRY_AFTER``; None when the header is absent or says nothing readable.
+    side does no harm; ``now`` (Unix seconds) replaces a missing one. The result lies between 0 and
+    ``LONGEST_RETRY_AFTER``; None when the header is absent or not readable.
     """
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
-        # More digits than the cap has are not worth converting.
+        # A number with more digits than the longest wait is not worth converting.
         return float(min(int(value) if len(value) <= 12 else _DAY, LONGEST_RETRY_AFTER))
-    until = _moment(value)
+    until = _unix_time(value)
     if until is None:
         return None
-    base = _moment(date)
+    base = _unix_time(date)
     return min(max(until - (now if base is None else base), 0.0), float(LONGEST_RETRY_AFTER))
 
 
-def _moment(text: str | None) -> float | None:
-    if not text:
+def _unix_time(text: str | None) -> float | None:
+    if not text or len(text) > _LONGEST_DATE:
         return None
     try:
         moment: datetime = parsedate_to_datetime(text)

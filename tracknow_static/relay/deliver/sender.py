@@ -1,4 +1,4 @@
-"""One attempt: the stored bytes go to a destination, and what comes back is told.
+"""Attempts: the stored bytes go to a destination, and the answer is read and judged.
 
 The request is ``POST`` with the event's own bytes, ``Content-Type`` and ``Stripe-Signature``;
 ``Tracknow-Event-Id`` carries the id of the event, which stays the same for every attempt and every
@@ -9,7 +9,12 @@ kept.
 from __future__ import annotations
 
 import contextlib
+import logging
+import queue
+import threading
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,66 +22,38 @@ from urllib.parse import quote
 import httpcore
 
 from tracknow_static import __version__
-from tracknow_static.relay.deliver.network import (
-    GuardedBackend,
-    NetworkFaultError,
-    Resolver,
-    tls_context,
-)
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.deliver import verdict
+from tracknow_static.relay.deliver.breaker import THRESHOLD
+from tracknow_static.relay.deliver.network import GuardedBackend, NetworkError
+from tracknow_static.relay.deliver.verdict import Meaning, Response
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Callable
 
+    from tracknow_static.relay.deliver.network import Network
+    from tracknow_static.relay.deliver.verdict import Verdict
     from tracknow_static.relay.store.model import Claimed
+
+_log = logging.getLogger(__name__)
+
+SENDING = crash_points.declare("deliver.sending", "an attempt begins")
+SENT = crash_points.declare("deliver.sent", "the destination has answered, nothing is recorded")
 
 USER_AGENT = f"tracknow-static/{__version__} (relay)"
 EVENT_ID_HEADER = "Tracknow-Event-Id"
 
 # Nothing in an answer's body is of use; reading it keeps the connection usable.
 LONGEST_BODY = 64 * 1024
-# The status is the verdict. For a body that trickles in no thread is held up longer than this.
+# The status decides. A body that trickles in holds a thread no longer than this.
 BODY_SECONDS = 2.0
 
 # Servers close idle connections after 5 seconds (Node, Apache, uvicorn) and more (nginx): leave
-# before them, as a request that meets the closing is lost.
+# before them, as a request that meets the closing costs another one.
 _KEEPALIVE_SECONDS = 4.0
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What one attempt brought: an HTTP status with two of its headers, or the code of a fault.
-
-    ``detail`` is for the log; it holds nothing of the request or of the answer's body.
-    """
-
-    status: int | None = None
-    error: str | None = None
-    detail: str = ""
-    retry_after: str | None = None
-    date: str | None = None
-    took_ms: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """How connections are made; shared by all senders of a process."""
-
-    private: bool = False
-    connect_timeout: float = 5.0
-    timeout: float = 30.0
-    resolver: Resolver
-    tls: ssl.SSLContext
-
-    @classmethod
-    def make(cls, *, private: bool, connect_timeout: float, timeout: float) -> Network:
-        """Make one from plain numbers; ``private`` permits addresses that are not public."""
-        return cls(
-            private=private,
-            connect_timeout=connect_timeout,
-            timeout=timeout,
-            resolver=Resolver(),
-            tls=tls_context(),
-        )
+# What ends the reading of a body.
+_BROKEN = (NetworkError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
 class Sender:
@@ -85,33 +62,21 @@ class Sender:
     def __init__(self, destination: str, network: Network) -> None:
         self._url = httpcore.URL(destination)
         self._network = network
-        self._backend = GuardedBackend(
-            network.resolver, private=network.private, connect_timeout=network.connect_timeout
-        )
+        self._backend = GuardedBackend(network)
         self._host = _host_header(self._url)
         self._connection: httpcore.HTTPConnection | None = None
 
-    def send(self, claimed: Claimed) -> Answer:
+    def send(self, claimed: Claimed) -> Response:
         """Make one attempt, which ends within the network's time-out whatever the other end does."""
         started = time.monotonic()
         self._backend.deadline = started + self._network.timeout
-        try:
-            answer = self._exchange(self._request(claimed))
-        except NetworkFaultError as fault:
-            answer = Answer(error=fault.code, detail=str(fault))
-        except httpcore.WriteError as error:
-            answer = Answer(error="reset", detail=f"sending the event: {error}")
-        except httpcore.ProtocolError as error:
-            answer = Answer(error="protocol", detail=str(error))
-        if answer.error:
-            self.close()
-        took = round((time.monotonic() - started) * 1000)
-        return replace(answer, took_ms=took)
+        response = self._try_exchange(self._request(claimed))
+        return replace(response, took_ms=_milliseconds_since(started))
 
-    def reach(self) -> Answer:
-        """Look whether the destination can be reached, and send nothing: no event, no request.
+    def reach(self) -> Response:
+        """Connect to the destination and send nothing: no event, no request.
 
-        The name is looked up, the address judged, a connection and TLS are made as for an event.
+        The name is looked up, the address checked, a connection and TLS are made as for an event.
         """
         started = time.monotonic()
         self._backend.deadline = started + self._network.timeout
@@ -123,13 +88,16 @@ class Sender:
             if origin.scheme == b"https":
                 stream = stream.start_tls(self._network.tls, server_hostname=host)
             stream.close()
-        except NetworkFaultError as fault:
-            error, detail = fault.code, str(fault)
-        took = round((time.monotonic() - started) * 1000)
-        return Answer(error=error, detail=detail, took_ms=took)
+        except NetworkError as failure:
+            error, detail = failure.code, str(failure)
+        return Response(error=error, detail=detail, took_ms=_milliseconds_since(started))
+
+    def abort(self) -> None:
+        """End an attempt that another thread makes: it fails at once."""
+        self._backend.abort()
 
     def close(self) -> None:
-        """Close the connection; the next attempt opens one."""
+        """Close the connection; the next attempt opens a new one."""
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.close()
@@ -150,14 +118,33 @@ class Sender:
         raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
         return httpcore.Request("POST", self._url, headers=raw, content=claimed.payload)
 
-    def _exchange(self, request: httpcore.Request) -> Answer:
+    def _try_exchange(self, request: httpcore.Request) -> Response:
+        self._backend.received = 0
+        try:
+            return self._exchange(request)
+        except NetworkError as error:
+            response = Response(error=error.code, detail=str(error))
+        except httpcore.TimeoutException:
+            response = Response(error="timeout", detail="waiting for the destination")
+        except httpcore.LocalProtocolError:
+            response = Response(error="protocol", detail="a header of the event cannot be sent")
+        except (httpcore.NetworkError, httpcore.ProtocolError) as failure:
+            # The library's own texts quote what the destination sent.
+            if self._backend.received and isinstance(failure, httpcore.ProtocolError):
+                response = Response(error="protocol", detail="the answer is not valid HTTP")
+            else:
+                response = Response(error="reset", detail="the connection was closed unanswered")
+        self.close()
+        return response
+
+    def _exchange(self, request: httpcore.Request) -> Response:
         response = self._open().handle_request(request)
         headers = {name.lower(): value for name, value in response.headers}
         try:
             self._read_body(response)
         finally:
             response.close()
-        return Answer(
+        return Response(
             status=response.status,
             retry_after=_text(headers.get(b"retry-after")),
             date=_text(headers.get(b"date")),
@@ -177,9 +164,9 @@ class Sender:
         return connection
 
     def _read_body(self, response: httpcore.Response) -> None:
-        """Read the answer's body away; one that is too long, too slow or broken costs the connection.
+        """Read the answer's body; one that is too long, too slow or broken costs the connection.
 
-        The status stands whatever becomes of the body.
+        The status counts whatever becomes of the body.
         """
         soon = time.monotonic() + BODY_SECONDS
         self._backend.deadline = min(self._backend.deadline, soon)
@@ -189,12 +176,143 @@ class Sender:
                 size += len(chunk)
                 if size > LONGEST_BODY:
                     break
-        except (NetworkFaultError, httpcore.ProtocolError):
+        except _BROKEN:
             pass
         else:
             if size <= LONGEST_BODY:
                 return
         self.close()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One delivery to attempt; after ``start_by`` (``time.monotonic``) it is not begun."""
+
+    claimed: Claimed
+    probe: bool
+    start_by: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that ended; without ``verdict``, nothing was sent or no answer was waited for."""
+
+    job: Job
+    verdict: Verdict | None
+
+
+class SenderPool:
+    """Attempts of one destination on up to ``size`` threads, each with a connection of its own.
+
+    ``finished`` gets every job when it has ended, and None for each call of :meth:`nudge`.
+    ``clock`` returns Unix time.
+    """
+
+    def __init__(
+        self, destination: str, network: Network, size: int, *, clock: Callable[[], float]
+    ) -> None:
+        self.finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
+        self.stopping = threading.Event()
+        # While it is set, nothing but probes is sent.
+        self.on_hold = threading.Event()
+        self._destination = destination
+        self._network = network
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix="relay-sender")
+        self._senders: list[Sender] = []
+        # Those without an attempt, the one used last at the end.
+        self._free: deque[Sender] = deque()
+        self._aborted = False
+        self._failures = 0
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> None:
+        """Give a job to the next free thread."""
+        try:
+            self._executor.submit(self._work, job)
+        except RuntimeError:
+            # The interpreter exits: what is not begun is given back.
+            self.stopping.set()
+            self.finished.put(Finished(job, None))
+
+    def nudge(self) -> None:
+        """End a wait for ``finished``."""
+        self.finished.put(None)
+
+    def release(self) -> None:
+        """Send again: the breaker is closed."""
+        with self._lock:
+            self._failures = 0
+            self.on_hold.clear()
+
+    def abort(self) -> None:
+        """End attempts in flight without their answers: their deliveries are given back."""
+        self._aborted = True
+        for sender in list(self._senders):
+            sender.abort()
+
+    @property
+    def has_connections(self) -> bool:
+        """Whether :meth:`close_connections` has anything to do."""
+        return bool(self._free)
+
+    def close_connections(self) -> None:
+        """Close the connections; only while no job is under way."""
+        for sender in self._free:
+            sender.close()
+        self._free.clear()
+        self._senders.clear()
+
+    def shut_down(self) -> None:
+        """Let the threads end; only when no job is under way."""
+        self._executor.shutdown(wait=False)
+        self.close_connections()
+
+    def _work(self, job: Job) -> None:
+        judged: Verdict | None = None
+        try:
+            if self._may_send(job):
+                judged = self._attempt(job)
+        finally:
+            self.finished.put(Finished(job, judged))
+
+    def _may_send(self, job: Job) -> bool:
+        if self.stopping.is_set() or (self.on_hold.is_set() and not job.probe):
+            return False
+        return time.monotonic() <= job.start_by
+
+    def _attempt(self, job: Job) -> Verdict | None:
+        sender = self._take_sender()
+        crash_points.reach(SENDING)
+        try:
+            response = sender.send(job.claimed)
+        except Exception:  # noqa: BLE001 - whatever it is, the delivery needs a result
+            _log.exception("attempt failed unexpectedly", extra={"event": job.claimed.event_id})
+            sender.close()
+            response = Response(error="internal")
+        finally:
+            self._free.append(sender)
+        if self._aborted:
+            return None
+        crash_points.reach(SENT)
+        judged = verdict.judge(response, now=self._clock())
+        self._hold_if_failing(judged.meaning)
+        return judged
+
+    def _take_sender(self) -> Sender:
+        try:
+            return self._free.pop()
+        except IndexError:
+            sender = Sender(self._destination, self._network)
+            self._senders.append(sender)
+            return sender
+
+    def _hold_if_failing(self, meaning: Meaning) -> None:
+        """Hold at once when the breaker is about to open: it opens one transaction later."""
+        with self._lock:
+            self._failures = 0 if meaning.is_up else self._failures + 1
+            if self._failures >= THRESHOLD or meaning in (Meaning.MISCONFIGURED, Meaning.BUSY):
+                self.on_hold.set()
 
 
 def _host_header(url: httpcore.URL) -> str:
@@ -209,6 +327,5 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def shown(destination: str) -> str:
-    """Give a destination's URL as a log may show it: a query can hold a token."""
-    return destination.partition("?")[0]
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

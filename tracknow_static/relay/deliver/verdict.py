@@ -5,14 +5,14 @@ The destination answered                  the event                       the de
 ========================================  ==============================  =====================
 2xx                                       is delivered                    is up
 400, 413, 422                             is a dead letter                is up
-401, 403, 404, 405, 407, 410, 451, 3xx,   waits, not counted              is paused: somebody
+401, 403, 404, 405, 407, 410, 451, 3xx,   waits, not counted              is paused: someone
 or its address is not public                                              has to configure it
-429; 503 with Retry-After                 waits, not counted              is left alone so long
-408, 425, other 5xx, no answer in time    is tried again by the schedule  may be out
+429; 503 with Retry-After                 waits, not counted              is left alone as asked
+408, 425, other 5xx, no answer in time    is tried again by the schedule  may be down
 any other 4xx                             is tried again by the schedule  is up
 ========================================  ==============================  =====================
 
-The last step of the schedule is followed by the dead letters. Not counted means that the schedule
+After the last step of the schedule the event is a dead letter. Not counted means that the schedule
 does not advance; after ``schedule.LONGEST_WAIT`` of that the event is a dead letter all the same.
 Dead letters are kept and can be replayed.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import enum
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracknow_static.relay.deliver import schedule
@@ -29,16 +30,15 @@ from tracknow_static.relay.store.model import DeliveryResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracknow_static.relay.deliver.sender import Answer
     from tracknow_static.relay.store.model import Claimed
 
 _DEAD = frozenset({400, 413, 422})
-_REFUSED = frozenset({401, 403, 404, 405, 407, 410, 451})
+_MISCONFIGURED = frozenset({401, 403, 404, 405, 407, 410, 451})
 _TRANSIENT = frozenset({408, 425, 429})
 _TOO_MANY, _UNAVAILABLE = 429, 503
 
-# How often at least an event comes up again whose destination is left alone: whether anything is
-# sent then, the breaker decides.
+# The shortest wait of an event whose destination is left alone: the breaker decides whether
+# anything is sent then.
 _LEAST_WAIT = 1.0
 
 
@@ -47,72 +47,129 @@ class Meaning(enum.Enum):
 
     DELIVERED = "delivered"
     DEAD = "dead"
-    REFUSED = "refused"
+    MISCONFIGURED = "misconfigured"
     BUSY = "busy"
     FAILED = "failed"
-    UNLIKED = "unliked"
+    CLIENT_ERROR = "client error"
 
     @property
-    def alive(self) -> bool:
-        """Whether the destination is up, and spoke about this event alone."""
-        return self in (Meaning.DELIVERED, Meaning.DEAD, Meaning.UNLIKED)
+    def is_up(self) -> bool:
+        """Whether the destination is up, and its answer is about this event alone."""
+        return self in (Meaning.DELIVERED, Meaning.DEAD, Meaning.CLIENT_ERROR)
 
 
-def meaning(answer: Answer) -> Meaning:
-    """Tell what an answer means."""
-    status = answer.status
+@dataclass(frozen=True)
+class Response:
+    """What one attempt brought: an HTTP status with two of its headers, or the code of an error.
+
+    ``detail`` is for the log; nothing of it comes from the destination or from the event.
+    """
+
+    status: int | None = None
+    error: str | None = None
+    detail: str = ""
+    retry_after: str | None = None
+    date: str | None = None
+    took_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer, judged once; ``retry_after`` is in seconds from now, 0 when it asks for no wait.
+
+    ``status`` and ``error`` are the answer's; ``detail`` is for the log.
+    """
+
+    meaning: Meaning
+    status: int | None = None
+    error: str | None = None
+    detail: str = ""
+    retry_after: float = 0.0
+    took_ms: int = 0
+
+    @property
+    def reason(self) -> str:
+        """What came back, for a person."""
+        return f"it answered {self.status}" if self.status else self.detail
+
+
+def judge(response: Response, *, now: float) -> Verdict:
+    """Return what an answer means; ``now`` is Unix time."""
+    asked = schedule.retry_after(response.retry_after, date=response.date, now=now)
+    return Verdict(
+        meaning=_meaning(response.status, response.error, asks_to_wait=asked is not None),
+        status=response.status,
+        error=response.error,
+        detail=response.detail,
+        retry_after=asked or 0.0,
+        took_ms=response.took_ms,
+    )
+
+
+def _meaning(status: int | None, error: str | None, *, asks_to_wait: bool) -> Meaning:
     if status is None:
-        return Meaning.REFUSED if answer.error == "address_refused" else Meaning.FAILED
+        return Meaning.MISCONFIGURED if error == "address_refused" else Meaning.FAILED
     if 200 <= status < 300:
         return Meaning.DELIVERED
     if status in _DEAD:
         return Meaning.DEAD
-    if status in _REFUSED or 300 <= status < 400:
-        return Meaning.REFUSED
-    if status == _TOO_MANY or (status == _UNAVAILABLE and answer.retry_after is not None):
+    if status in _MISCONFIGURED or 300 <= status < 400:
+        return Meaning.MISCONFIGURED
+    if status == _TOO_MANY or (status == _UNAVAILABLE and asks_to_wait):
         return Meaning.BUSY
     if status in _TRANSIENT or not 400 <= status < 500:
         return Meaning.FAILED
-    return Meaning.UNLIKED
+    return Meaning.CLIENT_ERROR
 
 
-def wish(answer: Answer, now: float) -> float:
-    """Give the seconds for which the destination asks to be left alone; ``now`` is Unix time."""
-    return schedule.retry_after(answer.retry_after, date=answer.date, now=now) or 0.0
-
-
-def outcome(
+def result(
     claimed: Claimed,
-    answer: Answer,
+    verdict: Verdict,
     *,
     probe: bool,
     now: float,
     chance: Callable[[], float] = random.random,
 ) -> DeliveryResult:
-    """Tell what becomes of a delivery after an answer.
+    """Return what becomes of a delivery after an answer.
 
-    ``probe`` says that the attempt was made to see whether a destination that is out, or paused,
-    works again: its failure is the destination's, not the event's.
+    ``probe``: the attempt was made to see whether a destination that is down, or paused, works
+    again. A probe that fails is not counted against its event.
     """
-    meant = meaning(answer)
-    status, error, took = answer.status, answer.error, answer.took_ms
-    if meant is Meaning.DELIVERED:
-        return DeliveryResult(claimed, "delivered", status, took_ms=took)
-    if meant is Meaning.DEAD:
-        return DeliveryResult(claimed, "dead", status, "rejected", took_ms=took)
-    if meant is Meaning.UNLIKED or (meant is Meaning.FAILED and not probe):
+    meaning = verdict.meaning
+    if meaning is Meaning.DELIVERED:
+        return _ended(claimed, verdict, "delivered", error=None)
+    if meaning is Meaning.DEAD:
+        return _ended(claimed, verdict, "dead", error="rejected")
+    if meaning is Meaning.CLIENT_ERROR or (meaning is Meaning.FAILED and not probe):
         step = schedule.delay(claimed.attempts, chance=chance)
         if step is None:
-            return DeliveryResult(claimed, "dead", status, error or "gave_up", took_ms=took)
-        delay = max(step, wish(answer, now))
-        return DeliveryResult(claimed, "retry", status, error, delay, counted=True, took_ms=took)
+            return _ended(claimed, verdict, "dead", error=verdict.error or "gave_up")
+        return _retry(claimed, verdict, max(step, verdict.retry_after), counted=True)
     if schedule.too_old(now - claimed.accepted_at):
-        return DeliveryResult(claimed, "dead", status, error or "too_old", took_ms=took)
-    if meant is Meaning.REFUSED:
-        # An event that alone is refused, while others are
-        # accepted, soon pauses its destination once an hour at most.
-        delay = schedule.refused_delay(claimed.tries, chance=chance)
+        return _ended(claimed, verdict, "dead", error=verdict.error or "too_old")
+    if meaning is Meaning.MISCONFIGURED:
+        # An event that alone gets such answers, while others are accepted, soon pauses its
+        # destination once an hour at most.
+        delay = schedule.misconfigured_delay(claimed.tries, chance=chance)
     else:
-        # Behind the events that were not tried yet: another one is the next probe.
-        delay = max(schedule.jittered(_LEAST_WAIT, chance=chance), wish(answer, now))
-    return DeliveryResult(claimed, "retry", status, error, delay, counted=False, took_ms=took)
+        # Behind the events that were not tried yet: the next probe is another one.
+        delay = max(schedule.jittered(_LEAST_WAIT, chance=chance), verdict.retry_after)
+    return _retry(claimed, verdict, delay, counted=False)
+
+
+def _ended(claimed: Claimed, verdict: Verdict, kind: str, *, error: str | None) -> DeliveryResult:
+    return DeliveryResult(
+        claimed, kind, status=verdict.status, error=error, took_ms=verdict.took_ms
+    )
+
+
+def _retry(claimed: Claimed, verdict: Verdict, delay: float, *, counted: bool) -> DeliveryResult:
+    return DeliveryResult(
+        claimed,
+        "retry",
+        status=verdict.status,
+        error=verdict.error,
+        delay=delay,
+        counted=counted,
+        took_ms=verdict.took_ms,
+    )

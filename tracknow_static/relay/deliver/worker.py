@@ -1,8 +1,8 @@
-"""One destination's road: claim, send, settle, over and over, beside the other destinations' roads.
+"""The deliveries of one destination: claim, send, settle, over and over, apart from all others.
 
-At most ``window`` deliveries are under way: leased, and not settled yet. Those, and no others, can
-be sent a second time when the process dies. DeliveryResults that come in while one transaction is being
-synced are settled by the next one together, which makes a backlog drain fast.
+At most ``window`` deliveries are under way: leased, and not settled yet. Only those can be sent a
+second time when the process dies. Results that arrive while one transaction is being synced are
+settled together by the next one, which makes a backlog drain fast.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver import breaker, verdict
-from tracknow_static.relay.deliver.breaker import Gate, Lesson
-from tracknow_static.relay.deliver.hands import Done, Hands, Job
-from tracknow_static.relay.deliver.sender import shown
+from tracknow_static.relay.deliver.breaker import BreakerInput, Gate
+from tracknow_static.relay.deliver.sender import Job, SenderPool
 from tracknow_static.relay.store import destinations, leases
 from tracknow_static.relay.store.database import StorageError
-from tracknow_static.relay.store.model import DeliveryResult
+from tracknow_static.relay.store.model import DeliveryResult, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracknow_static.relay.deliver.sender import Network
+    from tracknow_static.relay.deliver.network import Network
+    from tracknow_static.relay.deliver.sender import Finished
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Breaker, Claimed
 
@@ -36,11 +36,9 @@ CLAIMED = crash_points.declare("deliver.claimed", "deliveries are leased, none o
 PROBING = crash_points.declare(
     "deliver.probing", "the right to probe is taken, the probe is not sent"
 )
-SETTLING = crash_points.declare(
-    "deliver.settling", "answers are collected, none of them is recorded"
-)
+SETTLING = crash_points.declare("deliver.settling", "answers are read, none of them is recorded")
 SETTLED = crash_points.declare(
-    "deliver.settled", "outcomes are recorded, the breaker knows nothing yet"
+    "deliver.settled", "results are recorded, the breaker is not up to date"
 )
 
 # Claimed ahead for each sending thread: fewer, larger transactions. Three instead of seven cost a
@@ -48,23 +46,25 @@ SETTLED = crash_points.declare(
 AHEAD = 7
 # A lease has to outlast the attempt, and the settling too.
 MARGIN = 5.0
-# So long the first answer waits for others to share its transaction.
+# How long the first answer waits for others to share its transaction.
 _LINGER = 0.01
-# Somebody else's resume, or a clock that was set, is noticed after so many seconds at the latest.
+# A destination that was resumed elsewhere, or a clock that was set, is noticed after this time.
 _LOOK_EVERY = 30.0
-# What is due and yet was not claimed is being claimed by another process: look again so soon.
+# What is due and yet was not claimed is being claimed by another process: look again soon.
 _LOOK_SOON = 0.05
 # Seconds between two looks for due times that a wrong clock wrote.
 _CORRECT_EVERY = 60.0
 _STORAGE_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)
+# Connections are closed after this time without a delivery.
+_IDLE = 5.0
 
 
-class Lane(threading.Thread):
-    """Delivers what is due for one destination until it is told to stop.
+class DestinationWorker(threading.Thread):
+    """Delivers what is due for one destination until it is stopped.
 
-    ``drain`` makes it end by itself when nothing is due any more. ``clock`` gives Unix time.
-    ``tally`` counts how deliveries ended: ``delivered``, ``retried``, ``dead``, ``released``, and
-    ``lost`` (the lease was over, so that somebody else delivers it too).
+    ``drain`` makes it end by itself when nothing is due any more. ``clock`` returns Unix time.
+    ``tally`` counts how deliveries ended: ``delivered``, ``retry``, ``dead``, ``release``, and
+    ``lost`` (the lease was over, so that another process delivers it too).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Lane(threading.Thread):
         drain: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(name="relay-lane", daemon=True)
+        super().__init__(name="relay-worker", daemon=True)
         if lease_seconds <= network.timeout + MARGIN:
             raise ValueError(
                 f"a lease of {lease_seconds:g} s is too short for attempts of "
@@ -93,16 +93,16 @@ class Lane(threading.Thread):
         self._start_within = lease_seconds - network.timeout - MARGIN
         self._drain = drain
         self._clock = clock
-        self._hands = Hands(destination, network, concurrency)
+        self._pool = SenderPool(destination, network, concurrency, clock=clock)
         self._woken = threading.Event()
         self._under_way = 0
-        self._done: list[Done] = []
+        self._finished: list[Finished] = []
         # `time.monotonic` when the database is asked for due deliveries next.
         self._look_at = 0.0
         # `time.monotonic` when due times are compared next with what a correct clock writes.
         self._correct_at = 0.0
-        self._untouched = False
-        self._storage_fails = 0
+        self._is_healthy = False
+        self._storage_failures = 0
 
     # -- called from other threads ------------------------------------------------------------
 
@@ -110,41 +110,45 @@ class Lane(threading.Thread):
         """Look for due deliveries now."""
         if not self._woken.is_set():
             self._woken.set()
-            self._hands.call()
+            self._pool.nudge()
 
     def stop(self) -> None:
         """Finish what is being sent, give back what is not, then end; returns at once."""
-        self._hands.stopping.set()
-        self._hands.call()
+        self._pool.stopping.set()
+        self._pool.nudge()
+
+    def abort(self) -> None:
+        """End attempts in flight without their answers: their deliveries are given back."""
+        self._pool.abort()
 
     # -- the loop -----------------------------------------------------------------------------
 
     def run(self) -> None:
         """Work until stopped, whatever the database does."""
-        while not self._finished():
+        while not self._is_done():
             self._turn_safely()
-        self._hands.dismiss()
+        self._pool.shut_down()
 
     def _turn_safely(self) -> None:
         try:
             self._turn()
         except StorageError as error:
-            if not self._storage_fails:
-                _log.error("database out of reach: %s", error, extra=self._about())
-            self._storage_fails += 1
-        except Exception:  # noqa: BLE001 - a lane that ends would strand its destination
-            _log.exception("delivery stumbled and goes on", extra=self._about())
-            self._storage_fails += 1
+            if not self._storage_failures:
+                _log.error("database out of reach: %s", error, extra=self._fields())
+            self._storage_failures += 1
+        except Exception:  # noqa: BLE001 - its destination would be stranded
+            _log.exception("delivery failed unexpectedly and goes on", extra=self._fields())
+            self._storage_failures += 1
         else:
-            if self._storage_fails:
-                _log.warning("database is back", extra=self._about())
-            self._storage_fails = 0
+            if self._storage_failures:
+                _log.warning("database is back", extra=self._fields())
+            self._storage_failures = 0
 
-    def _finished(self) -> bool:
-        if not self._hands.stopping.is_set() or self._under_way:
+    def _is_done(self) -> bool:
+        if not self._pool.stopping.is_set() or self._under_way:
             return False
         # A database that is gone gets one more chance; then the leases run out by themselves.
-        return not self._done or self._storage_fails > 1
+        return not self._finished or self._storage_failures > 1
 
     def _turn(self) -> None:
         self._collect()
@@ -159,48 +163,53 @@ class Lane(threading.Thread):
 
     def _may_claim(self) -> bool:
         # Half-empty, so that few transactions claim many deliveries.
-        return not self._hands.stopping.is_set() and self._under_way <= self.window // 2
+        return not self._pool.stopping.is_set() and self._under_way <= self.window // 2
 
     def _collect(self) -> None:
-        """Wait for an answer, a call or the time to look; then take the answers that follow."""
-        wait = _LOOK_EVERY
-        if self._storage_fails:
-            wait = _STORAGE_WAITS[min(self._storage_fails, len(_STORAGE_WAITS)) - 1]
-        elif self._may_claim():
-            wait = self._look_at - time.monotonic()
-        until = time.monotonic() + wait
+        """Wait for an answer, a wake-up or the time to look; then read the answers that follow."""
+        until = time.monotonic() + self._wait_seconds()
         fresh = 0
         while True:
             try:
-                one = self._hands.back.get(timeout=max(until - time.monotonic(), 0.0))
+                finished = self._pool.finished.get(timeout=max(until - time.monotonic(), 0.0))
             except queue.Empty:
+                if not self._under_way:
+                    self._pool.close_connections()
                 return
-            if one is None:
-                # A call. While the database is out there is nothing to hurry for.
-                if not self._storage_fails or self._hands.stopping.is_set():
+            if finished is None:
+                # While the database is out of reach there is nothing to hurry for.
+                if not self._storage_failures or self._pool.stopping.is_set():
                     until = 0.0
                 continue
             self._under_way -= 1
-            self._done.append(one)
+            self._finished.append(finished)
             fresh += 1
             if not self._under_way or fresh >= self.window // 4:
                 until = 0.0
-            elif fresh == 1 and not self._storage_fails:
+            elif fresh == 1 and not self._storage_failures:
                 until = time.monotonic() + _LINGER
+
+    def _wait_seconds(self) -> float:
+        if self._storage_failures:
+            return _STORAGE_WAITS[min(self._storage_failures, len(_STORAGE_WAITS)) - 1]
+        if not self._may_claim():
+            return _LOOK_EVERY
+        wait = self._look_at - time.monotonic()
+        return min(wait, _IDLE) if self._pool.has_connections and not self._under_way else wait
 
     # -- claiming -----------------------------------------------------------------------------
 
     def _claim(self) -> None:
-        seen = destinations.breaker(self._database, self.destination)
-        self._untouched = breaker.untouched(seen)
-        state, wait = breaker.gate(seen)
-        if state is Gate.CLOSED and not (self._hands.shut.is_set() and self._under_way):
-            self._hands.reopen()
+        state = destinations.breaker(self._database, self.destination)
+        self._is_healthy = breaker.is_healthy(state)
+        gate, wait = breaker.gate(state)
+        if gate is Gate.CLOSED and not (self._pool.on_hold.is_set() and self._under_way):
+            self._pool.release()
             self._claim_many()
-        elif state is Gate.PROBE and not self._under_way:
-            self._claim_probe(seen)
+        elif gate is Gate.PROBE and not self._under_way:
+            self._claim_probe(state)
         else:
-            # What is under way comes back and is learnt from; then the lane looks again.
+            # What is under way ends and changes the breaker; then the worker looks again.
             self._look_in(wait or _LOOK_EVERY)
 
     def _claim_many(self) -> None:
@@ -214,17 +223,12 @@ class Lane(threading.Thread):
         )
         if found:
             crash_points.reach(CLAIMED)
-        self._hand_out(found, leased_at, probe=False)
+        self._start(found, leased_at, probe=False)
         if len(found) < room:
             self._look_in(leases.next_due(self._database, [self.destination]))
 
-    def _correct_due_times(self) -> None:
-        if time.monotonic() >= self._correct_at:
-            self._correct_at = time.monotonic() + _CORRECT_EVERY
-            leases.correct_due_times(self._database, [self.destination])
-
-    def _claim_probe(self, seen: Breaker) -> None:
-        """Send one event, if this process is the one that gets to."""
+    def _claim_probe(self, state: Breaker) -> None:
+        """Send one event, if this process is the one that gets to probe."""
         leased_at = time.monotonic()
         self._correct_due_times()
         found = leases.claim(
@@ -235,21 +239,27 @@ class Lane(threading.Thread):
             paused=True,
         )
         if found and not destinations.set_breaker(
-            self._database, seen, failures=seen.failures, probing_for=self._lease
+            self._database, state, failures=state.failures, probing_for=self._lease
         ):
-            leases.settle(self._database, [DeliveryResult(one, "release") for one in found])
+            leases.settle(self._database, [DeliveryResult(claimed, "release") for claimed in found])
             found = []
         if found:
             crash_points.reach(PROBING)
-        self._hand_out(found, leased_at, probe=True)
-        due = None if found else leases.next_due(self._database, [self.destination])
-        self._look_in(_LOOK_EVERY if found else due)
+        self._start(found, leased_at, probe=True)
+        if found:
+            self._look_in(_LOOK_EVERY)
+        else:
+            self._look_in(leases.next_due(self._database, [self.destination]))
 
-    def _hand_out(self, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
+    def _start(self, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
         for claimed in found:
             self._under_way += 1
-            job = Job(claimed, probe, leased_at + self._start_within)
-            self._hands.give(job, under_way=self._under_way)
+            self._pool.submit(Job(claimed, probe, start_by=leased_at + self._start_within))
+
+    def _correct_due_times(self) -> None:
+        if time.monotonic() >= self._correct_at:
+            self._correct_at = time.monotonic() + _CORRECT_EVERY
+            leases.correct_due_times(self._database, [self.destination])
 
     def _look_in(self, wait: float | None) -> None:
         """Decide when the database is asked next, unless something happens before."""
@@ -258,69 +268,74 @@ class Lane(threading.Thread):
         wait = _LOOK_EVERY if wait is None else min(max(wait, _LOOK_SOON), _LOOK_EVERY)
         self._look_at = time.monotonic() + wait
 
-    # -- outcomes -----------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self._done:
+        if not self._finished:
             return
-        done, now = self._done, self._clock()
-        outcomes = [_outcome(one, now) for one in done]
+        finished, now = self._finished, self._clock()
+        results = [_result(ended, now) for ended in finished]
         crash_points.reach(SETTLING)
-        held = leases.settle(self._database, outcomes)
+        held = leases.settle(self._database, results)
         # From here on they are not settled again, whatever fails.
-        self._done = []
+        self._finished = []
         crash_points.reach(SETTLED)
-        for one, outcome, kept in zip(done, outcomes, held):  # noqa: B905 - one each, by contract
-            self._tell(one, outcome, kept=kept)
-        if any(outcome.kind != "delivered" for outcome in outcomes):
+        for ended, result, is_held in zip(finished, results, held, strict=True):
+            self._record(ended, result, is_held=is_held)
+        if any(result.kind != "delivered" for result in results):
             self._look_at = 0.0
-        self._learn(done, now)
+        self._update_breaker(finished)
 
-    def _learn(self, done: list[Done], now: float) -> None:
+    def _update_breaker(self, finished: list[Finished]) -> None:
         """Bring the breaker up to date, for all processes."""
-        lessons = [Lesson.of(one.answer, probe=one.job.probe, now=now) for one in done]
-        taught = [one for one in lessons if one is not None]
-        if not taught or (self._untouched and all(one.harmless for one in taught)):
+        inputs = [
+            BreakerInput(ended.verdict, ended.job.probe)
+            for ended in finished
+            if ended.verdict is not None or ended.job.probe
+        ]
+        if not inputs or (self._is_healthy and all(seen.keeps_healthy for seen in inputs)):
             return
-        self._untouched = False
-        if breaker.learn(self._database, self.destination, taught) is not Gate.CLOSED:
-            self._hands.shut.set()
+        self._is_healthy = False
+        if breaker.update(self._database, self.destination, inputs) is not Gate.CLOSED:
+            self._pool.on_hold.set()
         self._look_at = 0.0
 
-    def _tell(self, one: Done, outcome: DeliveryResult, *, kept: bool) -> None:
+    def _record(self, ended: Finished, result: DeliveryResult, *, is_held: bool) -> None:
         """Count and log how an attempt ended."""
-        if not kept:
+        fields = self._fields(ended, result)
+        if not is_held:
             self.tally["lost"] += 1
-            _log.warning("the lease ended before the attempt", extra=self._about(one, outcome))
+            _log.warning("the lease ended before the attempt", extra=fields)
             return
-        self.tally[outcome.kind] += 1
-        if outcome.kind == "delivered":
-            _log.info("delivered", extra=self._about(one, outcome))
-        elif outcome.kind == "dead":
-            _log.error("dead letter: not tried again", extra=self._about(one, outcome))
-        elif outcome.kind == "retry":
-            _log.warning("not delivered yet", extra=self._about(one, outcome))
+        self.tally[result.kind] += 1
+        if result.kind == "delivered":
+            _log.info("delivered", extra=fields)
+        elif result.kind == "dead":
+            _log.error("dead letter: not tried again", extra=fields)
+        elif result.kind == "retry":
+            _log.warning("not delivered yet", extra=fields)
 
-    def _about(
-        self, one: Done | None = None, outcome: DeliveryResult | None = None
+    def _fields(
+        self, ended: Finished | None = None, result: DeliveryResult | None = None
     ) -> dict[str, Any]:
-        """Give a log line's fields."""
-        fields: dict[str, Any] = {"destination": shown(self.destination)}
-        if one is not None:
-            claimed = one.job.claimed
+        """Return a log line's fields."""
+        fields: dict[str, Any] = {"destination": without_query(self.destination)}
+        if ended is not None:
+            claimed = ended.job.claimed
             fields |= {"event": claimed.event_id, "type": claimed.type}
             fields |= {"attempt": claimed.attempts + 1}
-        if outcome is not None:
-            fields |= {"status": outcome.status, "error": outcome.error}
-            fields |= {"took_ms": outcome.took_ms}
-            if outcome.kind == "retry":
-                fields |= {"next_in": round(outcome.delay)}
-        if one is not None and one.answer is not None and one.answer.detail:
-            fields |= {"detail": one.answer.detail}
+            if ended.verdict is not None and ended.verdict.detail:
+                fields |= {"detail": ended.verdict.detail}
+        if result is not None:
+            fields |= {"status": result.status, "error": result.error}
+            fields |= {"took_ms": result.took_ms}
+            if result.kind == "retry":
+                fields |= {"next_in": round(result.delay)}
         return fields
 
 
-def _outcome(one: Done, now: float) -> DeliveryResult:
-    if one.answer is None:
-        return DeliveryResult(one.job.claimed, "release")
-    return verdict.outcome(one.job.claimed, one.answer, probe=one.job.probe, now=now)
+def _result(ended: Finished, now: float) -> DeliveryResult:
+    claimed, probe = ended.job.claimed, ended.job.probe
+    if ended.verdict is None:
+        return DeliveryResult(claimed, "release")
+    return verdict.result(claimed, ended.verdict, probe=probe, now=now)

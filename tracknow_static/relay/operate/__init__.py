@@ -1,1 +1,1 @@
-"""What an operator runs and reads."""
+"""The ``tracknow-relay`` command, and what a relay does by itself beside its work."""

@@ -1,4 +1,4 @@
-"""What a relay does now and then by itself: it stores its counters and purges old payloads."""
+"""What a relay does from time to time: it stores its counters and purges old payloads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Housekeeper:
     """A thread that stores counters every second (``flush``) and purges by the retention.
 
     Several processes may do so at once: a purge works in small transactions and finds nothing
-    that another has purged. Their times are spread, so that they rarely meet.
+    that another has purged. Their times are spread, so that they rarely coincide.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Housekeeper:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin; does nothing, cheaply, when this process has begun already."""
+        """Start; does nothing, cheaply, when this process has started it already."""
         if self._thread is not None:
             return
         with self._lock:
@@ -67,7 +67,7 @@ class Housekeeper:
                 self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """End; gives whether the thread ended within ``timeout`` seconds."""
+        """End; return whether the thread ended within ``timeout`` seconds."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopping.set()

@@ -2,69 +2,138 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
-from tracknow_static.relay.operate import output as shown
-from tracknow_static.relay.operate.common import (
-    NEEDS_A_PERSON,
-    configured,
-    filter_of,
-    filters,
-    json_option,
-    known_destination,
-    opened,
-    print_json,
-)
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.access import configured, known_destination, opened
 from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.model import PAUSED, Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracknow_static.relay.store.model import Status
+
+_AGE = re.compile(r"(\d{1,6})\s*([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
-@click.command(short_help="Show what waits, and what needs a person.")
+class When(click.ParamType[float]):
+    """A point in time as Unix seconds: an age such as ``2h``, or a date with or without a time."""
+
+    name = "when"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the text; a time without zone is UTC."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        age = _AGE.fullmatch(text)
+        now = dt.datetime.now(dt.UTC)
+        if age:
+            return now.timestamp() - int(age[1]) * _UNITS[age[2]]
+        with contextlib.suppress(ValueError, OverflowError):
+            found = dt.datetime.fromisoformat(text.upper())  # it knows "Z", not "z"
+            found = found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+            return found.timestamp()
+        return self.fail(
+            f"{text!r} is not accepted. Accepted: an age such as 45m, 2h, 3d, "
+            "or a date such as 2026-03-31 or 2026-03-31T18:00Z (UTC).",
+            param,
+            ctx,
+        )
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select events; their values make a :class:`Filter`."""
+    options = (
+        click.option("--state", type=click.Choice(queries.STATES), help="State of the delivery."),
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            metavar="TYPE",
+            help="Type, such as charge.succeeded (repeatable).",
+        ),
+        click.option(
+            "--since", type=When(), help="Received at or after: 2h, 3d, 2026-03-31T18:00Z."
+        ),
+        click.option("--until", type=When(), help="Received before."),
+        click.option(
+            "--reference",
+            metavar="ID",
+            help="Click id; charges that belong to it are found too.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED, attention="with --strict: a dead letter or a paused destination"
+    )
+)
 @click.option(
     "--strict",
     is_flag=True,
     help="Exit with 1 when there is a dead letter or a paused destination.",
 )
-@json_option
-def status(strict: bool, as_json: bool) -> None:
+@format_option()
+def status(strict: bool, output_format: str) -> None:
     """Show every destination: what waits, what was delivered, what is dead or paused."""
     with opened(configured()) as database:
         found = queries.status(database)
-    if as_json:
-        print_json(shown.status_json(found))
+    if output_format == "json":
+        output.print_json(output.status_json(found))
     else:
-        shown.status_text(found)
-    if strict and shown.needs_a_person(found):
-        sys.exit(NEEDS_A_PERSON)
+        output.status_text(found)
+    if strict and _needs_attention(found):
+        sys.exit(exit_codes.ATTENTION)
 
 
-@click.command("list", short_help="List events.")
+def _needs_attention(status: Status) -> bool:
+    return any(entry.dead or entry.state == PAUSED for entry in status.destinations)
+
+
+@click.command("list", epilog=exit_codes.epilog(exit_codes.FAILED))
 @filters
-@click.option("--destination", metavar="URL", help="Has a delivery to this destination.")
+@click.option(
+    "--destination", metavar="URL", help="Events with a delivery to this destination only."
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
     default=50,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of events.",
 )
 @click.option("--newest", is_flag=True, help="The newest first, instead of the oldest.")
 @click.option(
     "--after",
     "cursor",
     metavar="CURSOR",
-    help="Go on where a list of the same order ended.",
+    help="Continue where a list of the same order ended.",
 )
-@json_option
+@format_option()
 def list_(
     destination: str | None,
     limit: int,
     newest: bool,
     cursor: str | None,
-    as_json: bool,
+    output_format: str,
     **given: Any,
 ) -> None:
     """List events, oldest first or with --newest, by state, type, time, reference or destination."""
@@ -73,50 +142,53 @@ def list_(
         try:
             page = queries.find(
                 database,
-                filter_of(destination=url, **given),
+                Filter(destination=url, **given),
                 limit=limit,
                 cursor=cursor,
                 newest=newest,
             )
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
-    if as_json:
-        print_json({"events": [shown.event_json(one) for one in page.events], "next": page.cursor})
+    if output_format == "json":
+        output.print_json(
+            {"events": [output.event_json(event) for event in page.events], "next": page.cursor}
+        )
         return
     if not page.events:
-        click.echo("No event is like that.")
+        click.echo("No event matches.")
         return
-    shown.events_text(page.events)
+    output.events_text(page.events)
     if page.cursor:
         click.echo(f"More: {'--newest ' if newest else ''}--after '{page.cursor}'")
 
 
-@click.command(short_help="Show one event and every attempt.")
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED, attention="there is no such event, or its payload was purged"
+    )
+)
 @click.argument("event_id", metavar="ID")
 @click.option(
     "--payload",
     is_flag=True,
     help="Write the stored bytes to standard output, and nothing else. They hold personal data.",
 )
-@json_option
-def show(event_id: str, payload: bool, as_json: bool) -> None:
-    """Show one event with its deliveries and every attempt.
-
-    Exits with 1 when there is no such event, or no payload any more.
-    """
+@format_option()
+def show(event_id: str, payload: bool, output_format: str) -> None:
+    """Show one event with its deliveries and every attempt."""
     with opened(configured()) as database:
         event = queries.event(database, event_id)
     if event is None:
         click.echo(f"Error: no event {event_id!r} is stored.", err=True)
-        sys.exit(NEEDS_A_PERSON)
+        sys.exit(exit_codes.ATTENTION)
     if payload:
         if event.payload is None:
             click.echo(f"Error: the payload of {event_id} was purged.", err=True)
-            sys.exit(NEEDS_A_PERSON)
+            sys.exit(exit_codes.ATTENTION)
         sys.stdout.buffer.write(event.payload)
-    elif as_json:
-        data = shown.event_json(event, history=True)
+    elif output_format == "json":
+        data = output.event_json(event, history=True)
         size = None if event.payload is None else len(event.payload)
-        print_json({**data, "payload_bytes": size})
+        output.print_json({**data, "payload_bytes": size})
     else:
-        shown.event_text(event)
+        output.event_text(event)

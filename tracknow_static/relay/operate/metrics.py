@@ -1,9 +1,9 @@
-"""What Prometheus reads: counters and gauges that are right for all processes together.
+"""What Prometheus reads: counters and gauges that are correct for all processes together.
 
 Every process adds to counters in the database, in the transaction that it makes anyway, and every
 scrape reads their sums there. So it does not matter which process answers, how many there are or
-which of them were killed. Refused calls alone make no transaction: they are stored once a second,
-and a process that is killed takes its last second of them along.
+which of them were killed. Only rejected calls make no transaction: they are stored once a second,
+and the last second of them is lost with a process that is killed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from prometheus_client.registry import Collector
 
 from tracknow_static import __version__
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.deliver.sender import shown
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED
+from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from tracknow_static.relay.store.ingest import Ingest
-    from tracknow_static.relay.store.model import DestinationStatus, Status
+    from tracknow_static.relay.store.model import Status
 
 _P = "tracknow_relay_"
 
@@ -45,14 +44,14 @@ _EVENTS_BY_REASON = (
 _DELIVERIES = (
     ("deliveries_delivered", "Deliveries that the destination accepted.", "delivered"),
     ("deliveries_retried", "Attempts after which a delivery was scheduled again.", "retried"),
-    ("deliveries_dead", "Deliveries put to the dead letters.", "dead"),
+    ("deliveries_dead", "Deliveries that became dead letters.", "dead"),
 )
 
 
 def exposition(ingest: Ingest, accept: str = "") -> tuple[str, bytes]:
-    """Give content type and body for a scrape that accepts ``accept``.
+    """Return content type and body for a scrape that accepts ``accept``.
 
-    A database out of reach is told by ``tracknow_relay_database_up 0``, with nothing else known.
+    A database out of reach is reported as ``tracknow_relay_database_up 0``, and nothing else.
     """
     registry = CollectorRegistry()
     registry.register(_Store(ingest))
@@ -61,12 +60,12 @@ def exposition(ingest: Ingest, accept: str = "") -> tuple[str, bytes]:
 
 
 def labels(urls: Iterable[str]) -> dict[str, str]:
-    """Give each destination the name it has in metrics: without its query, which can be secret.
+    """Return each destination's name in metrics: without its query, which can be secret.
 
-    Destinations that differ in the query alone get a few digits of its hash.
+    Destinations that differ only in the query get a few digits of its hash.
     """
     urls = list(dict.fromkeys(urls))
-    short = [shown(url) for url in urls]
+    short = [without_query(url) for url in urls]
     return {
         url: name
         if short.count(name) == 1
@@ -80,7 +79,7 @@ class _Store(Collector):
         self._ingest = ingest
 
     def describe(self) -> Iterable[Metric]:
-        """Give nothing: the names need no look at the database to be registered."""
+        """Return nothing: the names are registered without a query of the database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -112,8 +111,10 @@ def _counters(status: Status) -> Iterator[Metric]:
         for (tally, _), value in tallies.items():
             if tally.startswith(prefix):
                 counts[tally.removeprefix(prefix)] = value
-        yield _counter(name, doc, [({"reason": one}, counts[one]) for one in sorted(counts)])
-    urls = {one.destination for one in status.destinations}
+        yield _counter(
+            name, doc, [({"reason": reason}, counts[reason]) for reason in sorted(counts)]
+        )
+    urls = {entry.destination for entry in status.destinations}
     urls |= {destination for _, destination in tallies if destination}
     named = labels(sorted(urls))
     for name, doc, tally in _DELIVERIES:
@@ -122,43 +123,38 @@ def _counters(status: Status) -> Iterator[Metric]:
 
 
 def _gauges(status: Status) -> Iterator[Metric]:
-    named = labels(one.destination for one in status.destinations)
+    named = labels(entry.destination for entry in status.destinations)
 
-    def one_each(name: str, doc: str, value: dict[str, float]) -> Metric:
+    def for_each(name: str, doc: str, value: dict[str, float]) -> Metric:
         return _gauge(name, doc, [({"destination": named[url]}, value[url]) for url in value])
 
-    every = {one.destination: one for one in status.destinations}
+    every = {entry.destination: entry for entry in status.destinations}
     for name, doc, attribute in (
         ("backlog", "Deliveries not settled.", "pending"),
         ("backlog_retrying", "Deliveries not settled that were tried before.", "retrying"),
         ("in_flight", "Deliveries leased to a worker.", "in_flight"),
-        ("dead_letters", "Deliveries among the dead letters now.", "dead"),
+        ("dead_letters", "Deliveries that are dead letters now.", "dead"),
     ):
-        yield one_each(name, doc, {url: getattr(one, attribute) for url, one in every.items()})
-    yield one_each(
+        yield for_each(name, doc, {url: getattr(entry, attribute) for url, entry in every.items()})
+    yield for_each(
         "oldest_pending_age_seconds",
         "Age of the oldest delivery not settled; 0 when there is none.",
-        {url: one.oldest_pending_age or 0.0 for url, one in every.items()},
+        {url: entry.oldest_pending_age or 0.0 for url, entry in every.items()},
     )
-    yield one_each(
+    yield for_each(
         "destination_paused",
         "1 while a destination is paused by a configuration error.",
-        {url: float(one.state == PAUSED) for url, one in every.items()},
+        {url: float(entry.state == PAUSED) for url, entry in every.items()},
     )
-    yield one_each(
-        "destination_out",
+    yield for_each(
+        "destination_down",
         "1 while a destination's circuit breaker is open.",
-        {url: float(is_out(one)) for url, one in every.items()},
+        {url: float(entry.is_down) for url, entry in every.items()},
     )
     if status.newest_event_at is not None:
         age = max(0.0, status.now - status.newest_event_at)
         yield _gauge("newest_event_age_seconds", "Time since an event was stored.", [({}, age)])
     yield _gauge("schema_version", "Version of the schema.", [({}, status.schema_version)])
-
-
-def is_out(one: DestinationStatus) -> bool:
-    """Tell whether a destination's breaker is open: it answered none of the last attempts."""
-    return one.breaker.open_for > 0
 
 
 def _counter(name: str, doc: str, values: Sequence[tuple[dict[str, str], float]]) -> Metric:

@@ -1,36 +1,88 @@
-"""What a person and what a script see of events and destinations: tables, and plain JSON values.
+"""What people and scripts see of events and destinations: tables, and plain JSON values.
 
-The keys of the JSON are stable: keys are added, none is renamed or taken away.
+The keys of the JSON are stable: keys are added, none is renamed or removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
+import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-from tracknow_static.relay.deliver.sender import shown
-from tracknow_static.relay.operate.metrics import is_out
-from tracknow_static.relay.store.model import DEAD, DELIVERED, PAUSED, PENDING
+from tracknow_static.relay.store.model import DEAD, DELIVERED, PAUSED, PENDING, without_query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tracknow_static.relay.store.model import Delivery, DestinationStatus, Status, StoredEvent
 
-_STYLES = {DELIVERED: "green", DEAD: "red", PENDING: "yellow", PAUSED: "red"}
+_COLORS = {DELIVERED: "green", DEAD: "red", PENDING: "yellow", PAUSED: "red"}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-# Wide enough for a table whose lines need no wrapping when nobody knows a width.
-_WIDTH = 160
+
+# Why an event is not forwarded, in words.
+KEPT = {
+    "type": "its type is not one of TRACKNOW_RELAY_EVENTS.",
+    "mode": "it is of Stripe's other mode than TRACKNOW_RELAY_LIVEMODE forwards.",
+    "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
+    "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
+    "event destination the payload style Snapshot.",
+}
 
 
-def console() -> Console:
-    """Give the console for standard output; piped output is not cut to a terminal's width."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_WIDTH)
+# -- tables, JSON, progress -----------------------------------------------------------------------
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(data, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their columns; cells may be styled, columns of numbers align right."""
+    numeric = [
+        all(click.unstyle(row[number]).isdigit() for row in rows) for number in range(len(columns))
+    ]
+    widths = [
+        max(len(click.unstyle(row[number])) for row in [columns, *rows])
+        for number in range(len(columns))
+    ]
+    for row in [[click.style(name, bold=True) for name in columns], *rows]:
+        cells = []
+        for cell, width, is_number in zip(row, widths, numeric, strict=True):
+            padding = " " * (width - len(click.unstyle(cell)))
+            cells.append(padding + cell if is_number and rows else cell + padding)
+        click.echo("  ".join(cells).rstrip())
+
+
+@contextlib.contextmanager
+def progress(
+    what: str, *, quiet: bool, total: int | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show how far a long task is, on a terminal only.
+
+    Provides the function that is called with the number done so far.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    of_total = "" if total is None else f" of {total:,}"
+
+    def show(done: int) -> None:
+        click.echo(f"\r{what}: {done:,}{of_total}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def clean(text: str) -> str:
+    """Return text from outside with what could steer a terminal replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def time_of(seconds: float | None) -> str | None:
@@ -41,7 +93,7 @@ def time_of(seconds: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-def age(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """Write a length of time for people."""
     if seconds is None:
         return "-"
@@ -54,8 +106,11 @@ def age(seconds: float | None) -> str:
     return f"{seconds // _DAY:.0f} d"
 
 
+# -- the summary ----------------------------------------------------------------------------------
+
+
 def status_json(status: Status) -> dict[str, Any]:
-    """Give the summary for scripts."""
+    """Return the summary for scripts."""
     counters = {name: total for (name, where), total in sorted(status.tallies.items()) if not where}
 
     def by_reason(prefix: str) -> dict[str, int]:
@@ -69,60 +124,69 @@ def status_json(status: Status) -> dict[str, Any]:
         "duplicate": counters.get("duplicate", 0),
         "kept": by_reason("kept:"),
         "refused": by_reason("refused:"),
-        "destinations": [
-            {
-                "destination": one.destination,
-                "state": one.state,
-                "paused_because": one.paused_because,
-                "paused_at": time_of(one.paused_at),
-                "out": is_out(one),
-                "pending": one.pending,
-                "retrying": one.retrying,
-                "in_flight": one.in_flight,
-                "dead": one.dead,
-                "delivered": one.delivered,
-                "oldest_pending_age": one.oldest_pending_age,
-            }
-            for one in status.destinations
-        ],
+        "destinations": [_destination_json(entry) for entry in status.destinations],
+    }
+
+
+def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
+    return {
+        "destination": entry.destination,
+        "state": entry.state,
+        "paused_because": entry.paused_because,
+        "paused_at": time_of(entry.paused_at),
+        "down": entry.is_down,
+        "pending": entry.pending,
+        "due": entry.due,
+        "retrying": entry.retrying,
+        "in_flight": entry.in_flight,
+        "dead": entry.dead,
+        "delivered": entry.delivered,
+        "oldest_pending_age": entry.oldest_pending_age,
     }
 
 
 def status_text(status: Status) -> None:
     """Print the summary for people."""
     data = status_json(status)
-    out = console()
-    rows = table("destination", "state", "pending", "retrying", "dead", "delivered", "oldest")
-    for one in status.destinations:
-        rows.add_row(
-            clean(shown(one.destination)),
-            _state(one),
-            str(one.pending),
-            str(one.retrying),
-            Text(str(one.dead), style="red" if one.dead else ""),
-            str(one.delivered),
-            age(one.oldest_pending_age),
-        )
-    out.print(rows)
-    for one in status.destinations:
-        if one.state == PAUSED:
-            because = f": {one.paused_because}" if one.paused_because else ""
-            out.print(clean(f"{shown(one.destination)} is paused{because}"), style="red")
+    rows = [
+        [
+            clean(without_query(entry.destination)),
+            _state(entry),
+            str(entry.pending),
+            str(entry.retrying),
+            click.style(str(entry.dead), fg="red" if entry.dead else None),
+            str(entry.delivered),
+            duration(entry.oldest_pending_age),
+        ]
+        for entry in status.destinations
+    ]
+    print_table(
+        ["destination", "state", "pending", "retrying", "dead", "delivered", "oldest"], rows
+    )
+    for entry in status.destinations:
+        if entry.state == PAUSED:
+            because = f": {entry.paused_because}" if entry.paused_because else ""
+            line = f"{without_query(entry.destination)} is paused{because}"
+            click.secho(clean(line), fg="red")
     newest = status.newest_event_at
-    since = "never" if newest is None else f"{age(max(0.0, status.now - newest))} ago"
-    out.print(f"accepted {data['accepted']}, duplicates {data['duplicate']}, last event {since}")
+    since = "never" if newest is None else f"{duration(max(0.0, status.now - newest))} ago"
+    click.echo(f"accepted {data['accepted']}, duplicates {data['duplicate']}, last event {since}")
     for word in ("kept", "refused"):
         if data[word]:
-            out.print(clean(f"{word}: " + ", ".join(f"{k} {v}" for k, v in data[word].items())))
+            click.echo(clean(f"{word}: " + ", ".join(f"{k} {v}" for k, v in data[word].items())))
 
 
-def needs_a_person(status: Status) -> bool:
-    """Tell whether there is a dead letter or a paused destination."""
-    return any(one.dead or one.state == PAUSED for one in status.destinations)
+def _state(entry: DestinationStatus) -> str:
+    if entry.state == PAUSED:
+        return _styled(PAUSED)
+    return click.style("down", fg="red") if entry.is_down else click.style("active", fg="green")
+
+
+# -- events ---------------------------------------------------------------------------------------
 
 
 def event_json(event: StoredEvent, *, history: bool = False) -> dict[str, Any]:
-    """Give an event for scripts, without its payload."""
+    """Return an event for scripts, without its payload."""
     return {
         "id": event.id,
         "type": event.type,
@@ -138,105 +202,87 @@ def event_json(event: StoredEvent, *, history: bool = False) -> dict[str, Any]:
         "purged_at": time_of(event.purged_at),
         "kept_because": event.kept_because,
         "twin_of": event.twin_of,
-        "deliveries": [_delivery_json(one, history=history) for one in event.deliveries],
+        "deliveries": [_delivery_json(delivery, history=history) for delivery in event.deliveries],
     }
 
 
-def _delivery_json(one: Delivery, *, history: bool) -> dict[str, Any]:
+def _delivery_json(delivery: Delivery, *, history: bool) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "destination": one.destination,
-        "state": one.state,
-        "due_at": time_of(one.due_at) if one.state == PENDING else None,
-        "in_flight": one.state == PENDING and one.claimed_at is not None,
-        "attempts": one.attempts,
-        "last_status": one.last_status,
-        "last_error": one.last_error,
-        "settled_at": time_of(one.settled_at),
+        "destination": delivery.destination,
+        "state": delivery.state,
+        "due_at": time_of(delivery.due_at) if delivery.state == PENDING else None,
+        "in_flight": delivery.state == PENDING and delivery.claimed_at is not None,
+        "attempts": delivery.attempts,
+        "last_status": delivery.last_status,
+        "last_error": delivery.last_error,
+        "settled_at": time_of(delivery.settled_at),
     }
     if history:
         data["history"] = [
-            {"at": time_of(it.at), "status": it.status, "error": it.error, "took_ms": it.took_ms}
-            for it in one.history
+            {
+                "at": time_of(attempt.at),
+                "status": attempt.status,
+                "error": attempt.error,
+                "took_ms": attempt.took_ms,
+            }
+            for attempt in delivery.history
         ]
     return data
 
 
 def events_text(events: Sequence[StoredEvent]) -> None:
     """Print events for people, one line each."""
-    rows = table("received", "event", "type", "reference", "state")
-    for event in events:
-        rows.add_row(
+    rows = [
+        [
             _moment(event.received_at),
             clean(event.id),
             clean(event.type),
             clean(event.reference_found or "-"),
             _states(event),
-        )
-    console().print(rows)
+        ]
+        for event in events
+    ]
+    print_table(["received", "event", "type", "reference", "state"], rows)
 
 
 def event_text(event: StoredEvent) -> None:
     """Print one event with every attempt."""
-    out = console()
-    rows = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in event_json(event).items():
-        if name != "deliveries" and value is not None:
-            rows.add_row(name.replace("_", " "), clean(str(value)))
-    rows.add_row("payload", "purged" if event.payload is None else f"{len(event.payload)} bytes")
-    out.print(rows)
+    shown = {
+        name.replace("_", " "): clean(str(value))
+        for name, value in event_json(event).items()
+        if name != "deliveries" and value is not None
+    }
+    shown["payload"] = "purged" if event.payload is None else f"{len(event.payload)} bytes"
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        click.echo(f"{name:{width}}  {value}")
     if event.kept_because:
-        out.print(f"Not forwarded: {KEPT[event.kept_because]}", style="yellow")
-    for one in event.deliveries:
-        due = f", due {_moment(one.due_at)}" if one.state == PENDING else ""
-        out.print()
-        out.print(Text.assemble(clean(shown(one.destination)), "  ", _word(one.state), due))
-        for it in one.history:
-            result = str(it.status) if it.status is not None else clean(it.error or "?")
-            out.print(f"  {_moment(it.at)}  {result}  {it.took_ms} ms", markup=False)
+        click.secho(f"Not forwarded: {KEPT[event.kept_because]}", fg="yellow")
+    for delivery in event.deliveries:
+        due = f", due {_moment(delivery.due_at)}" if delivery.state == PENDING else ""
+        url = clean(without_query(delivery.destination))
+        click.echo(f"\n{url}  {_styled(delivery.state)}{due}")
+        for attempt in delivery.history:
+            answered = attempt.status is not None
+            result = str(attempt.status) if answered else clean(attempt.error or "?")
+            click.echo(f"  {_moment(attempt.at)}  {result}  {attempt.took_ms} ms")
 
 
-# Why an event is not forwarded, in words.
-KEPT = {
-    "type": "its type is none of TRACKNOW_RELAY_EVENTS.",
-    "mode": "it is of Stripe's other mode than TRACKNOW_RELAY_LIVEMODE says.",
-    "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
-    "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
-    "event destination the payload style Snapshot.",
-}
-
-
-def clean(text: str) -> str:
-    """Make text from outside harmless to a terminal."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
-
-
-def table(*columns: str) -> Table:
-    """Give an empty table with these columns."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        numeric = column in ("pending", "retrying", "dead", "delivered")
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    return made
-
-
-def _state(one: DestinationStatus) -> Text:
-    if one.state == PAUSED:
-        return _word(PAUSED)
-    return Text("out", style="red") if is_out(one) else Text("active", style="green")
-
-
-def _states(event: StoredEvent) -> Text:
+def _states(event: StoredEvent) -> str:
     if event.kept_because:
-        return Text(f"kept: {event.kept_because}", style="dim")
-    words = [
-        _word(one.state, "retrying" if one.state == PENDING and one.attempts else one.state)
-        for one in event.deliveries
-    ]
-    return Text(", ").join(words)
+        return click.style(f"kept: {event.kept_because}", dim=True)
+    return ", ".join(
+        _styled(delivery.state, "retrying" if _is_retrying(delivery) else delivery.state)
+        for delivery in event.deliveries
+    )
 
 
-def _word(state: str, text: str | None = None) -> Text:
-    return Text(text or state, style=_STYLES.get(state, ""))
+def _is_retrying(delivery: Delivery) -> bool:
+    return delivery.state == PENDING and delivery.attempts > 0
+
+
+def _styled(state: str, text: str | None = None) -> str:
+    return click.style(text or state, fg=_COLORS.get(state))
 
 
 def _moment(seconds: float) -> str:

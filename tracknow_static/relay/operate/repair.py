@@ -4,63 +4,58 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracknow_static.relay.deliver.sender import shown
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.common import (
-    NEEDS_A_PERSON,
-    configured,
-    filter_of,
-    filters,
-    json_option,
-    known_destination,
-    opened,
-    print_json,
-    progress,
-)
+from tracknow_static.relay.operate.access import configured, known_destination, opened
+from tracknow_static.relay.operate.inspect import filters
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
 from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.model import Filter, without_query
 
-KEPT = "kept"
+if TYPE_CHECKING:
+    from tracknow_static.relay.store.model import Replayed
+
+_KEPT = "kept"
 
 _dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Only say what would be done; change nothing."
+    "--dry-run", is_flag=True, help="Only report what would be done; change nothing."
 )
 
 
-@click.command(short_help="Bring the database's schema to this version.")
-@json_option
-def migrate(as_json: bool) -> None:
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
+@format_option()
+def migrate(output_format: str) -> None:
     """Bring the database's schema to this version.
 
-    An SQLite file is migrated by itself when it is opened. Before PostgreSQL is migrated, stop
-    older relays.
+    An SQLite file is migrated when it is opened. Before PostgreSQL is migrated, stop older relays.
     """
     database = Database.from_config(configured())
     try:
         before, after = database.migrate()
     finally:
         database.close()
-    if as_json:
-        print_json({"before": before, "after": after})
+    if output_format == "json":
+        output.print_json({"before": before, "after": after})
     elif before == after:
-        click.echo(f"The schema has version {after} already.")
+        click.echo(f"The schema already has version {after}.")
     else:
         click.echo(f"The schema was migrated from version {before} to {after}.")
 
 
-@click.command(short_help="Deliver events again.")
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing could be replayed"))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @filters
 @click.option(
     "--destination",
     metavar="URL",
-    help="Deliver to this destination only; it gets events that were never meant for it too.",
+    help="Deliver to this destination only, and also events that it was never sent.",
 )
 @click.option(
     "--rate",
@@ -73,30 +68,30 @@ def migrate(as_json: bool) -> None:
     "--all", "everything", is_flag=True, help="Replay every event; needed without filters."
 )
 @_dry_run_option
-@json_option
+@format_option()
 def replay(
     ids: tuple[str, ...],
     destination: str | None,
     rate: float,
     everything: bool,
     dry_run: bool,
-    as_json: bool,
+    output_format: str,
     **given: Any,
 ) -> None:
     """Deliver events again, oldest first: dead letters, or what was delivered already.
 
-    The relay that runs delivers them; without one, run `drain`. A destination recognises an event
-    that it has by its id. Exits with 1 when nothing could be replayed.
+    A running relay delivers them; without one, run `drain`. A destination recognises an event
+    that it already has by its id.
     """
-    if not (ids or everything or any(value for value in given.values())):
-        raise click.UsageError("Say which events: IDs, --state, --type, --since, … or --all.")
+    if not (ids or everything or any(given.values())):
+        raise click.UsageError("Select events: IDs, --state, --type, --since, … or --all.")
     with opened(configured()) as database:
         url = known_destination(database, destination) if destination else None
-        wanted = filter_of(ids=ids, **given)
-        if url and wanted.state not in (None, KEPT):
+        wanted = Filter(ids=ids, **given)
+        if url and wanted.state not in (None, _KEPT):
             # A state is that of a delivery: what another destination did not accept is not meant.
             wanted = replace(wanted, destination=url)
-        with progress("replaying", quiet=as_json) as advance:
+        with output.progress("replaying", quiet=output_format == "json") as advance:
             done = replaying.replay(
                 database,
                 wanted,
@@ -105,65 +100,61 @@ def replay(
                 dry_run=dry_run,
                 progress=advance,
             )
-    if as_json:
-        data = {
-            "dry_run": dry_run,
-            "events": done.events,
-            "deliveries": done.deliveries,
-            "not_replayed": {
-                "purged": done.purged,
-                "thin": done.thin,
-                "in_flight": done.in_flight,
-            },
-        }
-        print_json(data)
+    if output_format == "json":
+        output.print_json(_replayed_json(done, dry_run=dry_run))
     else:
-        _tell_replayed(done, rate=rate, dry_run=dry_run)
+        _print_replayed(done, rate=rate, dry_run=dry_run)
     if not done.deliveries:
-        sys.exit(NEEDS_A_PERSON)
+        sys.exit(exit_codes.ATTENTION)
 
 
-def _tell_replayed(done: Any, *, rate: float, dry_run: bool) -> None:
+def _replayed_json(done: Replayed, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "events": done.events,
+        "deliveries": done.deliveries,
+        "not_replayed": {"purged": done.purged, "thin": done.thin, "in_flight": done.in_flight},
+    }
+
+
+def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
     would = "would be" if dry_run else "are"
     last = (done.deliveries - 1) / rate if rate and done.deliveries else 0.0
-    takes = f", the last one in {output.age(last)}" if last else ""
+    takes = f", the last one in {output.duration(last)}" if last else ""
     click.echo(f"{done.deliveries} deliveries of {done.events} events {would} due again{takes}.")
     if done.purged:
         click.echo(f"{done.purged} events cannot be replayed: their payloads were purged.")
     if done.thin:
         click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
     if done.in_flight:
-        click.echo(f"{done.in_flight} deliveries are in flight just now and are left alone.")
+        click.echo(f"{done.in_flight} deliveries are in flight now and are left alone.")
 
 
-@click.command(short_help="Deliver to a paused destination again.")
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing was paused"))
 @click.argument("destination", metavar="[URL]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Resume every paused destination.")
-@json_option
-def resume(destination: str | None, everything: bool, as_json: bool) -> None:
-    """Deliver to a paused destination again, once its configuration has been mended.
-
-    Exits with 1 when nothing was paused.
-    """
+@format_option()
+def resume(destination: str | None, everything: bool, output_format: str) -> None:
+    """Deliver to a paused destination again, once its configuration is fixed."""
     if (destination is None) != everything:
-        raise click.UsageError("Say which destination to resume: its URL, or --all.")
+        raise click.UsageError("Name the destination to resume: its URL, or --all.")
     with opened(configured()) as database:
         if destination is not None:
             wanted = [known_destination(database, destination)]
         else:
-            wanted = [one.destination for one in queries.status(database).destinations]
+            wanted = [entry.destination for entry in queries.status(database).destinations]
         resumed = [url for url in wanted if destinations.resume(database, url)]
-    if as_json:
-        print_json({"resumed": resumed})
+    if output_format == "json":
+        output.print_json({"resumed": resumed})
     else:
         for url in resumed:
-            click.echo(f"Resumed: {output.clean(shown(url))}")
+            click.echo(f"Resumed: {output.clean(without_query(url))}")
     if not resumed:
         click.echo("Nothing was paused.", err=True)
-        sys.exit(NEEDS_A_PERSON)
+        sys.exit(exit_codes.ATTENTION)
 
 
-@click.command(short_help="Remove old payloads.")
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
 @click.option(
     "--delivered-days",
     type=click.FloatRange(0),
@@ -175,16 +166,17 @@ def resume(destination: str | None, everything: bool, as_json: bool) -> None:
     help="The same for dead letters and kept events (TRACKNOW_RELAY_RETENTION_DEAD_DAYS).",
 )
 @_dry_run_option
-@json_option
+@format_option()
 def purge(
-    delivered_days: float | None, dead_days: float | None, dry_run: bool, as_json: bool
+    delivered_days: float | None, dead_days: float | None, dry_run: bool, output_format: str
 ) -> None:
     """Remove payloads that are older than the retention; a running relay does so every hour.
 
-    What recognises a duplicate stays, and nothing is removed that is still to be delivered.
+    What recognises a duplicate stays, and nothing that is still to be delivered is removed.
     """
     config = configured()
-    with opened(config) as database, progress("purging", quiet=as_json) as advance:
+    quiet = output_format == "json"
+    with opened(config) as database, output.progress("purging", quiet=quiet) as advance:
         done = purging.purge(
             database,
             delivered_days=(
@@ -195,8 +187,8 @@ def purge(
             dry_run=dry_run,
             progress=advance,
         )
-    if as_json:
-        print_json(
+    if output_format == "json":
+        output.print_json(
             {
                 "dry_run": dry_run,
                 "payloads": done.events,
@@ -208,4 +200,4 @@ def purge(
     would = "would be" if dry_run else "were"
     click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
     if done.references:
-        click.echo(f"{done.references} customers' click ids {would} forgotten.")
+        click.echo(f"{done.references} customers' click ids {would} removed.")

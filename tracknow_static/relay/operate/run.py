@@ -1,4 +1,4 @@
-"""``serve``, ``worker`` and ``drain``: the three ways to run the relay."""
+"""``serve``, ``worker`` and ``drain``: the three forms in which the relay runs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
 from tracknow_static.relay import logs
-from tracknow_static.relay.deliver.dispatcher import Courier
-from tracknow_static.relay.deliver.sender import shown
-from tracknow_static.relay.operate.common import (
-    NEEDS_A_PERSON,
-    configured,
-    json_option,
-    opened,
-    print_json,
-    progress,
-)
-from tracknow_static.relay.operate.housekeeping import Housekeeper
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.access import configured, opened
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
-from tracknow_static.relay.store.model import PAUSED
+from tracknow_static.relay.store.model import PAUSED, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,40 +35,40 @@ _grace_option = click.option(
     type=click.FloatRange(0, 600),
     default=20.0,
     show_default=True,
-    help="Seconds that deliveries in flight get to end when told to stop.",
+    help="Seconds that deliveries in flight get to end after SIGTERM.",
 )
 
 
-@click.command(short_help="Take events in and deliver them.")
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on (TRACKNOW_RELAY_BIND).")
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Processes. One does thousands of events a second.",
+    help="Number of processes. One handles thousands of events a second.",
 )
-@click.option("--no-deliver", is_flag=True, help="Only take events in; a worker delivers them.")
+@click.option("--no-deliver", is_flag=True, help="Only receive events; a worker delivers them.")
 @_grace_option
 def serve(bind: str | None, workers: int, no_deliver: bool, grace: float) -> None:
-    """Take Stripe's events in, and deliver them.
+    """Receive Stripe's events, and deliver them.
 
-    The webhook is at /stripe/webhook; /healthz, /readyz and /metrics are for monitoring. SIGTERM
-    answers what has come in, ends what is being delivered, and exits.
+    The webhook is at /stripe/webhook; /healthz, /readyz and /metrics are for monitoring. On
+    SIGTERM it answers what has arrived, ends what is being delivered, and exits.
     """
     if bind is not None:
         os.environ["TRACKNOW_RELAY_BIND"] = bind
     if no_deliver:
         os.environ["TRACKNOW_RELAY_DELIVER"] = "false"
-    config = configured(secrets_needed=True)
-    _look_first(config)
+    config = configured(needs_secrets=True)
+    _try_database(config)
     from tracknow_static.relay.operate import server
 
     server.serve(config, workers=workers, grace=grace)
 
 
-def _look_first(config: RelayConfig) -> None:
-    """Say now what would else be found by the first event; leave nothing open for the fork.
+def _try_database(config: RelayConfig) -> None:
+    """Report now what the first event would find otherwise; leave nothing open for the fork.
 
     A server that is away for a while is no reason not to start: events are answered with 503
     until it is back, and Stripe sends them again.
@@ -89,26 +82,34 @@ def _look_first(config: RelayConfig) -> None:
         click.echo(f"Warning: the database is out of reach: {logs.hide(str(error))}", err=True)
 
 
-@click.command(short_help="Deliver until told to stop.")
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
 @_grace_option
 def worker(grace: float) -> None:
-    """Deliver until told to stop, without taking events in.
+    """Deliver until SIGTERM, without receiving events.
 
-    For a host that does nothing else, or beside `serve --no-deliver`. Any number may run.
+    For a host that does nothing else, or beside `serve --no-deliver`. Any number may run. SIGHUP
+    does not end it.
     """
+    from tracknow_static.relay.deliver.dispatcher import Dispatcher
+    from tracknow_static.relay.operate.housekeeping import Housekeeper
+
     config = configured()
-    with opened(config) as database, _told_to_stop() as stop:
+    with opened(config) as database, _stop_signals() as stop, _ignored_hang_up():
         housekeeper = Housekeeper(config, database)
         housekeeper.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
-        ended = Courier.from_config(config, database).run(stop, grace=grace)
+        ended = Dispatcher.from_config(config, database).run(stop, grace=grace)
         housekeeper.stop()
         _log.info("worker has ended")
     if not ended:
-        click.echo("Some deliveries did not end in time; they are repeated.", err=True)
+        click.echo("Some deliveries did not end in time; their events are sent again.", err=True)
 
 
-@click.command(short_help="Deliver what is due and return: for cron.")
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED, attention="a delivery became a dead letter, or a destination is paused"
+    )
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(1, 86_400),
@@ -116,32 +117,40 @@ def worker(grace: float) -> None:
     show_default=True,
     help="Stop after this time; what is in flight may end later.",
 )
-@json_option
-def drain(seconds: float, as_json: bool) -> None:
+@format_option()
+def drain(seconds: float, output_format: str) -> None:
     """Deliver what is due now, purge what is old, and return: for cron.
 
-    Drains that overlap each other, or a running server, share the work. Exits with 1 when a
-    delivery went to the dead letters or a destination is paused.
+    Drains that run at the same time, or beside a running server, share the work.
     """
+    from tracknow_static.relay.deliver.dispatcher import Dispatcher
+    from tracknow_static.relay.operate.housekeeping import Housekeeper
+
     config = configured()
-    with opened(config) as database, _told_to_stop() as stop:
-        waiting = sum(one.pending for one in queries.status(database).destinations)
+    quiet = output_format == "json"
+    with opened(config) as database, _stop_signals() as stop:
+        due = _due(database)
         with (
-            progress("delivering", quiet=as_json, total=waiting) as advance,
-            _watched(database, waiting, advance, quiet=as_json),
+            output.progress("delivering", quiet=quiet, total=due) as advance,
+            _watched(database, due, advance, quiet=quiet),
         ):
-            drained = Courier.from_config(config, database).drain(seconds, stop=stop)
+            drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
         Housekeeper(config, database).purge()
         status = queries.status(database)
-    _tell(drained, as_json=as_json)
-    paused = [one for one in status.destinations if one.state == PAUSED]
-    for one in paused:
-        click.echo(f"Paused: {shown(one.destination)}: {one.paused_because}", err=True)
+    _print_drained(drained, as_json=quiet)
+    paused = [entry for entry in status.destinations if entry.state == PAUSED]
+    for entry in paused:
+        because = output.clean(entry.paused_because or "")
+        click.echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
     if drained.dead or paused:
-        sys.exit(NEEDS_A_PERSON)
+        sys.exit(exit_codes.ATTENTION)
 
 
-def _tell(drained: Drained, *, as_json: bool) -> None:
+def _due(database: Database) -> int:
+    return sum(entry.due for entry in queries.status(database).destinations)
+
+
+def _print_drained(drained: Drained, *, as_json: bool) -> None:
     counts = {
         "delivered": drained.delivered,
         "retried": drained.retried,
@@ -150,7 +159,7 @@ def _tell(drained: Drained, *, as_json: bool) -> None:
         "left": drained.left,
     }
     if as_json:
-        print_json(counts)
+        output.print_json(counts)
     elif sys.stdout.isatty() or any(counts.values()):
         # Silent when there was nothing: cron sends a mail for every line.
         click.echo(
@@ -161,40 +170,52 @@ def _tell(drained: Drained, *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _watched(
-    database: Database, waiting: int, advance: Callable[[int], None], *, quiet: bool
+    database: Database, due: int, advance: Callable[[int], None], *, quiet: bool
 ) -> Iterator[None]:
-    """Look twice a second how many are left, if somebody sees it."""
+    """Show twice a second how many are delivered, on a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield
         return
-    over = threading.Event()
+    ended = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.5):
+        while not ended.wait(0.5):
             with contextlib.suppress(StorageError):
-                left = sum(one.pending for one in queries.status(database).destinations)
-                advance(max(0, waiting - left))
+                advance(max(0, due - _due(database)))
 
     thread = threading.Thread(target=look, name="relay-progress", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Give the event that SIGTERM and SIGINT set."""
+def _stop_signals() -> Iterator[threading.Event]:
+    """Provide the event that SIGTERM and SIGINT set."""
     stop = threading.Event()
 
-    def told(_number: int, _frame: Any) -> None:
+    def handle(_number: int, _frame: Any) -> None:
         stop.set()
 
-    before = {one: signal.signal(one, told) for one in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _ignored_hang_up() -> Iterator[None]:
+    """Survive the end of a terminal, and programs that send SIGHUP to have files reopened."""
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,7 +1,7 @@
 """``tracknow-relay serve``: the application under granian, with workers that end cleanly.
 
-Granian answers what it has begun when it is told to stop. What it knows nothing of is done here:
-each worker then finishes its deliveries in flight, and all of it ends within a bound.
+Granian answers the requests that it has begun when it is stopped. The rest is done here: each
+worker then finishes its deliveries in flight, and all of it ends within a bound.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Over what deliveries in flight get, for requests, the last commit and the exit itself.
+# Seconds beyond the deliveries' own, for requests, the last commit and the exit itself.
 MARGIN = 10.0
 
 _PR_SET_PDEATHSIG = 1
 
-# New objects between two looks for cycles.
+# New objects between two searches for cycles.
 _GARBAGE = 20_000
 
 # The worker's own; made after the fork.
@@ -44,9 +44,9 @@ _relay: Relay | None = None
 
 
 def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
-    """Serve until SIGTERM or SIGINT; returns when everything has ended.
+    """Serve until SIGTERM or SIGINT; return when everything has ended.
 
-    The workers read ``os.environ``, which has to say the same as ``config``. Deliveries in flight
+    The workers read ``os.environ``, which must hold the same as ``config``. Deliveries in flight
     get ``grace`` seconds to end, the whole stop ``grace + MARGIN``.
 
     Raises :class:`SettingsError` when the address cannot be listened on, and ``SystemExit`` when
@@ -77,7 +77,7 @@ def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
 
 
 def listenable(bind: str) -> tuple[str, int]:
-    """Give host and port after a look whether they are free; port 0 becomes a free one.
+    """Return host and port if they are free; port 0 becomes a free one.
 
     Granian shares a port with whoever else shares it, so that a second relay would quietly take
     half of the first one's requests. Raises :class:`SettingsError` when it is taken.
@@ -107,15 +107,15 @@ def _load() -> Any:
     global _relay  # noqa: PLW0603 - one process, one application
     _relay = create_application()
     _relay.start()
-    # What is loaded stays: nothing of it need be looked at again. And a request leaves no cycles
-    # behind, so that looking for them after every few hundred objects is work for nothing.
+    # What is loaded stays: none of it needs to be searched again. And a request leaves no cycles,
+    # so a search after every few hundred objects is wasted.
     gc.freeze()
     gc.set_threshold(_GARBAGE, 20, 50)
     return RsgiRelay(_relay)
 
 
 def _worker(grace: float, parent: int, *args: Any, **kwargs: Any) -> None:
-    """Run one worker: granian's own, then the end of what granian does not know."""
+    """Run one worker: granian's own, then the end of what granian knows nothing of."""
     _die_with(parent)
     config = RelayConfig.from_environ()
     logs.setup(config, everything=True)
@@ -125,11 +125,11 @@ def _worker(grace: float, parent: int, *args: Any, **kwargs: Any) -> None:
         if _relay is not None:
             with contextlib.suppress(RelayError):
                 if not _relay.stop(grace):
-                    _log.warning("some deliveries did not end in time; they are repeated")
+                    _log.warning("some deliveries did not end in time; their events are sent again")
 
 
 def _die_with(parent: int) -> None:
-    """Be told to stop when the main process is killed, instead of serving on without it."""
+    """Stop when the main process is killed, instead of serving without it."""
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):

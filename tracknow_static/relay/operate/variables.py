@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
 import click
 
+from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.exit_codes import epilog
 from tracknow_static.options import is_set
 from tracknow_static.relay.config import VARIABLES
+from tracknow_static.relay.operate import output
 
 if TYPE_CHECKING:
     from tracknow_static.options import Option
 
 
-@click.command(short_help="List every variable, its default and its value here.", epilog=epilog())
+@click.command(epilog=exit_codes.epilog())
 @format_option()
 def variables(output_format: str) -> None:
     """List every variable with its default, its meaning, and its value here.
@@ -35,16 +35,14 @@ def variables(output_format: str) -> None:
             }
             for variable in VARIABLES.values()
         ]
-        click.echo(json.dumps(rows, indent=2))
+        output.print_json(rows)
         return
-    from tracknow_static.relay.operate import output
-
-    table = output.table("variable", "value", "meaning")
     for variable in VARIABLES.values():
         value = _value(variable)
         shown = output.clean(value or variable.shown or variable.default_text)
-        table.add_row(variable.name, shown, variable.doc, style="bold" if value else "")
-    output.console().print(table)
+        name = click.style(variable.name, bold=bool(value))
+        click.echo(f"{name} = {shown}" if shown else name)
+        click.echo(click.wrap_text(variable.doc, 100, "    ", "    "))
 
 
 def _value(variable: Option) -> str | None:

@@ -19,6 +19,11 @@ PAUSED = "paused"
 KEPT_REASONS = ("type", "mode", "account", "thin")
 
 
+def without_query(url: str) -> str:
+    """Return a destination's URL as logs and tables show it: a query can hold a token."""
+    return url.partition("?")[0]
+
+
 class NewEvent(NamedTuple):
     """A verified event that is to be stored.
 
@@ -114,8 +119,9 @@ class Breaker:
 class DestinationStatus:
     """One destination at a glance.
 
-    ``pending`` counts all deliveries not settled; ``retrying`` those of them that were tried
-    before, ``in_flight`` those that are leased now. ``delivered`` counts deliveries ever made.
+    ``pending`` counts all deliveries not settled; of them, ``due`` those that may be claimed now,
+    ``retrying`` those that were tried before, ``in_flight`` those that are leased now.
+    ``delivered`` counts deliveries ever made.
     """
 
     destination: str
@@ -123,12 +129,18 @@ class DestinationStatus:
     paused_because: str | None
     paused_at: float | None
     pending: int
+    due: int
     retrying: int
     in_flight: int
     dead: int
     delivered: int
     oldest_pending_age: float | None
     breaker: Breaker
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the breaker is open: none of the last attempts was answered as it should."""
+        return self.breaker.open_for > 0
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def _destination(
         paused_because=breaker.paused_because,
         paused_at=row.paused_at if row else None,
         pending=waiting.pending if waiting else 0,
+        due=waiting.due if waiting else 0,
         retrying=waiting.retrying if waiting else 0,
         in_flight=waiting.in_flight if waiting else 0,
         dead=dead,
@@ -108,6 +109,7 @@ def _waiting(connection: Connection, now: float) -> dict[str, Any]:
         select(
             deliveries.c.destination,
             func.count().label("pending"),
+            func.sum(case((deliveries.c.due_at <= now, 1), else_=0)).label("due"),
             func.sum(case((deliveries.c.attempts > 0, 1), else_=0)).label("retrying"),
             func.sum(case((leased, 1), else_=0)).label("in_flight"),
             func.min(deliveries.c.accepted_at).label("oldest"),
