@@ -1,4 +1,4 @@
-"""``make demo`` as somebody at a terminal sees it, from its first step to Ctrl-C."""
+"""``make demo`` as someone at a terminal sees it, from its first step to Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("de
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
-    """Give a folder with a short name: browsers put sockets there, whose paths are short."""
+    """Return a folder with a short name: browsers put sockets there, whose paths are short."""
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         yield Path(folder)
 
@@ -60,27 +60,27 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for one in self.left():
+        for one in self.processes():
             one.kill()
         self.process.wait(10)
         os.close(self._master)
 
     def until(self, words: str) -> None:
-        """Read until the words stand on the terminal."""
-        end = time.monotonic() + 90
+        """Read until the words are on the terminal."""
+        end = time.monotonic() + 110
         while words not in self.text:
             assert time.monotonic() < end, self.text[-3000:]
             assert self._read(1), self.text[-3000:]
 
     def press_ctrl_c(self) -> int:
-        """Send what the terminal sends to all processes of its group; give the exit code."""
+        """Send what the terminal sends to all processes of its group; return the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
         while self._read(20):
-            """What is said until the end."""
+            """Read what is printed until the end."""
         return self.process.wait(20)
 
-    def left(self) -> list[psutil.Process]:
-        """Give the processes that the demo started and that still run, and the demo."""
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes that the demo started and that still run, and the demo."""
         return [one for one in psutil.process_iter() if self._is_ours(one)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -90,7 +90,7 @@ class Terminal:
             return False
 
     def _read(self, patience: float) -> bool:
-        """Read what comes; False once the terminal is closed, or when nothing is said for long."""
+        """Read what comes; False once the terminal is closed, or when nothing is printed for long."""
         if not select.select([self._master], [], [], patience)[0]:
             return self.process.poll() is None
         try:
@@ -117,17 +117,17 @@ def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
             assert httpx.head(base).content == b""
         assert terminal.press_ctrl_c() == 0
         assert "Traceback" not in terminal.text
-        assert terminal.left() == []
+        assert terminal.processes() == []
     assert list(temporary.iterdir()) == []
 
 
 def test_ctrl_c_between_steps(temporary: Path) -> None:
-    """Stopped half-way it says so and gives 130; no browser, server or folder is left."""
+    """Stopped half-way it prints that and exits with 130; no browser, server or folder is left."""
     with Terminal(temporary) as terminal:
         terminal.until("sees the consent banner")
-        assert len(terminal.left()) > 3  # a browser is several processes
+        assert len(terminal.processes()) > 3  # a browser is several processes
         assert terminal.press_ctrl_c() == 130
         assert "Stopped" in terminal.text
         assert "Traceback" not in terminal.text
-        assert terminal.left() == []
+        assert terminal.processes() == []
     assert list(temporary.iterdir()) == []

@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def names(wheel: Path) -> list[str]:
-    """Give the names of the wheel's files."""
+    """Return the names of the wheel's files."""
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
 
@@ -150,16 +150,16 @@ def test_nobody_installs_what_they_do_not_use(wheel: Path) -> None:
 
 
 def test_the_command_runs_from_the_wheel(installed: Installed, tmp_path: Path) -> None:
-    """``tracknow-static --version`` says the version, and comes from the wheel."""
+    """``tracknow-static --version`` prints the version, and comes from the wheel."""
     script = installed.folder / "bin" / "tracknow-static"
-    said = installed.run(script, "--version", cwd=tmp_path)
-    assert said.split() == ["tracknow-static,", "version", tracknow_static.__version__]
+    output = installed.run(script, "--version", cwd=tmp_path)
+    assert output.split() == ["tracknow-static,", "version", tracknow_static.__version__]
     where = installed.run("-c", "import tracknow_static as t; print(t.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.folder)
 
 
 def check_page(page: Path, folder: Path) -> None:
-    """Insist that a page carries the script, and that the file that it names is there."""
+    """Assert that a page carries the script, and that the file it names exists."""
     text = page.read_text(encoding="utf-8")
     (source,) = re.findall(r'<script data-tracknow[^>]* src="?([^" >]+)', text)
     assert (page.parent / source).resolve().is_relative_to(folder.resolve())
@@ -171,8 +171,8 @@ def test_mkdocs_builds_with_the_wheel(installed: Installed, tmp_path: Path) -> N
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/index.md").write_text(f"[Buy]({LINK})")
     (tmp_path / "mkdocs.yml").write_text("site_name: Shop\nplugins: [tracknow]\n")
-    said = installed.run("-m", "mkdocs", "build", "--strict", cwd=tmp_path)
-    assert "tracknow: 2 pages carry the script; 1 payment link on 1 page" in said
+    output = installed.run("-m", "mkdocs", "build", "--strict", cwd=tmp_path)
+    assert "tracknow: 2 pages carry the script; 1 payment link on 1 page" in output
     check_page(tmp_path / "site/index.html", tmp_path / "site")
 
 
@@ -181,8 +181,8 @@ def test_pelican_builds_with_the_wheel(installed: Installed, tmp_path: Path) -> 
     (tmp_path / "content").mkdir()
     (tmp_path / "content/one.md").write_text(f"Title: One\nDate: 2026-01-02\n\n[Buy]({LINK})")
     (tmp_path / "pelicanconf.py").write_text("PATH = 'content'\nPLUGINS = ['tracknow']\n")
-    said = installed.run("-m", "pelican", cwd=tmp_path)
-    assert "pages carry the script" in said
+    output = installed.run("-m", "pelican", cwd=tmp_path)
+    assert "pages carry the script" in output
     check_page(tmp_path / "output/one.html", tmp_path / "output")
 
 
@@ -190,8 +190,8 @@ def test_sphinx_builds_with_the_wheel(installed: Installed, tmp_path: Path) -> N
     """Sphinx finds the extension by its module."""
     (tmp_path / "conf.py").write_text("extensions = ['sphinx_tracknow']\nhtml_theme = 'basic'\n")
     (tmp_path / "index.rst").write_text(f"Shop\n====\n\n`Buy <{LINK}>`_\n")
-    said = installed.run("-m", "sphinx", "-W", ".", "built", cwd=tmp_path)
-    assert "pages carry the script; 1 payment link on 1 page" in said
+    output = installed.run("-m", "sphinx", "-W", ".", "built", cwd=tmp_path)
+    assert "pages carry the script; 1 payment link on 1 page" in output
     check_page(tmp_path / "built/index.html", tmp_path / "built")
 
 

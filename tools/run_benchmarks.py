@@ -14,7 +14,7 @@ FOLDER = ROOT / "tests" / "benchmarks"
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all; give 1 if one failed."""
+    """Run the named benchmarks, or all; return 1 if one failed."""
     known = {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
     if unknown := [name for name in names if name not in known]:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)

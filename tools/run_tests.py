@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Run pytest with the given number of processes and give its exit code."""
+    """Run pytest with the given number of processes; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", default="2", help="processes to test with (default: 2)")
     parser.add_argument("rest", nargs="*", help="passed on to pytest")

@@ -41,7 +41,7 @@ def take_shops() -> None:
     web = FakeWeb(sandbox)
     serve_stripe(web)
     browser = launch("chromium", sandbox)
-    assert isinstance(browser, Chromium)  # noqa: S101 - tells mypy what launch() gave
+    assert isinstance(browser, Chromium)  # noqa: S101 - for mypy
     with tempfile.TemporaryDirectory(prefix="tracknow-pictures-") as work:
         builds = {MORROW: build_mkdocs, TIDEWATER: build_pelican}
         for host, build in builds.items():

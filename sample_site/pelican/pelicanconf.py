@@ -4,8 +4,9 @@ Build it with
 
 pelican sample_site/pelican/content --settings sample_site/pelican/pelicanconf.py
 
-The build prints one finding on purpose: a warning about the link in test mode (content/pages/harbour.md).
-SITEURL in the environment is where the site will be served, a sub-path included.
+The build prints one finding on purpose: a warning about the link in test mode
+(content/pages/harbour.md). The environment variable SITEURL is the URL where the site will be
+served, with its path.
 """
 
 import os

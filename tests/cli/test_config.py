@@ -22,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def probe() -> click.Command:
-    """Give a command with all flags, which prints the settings it got."""
+    """Return a command with all flags, which prints the settings it got."""
 
     @click.command()
     @with_settings
@@ -45,7 +45,7 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 
 def test_tracknow_toml_beats_pyproject(here: Path) -> None:
-    """The file of our own is the nearer one."""
+    """Our own file is the more specific one."""
     (here / "pyproject.toml").write_text("[tool.tracknow]\nparam = 'far'\n")
     assert config.load({}).settings.param == "far"
     (here / "tracknow.toml").write_text("param = 'near'\n")
@@ -62,7 +62,7 @@ def test_a_flag_beats_the_file(here: Path) -> None:
 
 
 def test_every_option_has_a_flag() -> None:
-    """The command line knows each declared option, with its words."""
+    """Each declared option is a flag, explained in the same words."""
     shown = " ".join(run("--help").split())
     for option in OPTIONS.values():
         assert f"--{option.name.replace('_', '-')}" in shown
@@ -97,7 +97,7 @@ def test_a_bad_flag_is_a_usage_error() -> None:
     ],
 )
 def test_a_bad_file_is_named(here: Path, name: str, text: str, words: str) -> None:
-    """The error says which file to mend."""
+    """The error names the file to fix."""
     (here / name).write_text(text)
     with pytest.raises(SettingsError, match=r"accepted|unknown|TOML") as caught:
         config.load({})

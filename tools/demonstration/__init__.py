@@ -1,1 +1,1 @@
-"""The parts of ``make demo``: a visitor's way from a landing page to Stripe, step by step."""
+"""The parts of ``make demo``: a visitor buys in two sample shops, step by step."""

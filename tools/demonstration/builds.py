@@ -13,7 +13,7 @@ BIN = Path(sys.executable).parent
 
 
 def build_mkdocs(target: Path) -> str:
-    """Build Morrow Coffee with MkDocs and Material; give the plugin's line of the log."""
+    """Build Morrow Coffee with MkDocs and Material; return the plugin's line of the log."""
     return _build(
         [str(BIN / "mkdocs"), "build", "--clean", "-f", str(SAMPLES / "mkdocs" / "mkdocs.yml")],
         ["-d", str(target)],
@@ -21,7 +21,7 @@ def build_mkdocs(target: Path) -> str:
 
 
 def build_pelican(target: Path) -> str:
-    """Build Tidewater Press with Pelican; give the plugin's line of the log."""
+    """Build Tidewater Press with Pelican; return the plugin's line of the log."""
     folder = SAMPLES / "pelican"
     return _build(
         [str(BIN / "pelican"), str(folder / "content"), "-s", str(folder / "pelicanconf.py")],

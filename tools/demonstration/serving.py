@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def serve(folder: Path, port: int) -> Iterator[str]:
-    """Serve a built site on 127.0.0.1; give its URL.
+    """Serve a built site on 127.0.0.1; yield its URL.
 
-    Takes any free port when the wanted one is not free.
+    Uses any free port if the wanted one is taken.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,10 +38,10 @@ def serve(folder: Path, port: int) -> Iterator[str]:
         do_HEAD = do_GET  # noqa: N815 - the protocol's name
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: the terminal belongs to the steps."""
+            """Log nothing: the terminal belongs to the steps."""
 
     server = _listen(Handler, port)
-    # Asked often whether it is to end: whoever pressed Ctrl-C does not wait.
+    # Checks often whether it has to end, so that Ctrl-C acts at once.
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -54,7 +54,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: browsers cut connections whenever they like."""
+        """Print nothing: browsers close connections whenever they like."""
 
 
 def _listen(handler: type[BaseHTTPRequestHandler], port: int) -> _Server:

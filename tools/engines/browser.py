@@ -1,4 +1,4 @@
-"""One interface over three engines: what a visitor can do, and what can be seen of it.
+"""One interface to three engines: what a visitor does, and what can be seen of it.
 
 Selectors are CSS; ``host >>> inner`` steps into the open shadow root of ``host``. Input is real
 input of the engine (W3C WebDriver actions), not events made by script.
@@ -48,7 +48,7 @@ class BrowserError(RuntimeError):
 
 
 class Browser(ABC):
-    """A browser that was started in a sandbox. All methods may be called from any thread."""
+    """A browser running in a sandbox. All methods may be called from any thread."""
 
     name: str
     # What must be installed: command and path.
@@ -65,22 +65,22 @@ class Browser(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Start the browser with one tab, accepting the web's certificate."""
+        """Start the browser with one tab, accepting the fake web's certificate."""
 
     @abstractmethod
     def _go(self, url: str) -> None:
-        """Start a navigation and do not wait for its end."""
+        """Start a navigation without waiting for its end."""
 
     @abstractmethod
     def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:
-        """Run the body of a function in the page; give its result.
+        """Run the body of a function in the page; return its result.
 
         An engine whose answer can get lost raises after ``patience`` seconds.
         """
 
     @abstractmethod
     def _perform(self, sources: list[dict[str, object]]) -> None:
-        """Perform W3C input actions and release what is held down."""
+        """Perform W3C input actions and release everything held down."""
 
     @abstractmethod
     def _command(self, name: str, *arguments: object) -> Any:
@@ -88,7 +88,7 @@ class Browser(ABC):
 
     @abstractmethod
     def _screenshot(self) -> bytes:
-        """Give the visible part of the page as PNG."""
+        """Return the visible part of the page as PNG."""
 
     @abstractmethod
     def _quit(self) -> None:
@@ -97,7 +97,7 @@ class Browser(ABC):
     # What tests and demo use.
 
     def open(self, url: str, *, wait: bool = True) -> None:
-        """Open a URL as if typed; wait until the page has loaded, unless told otherwise."""
+        """Open a URL as if typed, and wait until the page has loaded if ``wait`` is true."""
         self.run("window.__left = true")
         self.sandbox.call(self._go, url)
         if wait:
@@ -112,11 +112,11 @@ class Browser(ABC):
         )
 
     def run(self, script: str, *arguments: object) -> Any:
-        """Run the body of a function in the page and give what it returns."""
+        """Run the body of a function in the page and return its result."""
         return self.sandbox.call(self._run, script, arguments)
 
     def until(self, script: str, *arguments: object, timeout: float = 20) -> Any:
-        """Run a script again and again until it returns something true; give that.
+        """Run a script again and again until it returns something true; return that.
 
         Errors while a page is being replaced count as "not yet". Raises ``AssertionError``.
         """
@@ -180,7 +180,7 @@ class Browser(ABC):
         self.sandbox.call(self._perform, sources)
 
     def drag(self, selector: str, by: tuple[int, int]) -> None:
-        """Press the mouse on an element, move it by so many pixels in steps, and let go."""
+        """Press the mouse on an element, move it by that many pixels in steps, and release it."""
         x, y = self.run(_MIDDLE_OF, selector)
         move = {"type": "pointerMove", "origin": "viewport", "duration": 20}
         steps: list[dict[str, object]] = [
@@ -200,11 +200,11 @@ class Browser(ABC):
         self.sandbox.call(self._perform, [{"type": "key", "id": "keyboard", "actions": actions}])
 
     def focus(self, selector: str) -> None:
-        """Give an element the keyboard's focus."""
+        """Focus an element."""
         self.run(_FIND + "find(arguments[0]).focus()", selector)
 
     def attribute(self, selector: str, name: str) -> str | None:
-        """Give an attribute as the page's markup has it now."""
+        """Return an attribute as the page's markup has it now."""
         got: str | None = self.run(
             _FIND + "return find(arguments[0]).getAttribute(arguments[1])", selector, name
         )
@@ -212,15 +212,15 @@ class Browser(ABC):
 
     @property
     def url(self) -> str:
-        """The address bar."""
+        """The URL in the address bar."""
         return str(self.sandbox.call(self._command, "url"))
 
     def tabs(self) -> list[str]:
-        """Give the handles of all tabs and windows."""
+        """Return the handles of all tabs and windows."""
         return list(self.sandbox.call(self._command, "tabs"))
 
     def to_new_tab(self, known: list[str]) -> None:
-        """Wait for a tab that is not among the known ones, and go there."""
+        """Wait for a tab that is not among the known ones, and switch to it."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
             if new := [tab for tab in self.tabs() if tab not in known]:
@@ -246,25 +246,25 @@ class Browser(ABC):
         self.loaded()
 
     def cookies(self) -> list[dict[str, Any]]:
-        """Give the page's cookies with their attributes, as the WebDriver standard names them."""
+        """Return the page's cookies with their attributes, as the WebDriver standard names them."""
         return list(self.sandbox.call(self._command, "cookies"))
 
     def enter_frame(self, selector: str) -> None:
-        """Let scripts and input mean a frame of the page from now on."""
+        """Run scripts and input in a frame of the page from now on."""
         # What a script scrolls inside a frame of another site need not move the page around it.
         self.run(_MIDDLE_OF, selector)
         self.sandbox.call(self._command, "frame", selector)
 
     def leave_frame(self) -> None:
-        """Let scripts and input mean the page itself again."""
+        """Run scripts and input in the page itself again."""
         self.sandbox.call(self._command, "top")
 
     def screenshot(self) -> bytes:
-        """Give the visible part of the page as PNG."""
+        """Return the visible part of the page as PNG."""
         return self.sandbox.call(self._screenshot)
 
     def reset(self) -> None:
-        """Close all tabs but one and leave its page. Raises when the browser does not answer."""
+        """Close all tabs but one and empty that one. Raises if the browser does not answer."""
         for tab in self.tabs():
             if tab != self._first:
                 self.sandbox.call(self._command, "switch", tab)

@@ -30,11 +30,11 @@ customElements.define('%s', class extends HTMLElement {
     this.frame.style = 'border:0;width:220px;height:60px';
     this.frame.src = 'https://js.stripe.com/frame?' + params;
     // What changes while the frame still loads must not be lost.
-    this.frame.onload = () => { this.loaded = true; this.tell() };
+    this.frame.onload = () => { this.loaded = true; this.post() };
     this.attachShadow({mode: 'open'}).append(this.frame);
   }
-  attributeChangedCallback() { this.tell() }
-  tell() {
+  attributeChangedCallback() { this.post() }
+  post() {
     const id = this.getAttribute('client-reference-id');
     if (this.loaded) this.frame.contentWindow.postMessage({id}, 'https://js.stripe.com');
   }
@@ -60,7 +60,7 @@ show(params.get('client-reference-id'));
 
 
 def serve_stripe(web: FakeWeb) -> None:
-    """Let Stripe's hosts answer on a web."""
+    """Serve Stripe's hosts on a fake web."""
     for host in PAYMENT_HOSTS:
         web.put_host(host, payment_page)
     web.put_host("js.stripe.com", _scripts)
@@ -72,7 +72,7 @@ def payment_page(_: Request) -> Response:
 
 
 def posted(product: str, reference: str) -> str:
-    """Give the target of the request by which a frame tells what reference it holds."""
+    """Return the target of the request with which a frame reports the reference it holds."""
     return "/posted?" + urlencode({"product": product, "id": reference})
 
 

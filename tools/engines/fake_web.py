@@ -1,7 +1,7 @@
-"""The servers of the sandbox: shops, and every other host a page of theirs may ask for.
+"""The servers of a sandbox: shops, and every other host that their pages ask.
 
 One server answers on port 443 and one on port 80, for all host names. It records each request as
-it came over the wire before it answers, and can hold an answer back for as long as a test wants.
+it arrived before it answers, and holds a response back for as long as a test wants.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What the web answers. ``hold``: not before this event is set."""
+    """A response of the fake web. ``hold``: not sent before this event is set."""
 
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
@@ -66,7 +66,7 @@ class Response:
 
 
 class FakeWeb:
-    """Serves answers by host and path, and remembers requests in the order they came."""
+    """Responds by host and path, and records requests in the order they arrive."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -83,7 +83,7 @@ class FakeWeb:
         self._answers[host, path] = answer
 
     def remove(self, host: str, path: str) -> None:
-        """Forget what :meth:`put` said about a path."""
+        """Undo :meth:`put` for a path."""
         self._answers.pop((host, path), None)
 
     def put_folder(self, host: str, folder: Path, prefix: str = "/") -> None:
@@ -92,16 +92,16 @@ class FakeWeb:
         self._folders[host] = (prefix, folder)
 
     def put_host(self, host: str, answer: Callable[[Request], Response]) -> None:
-        """Let a function answer everything that is asked of a host."""
+        """Let a function respond to every request to a host."""
         self.sandbox.add_hosts(host)
         self._hosts[host] = answer
 
     def wait_for(
         self, wanted: Callable[[Request], bool], since: int = 0, timeout: float = 20
     ) -> Request:
-        """Give the first request after the first ``since`` ones that is wanted.
+        """Return the first wanted request after the first ``since`` ones.
 
-        Raises ``AssertionError`` with what came instead.
+        Raises ``AssertionError`` with the requests that arrived instead.
         """
         found: list[Request] = []
 
@@ -112,8 +112,8 @@ class FakeWeb:
         with self._news:
             if self._news.wait_for(seen, timeout):
                 return found[0]
-        came = [f"{request.method} {request.url}" for request in self.requests[since:]]
-        raise AssertionError(f"no such request within {timeout} s; there came: {came}")
+        arrived = [f"{request.method} {request.url}" for request in self.requests[since:]]
+        raise AssertionError(f"no such request within {timeout} s; these arrived: {arrived}")
 
     def close(self) -> None:
         """Stop the servers."""
@@ -134,7 +134,7 @@ class FakeWeb:
         return server
 
     def respond(self, request: Request) -> Response:
-        """Record a request and decide the answer."""
+        """Record a request and return its response."""
         with self._news:
             self.requests.append(request)
             self._news.notify_all()
@@ -164,14 +164,14 @@ class _Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, object]:
         connection, address = super().get_request()
         if self.tls:
-            # The handshake is left to the connection's thread: one slow client delays no other.
+            # The handshake is done in the connection's thread: a slow client delays no other.
             connection = self.tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: browsers cut connections whenever they like."""
+        """Print nothing: browsers close connections whenever they like."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def read_file(folder: Path, prefix: str, path: str) -> tuple[int, str, bytes]:
-    """Give status, content type and body for the path of a URL.
+    """Return status, content type and body for the path of a URL.
 
-    301 means that the folder's URL lacks its final slash. What is not there is answered with
-    the site's 404.html.
+    301 means that the folder's URL lacks its final slash. A missing file gets the site's
+    404.html.
     """
     inner = unquote(path.removeprefix(prefix)).lstrip("/") if path.startswith(prefix) else None
     if inner is not None and ".." not in PurePosixPath(inner).parts:
@@ -31,5 +31,5 @@ def read_file(folder: Path, prefix: str, path: str) -> tuple[int, str, bytes]:
 
 
 def _type(file: Path) -> str:
-    # Text without a charset: the page itself says it, as it does on most static hosts.
+    # Text without a charset: the page itself declares it, as it does on most static hosts.
     return mimetypes.guess_type(file.name)[0] or "application/octet-stream"

@@ -25,7 +25,7 @@ def launch(name: str, sandbox: Sandbox) -> Browser:
     Raises :class:`BrowserError` when its programs are not installed or it does not start.
     """
     with warnings.catch_warnings():
-        # The drivers' own use of what their libraries deprecate is not ours to mend.
+        # The drivers use what their own libraries deprecate; we cannot fix that.
         warnings.simplefilter("ignore")
         return _launch(name, sandbox)
 

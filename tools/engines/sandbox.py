@@ -1,8 +1,8 @@
 """A network of its own for browsers and servers, in which every host name leads to this machine.
 
-Linux keeps namespaces per thread: the sandbox is one thread that left the machine's network and mount
-namespaces. Sockets it opens and processes it starts belong to the sandbox; the rest of the process
-goes on as before, and other processes notice nothing. It needs root.
+Linux keeps namespaces per thread: the sandbox is one thread that left the machine's network and
+mount namespaces. Sockets it opens and processes it starts belong to the sandbox; the rest of the
+process goes on as before, and other processes notice nothing. It needs root.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _IFF_UP_RUNNING = 0x41
 
 
 class SandboxError(RuntimeError):
-    """The system does not let us make the namespaces; the text says what it takes."""
+    """The namespaces cannot be made; the text names what is needed."""
 
 
 class Sandbox:
@@ -58,11 +58,11 @@ class Sandbox:
             raise
 
     def call(self, function: Callable[..., T], *args: object, **named: object) -> T:
-        """Run a function in the sandbox and give its result, or raise what it raised."""
+        """Run a function in the sandbox; return its result or raise what it raises."""
         return self._thread.submit(function, *args, **named).result()
 
     def add_hosts(self, *hosts: str) -> None:
-        """Let host names lead to this machine, from now on."""
+        """Resolve host names to this machine from now on."""
         new = [host for host in hosts if host not in self._known]
         self._known.update(new)
         # Appended in place: a bind mount shows the file, not whatever replaces it.
@@ -70,7 +70,7 @@ class Sandbox:
             file.writelines(f"127.0.0.1 {host}\n" for host in new)
 
     def processes(self) -> list[int]:
-        """Give the ids of all processes in the sandbox's network, without our own."""
+        """Return the ids of all processes in the sandbox's network, except our own."""
         return [pid for pid in _all_processes() if _network_of(pid) == self._network]
 
     def kill_all(self) -> None:

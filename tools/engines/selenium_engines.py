@@ -114,7 +114,7 @@ class Chromium(SeleniumBrowser):
         self.driver = webdriver.Chrome(options=options, service=service)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page exactly this size in CSS pixels, whatever the window around it takes."""
+        """Return the page exactly this size in CSS pixels, whatever the window around it takes."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.sandbox.call(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", size)
 
