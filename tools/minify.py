@@ -35,10 +35,10 @@ VARIANTS: dict[str, dict[str, set[str]]] = {
         "capture.domain.js": {"plain", "store", "domain"},
         "capture.first.js": {"first", "store"},
         "capture.first.domain.js": {"first", "store", "domain"},
-        "capture.consent.js": {"consent", "remember"},
-        "capture.consent.event.js": {"consent", "remember", "event"},
-        "capture.consent.first.js": {"consent-first", "remember"},
-        "capture.consent.first.event.js": {"consent-first", "remember", "event"},
+        "capture.consent.js": {"consent"},
+        "capture.consent.event.js": {"consent", "event"},
+        "capture.consent.first.js": {"consent-first"},
+        "capture.consent.first.event.js": {"consent-first", "event"},
     },
     "carry.js": {
         ".".join(["carry", *names, "js"]): set(names if "first" in names else (*names, "last"))

@@ -230,6 +230,40 @@ def globs() -> Rule:
     return _list(item, "globs such as drafts/** or */print.html")
 
 
+def attributes() -> Rule:
+    """Accept attributes of a script tag, as a table, a list or a text with commas.
+
+    The checked value is a tuple of names and values. Only names that change nothing in how a
+    browser runs the script are accepted; values are inside quotes.
+    """
+    name = re.compile(r"data-(?!tracknow\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*|class")
+    value = re.compile(r"(?:(?![\"'`<>&])[ -~]){0,200}")
+
+    def parse(raw: object) -> tuple[tuple[str, str], ...]:
+        pairs = raw.items() if isinstance(raw, dict) else map(_attribute, _items(raw))
+        found: dict[str, str] = {}
+        for key, given in pairs:
+            text = str(given).lower() if isinstance(given, bool) else str(given)
+            if not name.fullmatch(str(key)):
+                raise InvalidValueError(f"{key!r} is no name of such an attribute.")
+            if not value.fullmatch(text) or "charset" in text.lower():
+                raise InvalidValueError(
+                    f"The value of {key} holds quotes, <, >, &, the word charset, "
+                    "other than ASCII characters, or more than 200."
+                )
+            found[key] = text
+        return tuple(found.items())
+
+    return Rule("list", "attributes such as data-cfasync=false, named data-… or class", parse)
+
+
+def _attribute(raw: object) -> tuple[str, str]:
+    if not isinstance(raw, str):
+        raise InvalidValueError
+    key, _, given = raw.partition("=")
+    return key.strip(), given.strip()
+
+
 def consent(managers: tuple[str, ...]) -> Rule:
     """Accept a known consent manager, or the DOM event that another one fires."""
     event = re.compile(r"event:[A-Za-z0-9_.:-]{1,100}")

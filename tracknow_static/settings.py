@@ -69,6 +69,12 @@ class Settings:
         "Your own domains for Stripe payment pages, "
         "in addition to buy.stripe.com, book.stripe.com and donate.stripe.com.",
     )
+    link_domains: tuple[str, ...] = option(
+        (),
+        rules.hosts(),
+        "Your other domains, which carry this script, too: links to them and their subdomains "
+        "get the click id as a parameter when a visitor follows them.",
+    )
     existing_reference: str = option(
         "keep",
         rules.choice("keep", "overwrite"),
@@ -113,6 +119,12 @@ class Settings:
         rules.optional(rules.nonce()),
         "Value of the nonce attribute: a placeholder that your server replaces in each response.",
     )
+    attributes: tuple[tuple[str, str], ...] = option(
+        (),
+        rules.attributes(),
+        "More attributes of the script tags, for tools that change scripts: "
+        "data-cfasync=false keeps Cloudflare's Rocket Loader away.",
+    )
     clean_url: bool = option(
         False,
         rules.flag(),
@@ -121,7 +133,8 @@ class Settings:
     window_open: bool = option(
         False,
         rules.flag(),
-        "Also carry the click id through window.open() calls, by wrapping that function.",
+        "Also carry the click id through windows that scripts open: window.open() and click() on a "
+        "link that is not in the page, by wrapping both functions.",
     )
     exclude: tuple[str, ...] = option(
         (),

@@ -4,7 +4,7 @@
 const vm = require("vm");
 const readline = require("readline");
 
-let context, clock, jar, storage, refuse, log;
+let context, clock, jar, storage, refuse, log, timers;
 
 const now = () => clock;
 
@@ -37,7 +37,15 @@ function cookieJar(url) {
   };
 }
 
-function page({ script, url, referrer = "", prerendering = false, globals = {}, history = null }) {
+function page({
+  script,
+  url,
+  referrer = "",
+  prerendering = false,
+  globals = {},
+  history = null,
+  type = "navigate",
+}) {
   const listeners = {};
   const listen = (type, listener) => (listeners[type] = listeners[type] || []).push(listener);
   const address = new URL(url);
@@ -47,6 +55,16 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
     prerendering,
     baseURI: url,
     addEventListener: listen,
+    createElement: () => ({
+      set href(text) {
+        try {
+          ({ protocol: this.protocol, host: this.host } = new URL(text, url));
+        } catch (error) {
+          this.protocol = ":";
+          this.host = "";
+        }
+      },
+    }),
     querySelectorAll: () => [],
     get cookie() {
       return cookie.get();
@@ -55,17 +73,25 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
       cookie.set(text);
     },
   };
-  const store = {
-    getItem: (key) => (key in storage ? storage[key] : null),
-    setItem: (key, value) => {
-      log.push(["set", key]);
-      storage[key] = String(value);
-    },
-    removeItem: (key) => {
-      delete storage[key];
-    },
+  const setItem = (key, value) => {
+    log.push(["set", key]);
+    storage[key] = String(value);
   };
+  const store = new Proxy(
+    {
+      getItem: (key) => (key in storage ? storage[key] : null),
+      setItem,
+      removeItem: (key) => {
+        delete storage[key];
+      },
+    },
+    {
+      get: (methods, key) => methods[key] || storage[key],
+      set: (methods, key, value) => (setItem(key, value), true),
+    },
+  );
   log = [];
+  timers = [];
   const state = {
     document,
     location: address,
@@ -78,12 +104,20 @@ function page({ script, url, referrer = "", prerendering = false, globals = {}, 
       },
     },
     addEventListener: listen,
+    removeEventListener() {},
+    performance: { getEntriesByType: () => [{ type }] },
+    HTMLFormElement: class {
+      submit() {}
+    },
+    Element: class {
+      attachShadow() {}
+    },
     URL,
     URLSearchParams,
     MutationObserver: class {
       observe() {}
     },
-    setTimeout: () => 0,
+    setTimeout: (later) => timers.push(later),
     console: { log: (...words) => log.push(["console", ...words.map(String)]) },
     listeners,
     ...globals,
@@ -119,6 +153,7 @@ const commands = {
   },
   wait: ({ seconds }) => {
     clock += 1000 * seconds;
+    timers.splice(0).forEach((later) => later());
   },
   call: ({ name, given }) => given.map((one) => context.tracknow[name](one)),
   run: ({ code }) => vm.runInContext(code, context),

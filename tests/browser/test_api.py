@@ -49,14 +49,17 @@ def test_ready(shop: Shop) -> None:
 
 
 def test_debug_tells_what_happened(shop: Shop) -> None:
-    """With tn_debug=1 the console says what was stored, decorated and kept."""
+    """With tn_debug=1 the console says what was stored, and what a link takes in its moment."""
     body = (
-        f'{shop.link()}<a href="{shop.pay}/mine?client_reference_id=order-7">.</a>'
-        f'<form action="{shop.pay}"></form>'
+        f'<a id=buy target=_blank href="{shop.pay}">.</a>'
+        f'<a id=mine target=_blank href="{shop.pay}/mine?client_reference_id=order-7">.</a>'
+        f'<form target=_blank action="{shop.pay}"><button id=send>.</button></form>'
     )
     browser = shop.visit(body, path=f"/?tn_debug=1&click_id={ID}")
+    assert browser.run("return __record.log") == [f"TNB1 stored {ID}"]
+    for selector in ("#buy", "#mine", "#send"):
+        browser.run("document.querySelector(arguments[0]).click()", selector)
     log = browser.run("return __record.log")
-    assert f"TNB1 stored {ID}" in log
     assert f"TNB5 decorated {shop.pay}?{REFERENCE}" in log
     assert "TNB5 decorated [object HTMLFormElement]" in log
     assert f"TNB6 kept {shop.pay}/mine?client_reference_id=order-7" in log

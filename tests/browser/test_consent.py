@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,14 @@ def _define(name: str, given: str) -> str:
     return f"<script>(given => {{ {MANAGERS[name].define} }})({given})</script>"
 
 
+def _element_has(reference: str | None) -> str:
+    """Return a script: whether Stripe's element has a reference."""
+    return (
+        "const element = document.querySelector('stripe-buy-button'); return element &&"
+        f" element.getAttribute('client-reference-id') === {json.dumps(reference)}"
+    )
+
+
 @pytest.mark.parametrize("name", MANAGERS)
 def test_yes_and_later_no(shop: Shop, name: str) -> None:
     """The id is kept when the visitor agrees; when they change their mind all traces go."""
@@ -33,17 +42,14 @@ def test_yes_and_later_no(shop: Shop, name: str) -> None:
     assert browser.run(KEPT) == ""
     assert browser.attribute("#buy", "href") == shop.pay
     browser.run(MANAGERS[name].yes)
-    browser.until("return document.links[0].search.length > 1")
+    browser.until(_element_has(ID))
     assert stored(browser) == (ID, ID)
-    assert browser.attribute("#buy", "href") == f"{shop.pay}?{REFERENCE}"
-    assert browser.attribute("stripe-buy-button", "client-reference-id") == ID
-    assert browser.run("return document.forms[0].elements.length") == 1
+    assert browser.attribute("#buy", "href") == shop.pay
+    assert browser.run("return tracknow.decorate(buy.href)") == f"{shop.pay}?{REFERENCE}"
     browser.run(MANAGERS[name].no)
-    browser.until("return document.links[0] && !document.links[0].search")
+    browser.until(_element_has(None))
     browser.until("return !document.cookie.includes('tn_click_id')")
     assert "tn_click_id" not in browser.run(KEPT)
-    assert browser.attribute("stripe-buy-button", "client-reference-id") is None
-    assert browser.run("return document.forms[0].elements.length") == 0
     browser.click("#buy")
     assert shop.left().target == f"/{shop.key}"
 
@@ -53,7 +59,7 @@ def test_yes_from_an_earlier_visit(shop: Shop, name: str) -> None:
     """A visitor who agreed on an earlier visit needs no second answer."""
     shop.use(consent=MANAGERS[name].consent)
     browser = shop.visit(shop.link(), head=_define(name, "true"))
-    browser.until("return document.links[0].search.length > 1")
+    browser.until("return document.cookie.includes('tn_click_id')")
     assert stored(browser) == (ID, ID)
     browser.click("#buy")
     assert shop.left().query == REFERENCE

@@ -11,6 +11,7 @@ from tests.browser.shops import ID, REFERENCE
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
+    from tools.engines.browser import Browser
 
 # What follows the path in a link, and what follows it in a link with the reference.
 KEPT = [
@@ -28,12 +29,34 @@ KEPT = [
 ]
 
 
+# Clicks every link and gives its attribute before, in the moment of the click, and after it.
+CLICKED = """const links = [...document.querySelectorAll('a')], done = arguments[arguments.length - 1];
+const read = () => links.map(link => link.getAttribute('href'));
+const stop = event => event.preventDefault(), before = read(), moment = [];
+for (const link of links) {
+  // The last listener of all, which sees what the browser would follow.
+  addEventListener('click', () => addEventListener('click', event => {
+    moment.push(link.getAttribute('href'));
+    event.preventDefault() }, {once: true}), {capture: true, once: true});
+  link.click();
+}
+window.clicked = null;
+setTimeout(() => { window.clicked = [before, moment, read()] }, 50)"""
+
+
+def clicked(browser: Browser) -> list[list[str]]:
+    """Return what the links of a page say before, in and after the moment they are clicked."""
+    browser.run(CLICKED)
+    return browser.until("return window.clicked")  # type: ignore[no-any-return]
+
+
 def test_other_bytes_of_a_link(shop: Shop) -> None:
     """The reference is added at the end of the query; nothing else of the attribute changes."""
     links = "".join(f'<a href="{html.escape(shop.pay + rest)}">.</a>' for rest, _ in KEPT)
-    browser = shop.visit(links)
-    hrefs = browser.run("return [...document.links].map(link => link.getAttribute('href'))")
-    assert hrefs == [shop.pay + after for _, after in KEPT]
+    plain = [shop.pay + rest for rest, _ in KEPT]
+    before, moment, after = clicked(shop.visit(links))
+    assert moment == [shop.pay + decorated for _, decorated in KEPT]
+    assert before == after == plain
 
 
 @pytest.mark.parametrize(
@@ -66,16 +89,8 @@ NOT_STRIPE = [
 
 def test_what_only_looks_like_stripe(shop: Shop) -> None:
     """Links to other hosts stay as they are, at load and after a click."""
-    browser = shop.visit(
-        "".join(f'<a href="{html.escape(url)}">.</a>' for url in NOT_STRIPE)
-        + "<script>addEventListener('click', event => event.preventDefault())</script>"
-    )
-    hrefs = browser.run(
-        """const links = [...document.querySelectorAll('a')];
-        links.forEach(link => link.click());
-        return links.map(link => link.getAttribute('href'))"""
-    )
-    assert hrefs == NOT_STRIPE
+    browser = shop.visit("".join(f'<a href="{html.escape(url)}">.</a>' for url in NOT_STRIPE))
+    assert clicked(browser) == [NOT_STRIPE] * 3
 
 
 EXISTING = [
@@ -94,9 +109,9 @@ def test_existing_reference(shop: Shop, existing: str) -> None:
     )
     browser = shop.visit(links)
     column = 0 if existing == "keep" else 1
-    assert browser.run("return [...document.links].map(link => link.getAttribute('href'))") == [
-        shop.pay + both[column] for both in EXISTING
-    ]
+    before, moment, after = clicked(browser)
+    assert moment == [shop.pay + both[column] for both in EXISTING]
+    assert before == after == [shop.pay + was for was, _ in EXISTING]
     browser.click("#x0")
     assert shop.left().target == f"/{shop.key}{EXISTING[0][column]}"
 
@@ -107,8 +122,7 @@ def test_reference_that_stripe_would_drop(shop: Shop) -> None:
         f'<a id=buy href="{shop.pay}?client_reference_id=&a=1">.</a>'
         f'<a href="{shop.pay}?client_reference_id=order%207">.</a>'
     )
-    hrefs = browser.run("return [...document.links].map(link => link.getAttribute('href'))")
-    assert hrefs == [f"{shop.pay}?a=1&{REFERENCE}", f"{shop.pay}?{REFERENCE}"]
+    assert clicked(browser)[1] == [f"{shop.pay}?a=1&{REFERENCE}", f"{shop.pay}?{REFERENCE}"]
     browser.click("#buy")
     assert shop.left().target == f"/{shop.key}?a=1&{REFERENCE}"
 
@@ -116,12 +130,13 @@ def test_reference_that_stripe_would_drop(shop: Shop) -> None:
 def test_never_twice(shop: Shop) -> None:
     """However often a link is seen, clicked, copied and landed on again, it has one reference."""
     browser = shop.visit(
-        f"""<a id=buy href="{shop.pay}?{REFERENCE}">.</a><a id=copy href="/no">.</a>
-        <script>addEventListener('click', event => event.preventDefault())</script>"""
+        f"""<a id=buy href="{shop.pay}?{REFERENCE}">.</a><a id=copy href="/no">.</a>"""
     )
     for _ in range(3):
-        browser.click("#buy")
+        assert clicked(browser)[1][0] == f"{shop.pay}?{REFERENCE}"
     browser.run("copy.href = buy.href; buy.replaceWith(buy.cloneNode(true))")
     browser.open(shop.url("/?click_id=newer"))
+    assert clicked(browser)[1][0] == f"{shop.pay}?client_reference_id=newer"
     browser.open(shop.url(f"/?click_id={ID}"))
-    assert browser.attribute("#buy", "href") == f"{shop.pay}?{REFERENCE}"
+    browser.click("#buy")
+    assert shop.left().query == REFERENCE

@@ -19,23 +19,20 @@ def test_back_forward_cache(shop: Shop) -> None:
     """A page that comes back from the back/forward cache carries the newest id."""
     body = (
         shop.link()
+        + "<stripe-buy-button id=element></stripe-buy-button>"
         + "<script>addEventListener('pageshow', e => window.shown = e.persisted)</script>"
     )
     browser = shop.visit("<p>Landing", path="/?click_id=older")
-    # An engine that loads the page anew must not find the older id in its address.
     shop.page(body, "/first")
     shop.page("<p>Second", "/second")
     browser.run("location.href = '/first'")
     browser.until("return location.pathname === '/first' && document.readyState === 'complete'")
-    browser.until("return document.links[0].href.endsWith('=older')")
+    browser.until("return element.getAttribute('client-reference-id') === 'older'")
     browser.run("location.href = arguments[0]", f"/second?click_id={ID}")
     browser.until("return location.pathname === '/second' && document.readyState === 'complete'")
     browser.back()
     browser.until("return location.pathname === '/first' && 'shown' in window")
-    if not browser.run("return window.shown"):
-        # Loaded anew: the event alone must do the same to a page whose links are out of date.
-        browser.run("buy.href = arguments[0]", shop.pay)
-    browser.until("return document.links[0].href === arguments[0]", f"{shop.pay}?{REFERENCE}")
+    browser.until(f"return element.getAttribute('client-reference-id') === '{ID}'")
     browser.click("#buy")
     assert shop.left().query == REFERENCE
 
@@ -52,7 +49,6 @@ def test_turbo(shop: Shop) -> None:
     browser.click("#go")
     browser.until("return location.pathname === '/next' && document.querySelector('#x')")
     assert browser.run("return window.same === true")
-    assert browser.until("return document.querySelector('#x').search") == f"?{REFERENCE}"
     assert browser.run("return document.querySelectorAll('script[data-tracknow]').length") == 2
     browser.click("#buy")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"
@@ -84,7 +80,7 @@ def test_htmx(shop: Shop) -> None:
     )
     browser.click("#get")
     browser.until("return document.querySelector('#buy')")
-    assert browser.until("return document.querySelector('#f').elements.length") == 1
+    assert browser.run("return document.querySelector('#f').elements.length") == 0
     browser.click("#buy")
     assert shop.left().target == f"/{shop.key}?a=1&{REFERENCE}"
 

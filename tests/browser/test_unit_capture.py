@@ -18,7 +18,8 @@ def click(page: NodePage, search: str, host: str = "buy.stripe.com") -> str:
     """Click a link with that query; give what its query is set to, or what it was."""
     link = {"host": host, "search": search}
     code = (
-        f"const link = {json.dumps(link)}; listeners.click[0]({{composedPath: () => [{{}}, link]}})"
+        f"const link = {json.dumps(link)}; link.getAttribute = () => 'before';"
+        "listeners.click[0]({composedPath: () => [{}, link]})"
     )
     return str(page.ask("run", code=f"(() => {{ {code}; return link.search }})()"))
 

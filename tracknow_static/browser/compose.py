@@ -141,7 +141,7 @@ def compose(settings: Settings) -> Script:
     capture = _fill(_capture(settings), values)
     carry = ";\n".join(_fill(part, values) for part in _carry(settings)) + ";\n"
     if settings.delivery == "inline":
-        return Script(f"{capture};\n{carry}", None, None, _nonce(settings))
+        return Script(f"{capture};\n{carry}", None, None, _attributes(settings))
     split = settings.delivery == "split"
     asset = (carry if split else f"{capture};\n{carry}").encode("ascii")
     name = f"{_NAME}.{hashlib.sha256(asset).hexdigest()[:8]}.js"
@@ -149,7 +149,7 @@ def compose(settings: Settings) -> Script:
         inline=capture if split else None,
         asset_path=f"{settings.asset_dir}/{name}",
         asset=asset,
-        attributes=_nonce(settings),
+        attributes=_attributes(settings),
         # In one file the script must run before what stands after it, such as a redirect.
         asset_attributes=" defer" if split else "",
         integrity=settings.integrity,
@@ -196,15 +196,16 @@ def _values(settings: Settings) -> dict[str, str]:
     if settings.payment_hosts:
         hosts = "|".join((hosts, *map(re.escape, settings.payment_hosts)))
         hosts = f"({hosts})"
+    targets = hosts
+    if settings.link_domains:
+        linked = "|".join(map(re.escape, settings.link_domains))
+        targets = rf"(?:{hosts}|(?:.+\.)?(?:{linked}))"
     return {
         "TN_PARAM": settings.param,
         "TN_NAME": settings.storage_name,
         "TN_SECONDS": str(settings.window_days * 86400),
         "TN_HOSTS": hosts,
-        "TN_LINKS": ",".join(
-            f"a[*|href*={word} i],area[href*={word} i]"
-            for word in ("stripe", *(f"'{host}'" for host in settings.payment_hosts))
-        ),
+        "TN_TARGETS": targets,
         "TN_DOMAIN": f";domain={settings.cookie_domain}" if settings.cookie_domain else "",
         "TN_NOW": _at_once(settings),
         "TN_CATEGORY": _escape(settings.consent_category or CATEGORIES.get(manager, "")),
@@ -234,8 +235,9 @@ def _escape(text: str) -> str:
     return "".join(chr(code) if code < 127 else f"\\u{code:04x}" for code in codes)
 
 
-def _nonce(settings: Settings) -> str:
-    return f' nonce="{settings.nonce}"' if settings.nonce else ""
+def _attributes(settings: Settings) -> str:
+    pairs = [("nonce", settings.nonce)] if settings.nonce else []
+    return "".join(f' {name}="{value}"' for name, value in (*pairs, *settings.attributes))
 
 
 def _base64(digest: hashlib._Hash) -> str:

@@ -1,1 +1,1 @@
-(self.tracknow=self.tracknow||{}).s=()=>{const[e,t,s]=/^([^#]*)(.*)$/.exec(location.href),[c]=t.split("?"),l=t.slice(c.length).replace(/[?\x26][^?\x26]*/g,e=>/^.TN_PARAM(=|$)/.test(unescape(e))?"":e).slice(1),a=c+(l?"?"+l:"")+s;if(a!=e)history.replaceState(history.state,"",a)}
+(self.tracknow=self.tracknow||{}).s=()=>{const[e,t,s]=/^([^#]*)(.*)$/.exec(location.href),[c]=t.split("?"),l=t.slice(c.length).replace(/[?\x26][^?\x26]*/g,e=>/^.(amp;)?TN_PARAM(=|$)/.test((self.unescape||String)(e))?"":e).slice(1),a=c+(l?"?"+l:"")+s;if(a!=e)history.replaceState(history.state,"",a)}

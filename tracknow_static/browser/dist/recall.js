@@ -1,1 +1,1 @@
-(e=>{let i=[document.referrer];try{if(!document.cookie.includes("TN_NAME="))navigation.entries().forEach(e=>i.splice(1,0,e.url))}catch{}i.forEach(i=>{if(i.startsWith(location.origin+"/"))i.split("#")[0].split(/[?\x26]/).forEach(i=>{e.i=e.i||(/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(i))||[])[1]})})})(self.tracknow=self.tracknow||{})
+(t=>{const e=[document.referrer];try{if(!document.cookie.includes("TN_NAME="))navigation.entries().forEach(t=>e.splice(1,0,t.url))}catch{}t.u=e.filter(t=>t.startsWith(location.origin+"/"))})(self.tracknow=self.tracknow||{})

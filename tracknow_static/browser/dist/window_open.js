@@ -1,1 +1,1 @@
-(o=>{window.open=new Proxy(o,{apply:(o,n,[p,...w])=>o.apply(n,[p?tracknow.decorate(p):p,...w])})})(window.open)
+(()=>{const t=(t,e,c)=>{t[e]=new Proxy(t[e],{apply:c})};t(window,"open",(t,e,[c,...n])=>{const o=Reflect.apply(t,e,[c?tracknow.decorate(c):c,...n]);try{if(o.document)tracknow.v(o)}catch{}return o}),t(HTMLElement.prototype,"click",(t,e,c)=>tracknow.h(t=>e.isConnected||t([e]),()=>Reflect.apply(t,e,c)))})()

@@ -1,31 +1,29 @@
-// Capture: the part that stands in the page, first of all scripts.
+// Capture: the part that is inline in the page, first of all scripts.
 //
-// It does alone what must not be lost when nothing else loads: it keeps the click id that the
-// landing URL carries, and puts it on a plain payment link in the moment of the click.
+// It does alone what must not be lost when nothing else loads: it stores the click id of a plain
+// landing URL, and adds it to a plain payment link in the moment of the click, after the page's
+// own handlers. Everything else is left to carry.js, which also corrects what was stored here.
 //
-// Names that begin with TN_ are filled in by compose.py, lines between "//#if" and "//#end" are
-// kept in the variants that tools/minify.py builds. Every byte counts: what stands before a late
+// Names that begin with TN_ are filled in by compose.py; lines between "//#if" and "//#end" are
+// kept in the variants that tools/minify.py builds. Every byte counts: what is before a late
 // <meta charset> must leave it within the page's first 1,024 bytes.
 //
-// window.tracknow.i: the id in memory, which carry.js reads and clears once it is stored.
+// window.tracknow.i: the id of the landing URL, which carry.js reads and clears.
 
 // Parameters without an argument are variables: their declaration costs nothing.
-((shared, listen, page, landed, click, store) => {
-  // unescape() never throws, unlike decodeURIComponent, and what passes is ASCII. Landing URLs in
-  // the wild carry two question marks: "?" separates as "&" does.
-  location.search
-    .split(/[?&]/)
-    .some((pair) => (landed = (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1]));
+((shared, listen, page, landed, read, click, store) => {
+  // A "?" separates as "&" does (two question marks are common), but not inside a nested URL.
+  landed = (/(^[^:]*?\?|&)TN_PARAM=([\w-]{1,200})([?&#]|$)/.exec(location.search) || [])[2];
 
-  const read = () => (/(^|; )TN_NAME=([\w-]{1,200})(;|$)/.exec(page.cookie) || [])[2];
+  read = () => (/\bTN_NAME=([\w-]+)(;|$)/.exec(page.cookie) || [])[1];
 
   click = (event) => {
     try {
       //#if plain
-      const id = shared.i || read();
+      const id = shared.i || read() || localStorage["TN_NAME"];
       //#end
       //#if first
-      const id = read() || shared.i;
+      const id = read() || localStorage["TN_NAME"] || shared.i;
       //#end
       //#if consent
       // A cookie says that consent was given before; what just landed is the newer click.
@@ -35,15 +33,18 @@
       const id = read();
       //#end
       const link = event.composedPath().find((node) => /^TN_HOSTS$/.test(node.host));
-      const query = link.search;
+      const before = link.getAttribute("href");
       if (id)
-        /client_reference_id=/.test(query) ||
-          (link.search += (query ? "&" : "") + "client_reference_id=" + id);
+        event.defaultPrevented ||
+          /client_reference_id=/.test(link.search) ||
+          ((link.search += (link.search ? "&" : "") + "client_reference_id=" + id),
+          setTimeout(() => {
+            link.href = before;
+          }));
     } catch {} // most clicks meet no payment link
   };
-
-  listen("click", click, 1);
-  listen("auxclick", click, 1);
+  listen("click", click);
+  listen("auxclick", click);
   //#if event
   listen(
     "TN_EVENT",
@@ -53,17 +54,18 @@
     1,
   );
   //#end
-  //#if remember
-  if (landed) shared.i = landed;
-  //#end
+  shared.i = landed; // also when there is none: a polluted prototype must not pass for one
   //#if store
   store = () => {
-    shared.i = landed;
     try {
       //#if first
       if (read()) return;
       //#end
-      page.cookie = `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=lax`;
+      //#if plain
+      // A cookie that a server has set lives longer than one that a script writes.
+      read() == landed ||
+      //#end
+      (page.cookie = `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=lax`);
       //#if domain
       // Beside it the cookie of the whole domain; carry.js finds out whether it was accepted.
       page.cookie = `TN_NAME=${landed};max-age=TN_SECONDS;path=/;secure;samesite=laxTN_DOMAIN`;
@@ -71,10 +73,10 @@
     } catch {}
     try {
       //#if plain
-      localStorage.setItem("TN_NAME", landed);
+      localStorage["TN_NAME"] = landed;
       //#end
       //#if first
-      localStorage.getItem("TN_NAME") || localStorage.setItem("TN_NAME", landed);
+      localStorage["TN_NAME"] = localStorage["TN_NAME"] || landed;
       //#end
     } catch {}
   };

@@ -1,26 +1,33 @@
 // Carry: everything that can wait until the page is parsed. See compose.py for what it does.
 //
 // Names that begin with TN_ are filled in by compose.py. No "&&" and no "<": the same text can
-// stand inside a page of any kind, and tools/minify.py refuses either.
+// be inside a page of any kind, and tools/minify.py refuses either.
 //
-// window.tracknow: clickId(), decorate(url), consent(given), ready; i (id in memory), c (consent
-// that came early), s (called when an id is stored) are between our own parts.
+// window.tracknow: clickId(), decorate(url), consent(given), ready; between our own parts: i (the
+// id in memory), c (consent that came early), u (addresses where the id may be found again),
+// s (called when an id is stored), v and h (for windows and links of scripts, see window_open.js).
 
 ((api) => {
   if (api.decorate) return; // included twice
 
   const REF = "client_reference_id";
   const ATTRIBUTE = "client-reference-id";
-  const URLS = ["href", "action", "formaction", "xlink:href"];
-  const STRIPE = "stripe-buy-button,stripe-pricing-table";
   const WINDOW = TN_SECONDS * 1000;
-  const mine = new Set(); // every id that we may have put on a link of this page
+  const MOMENTS = "click auxclick contextmenu dragstart submit touchstart";
+  const mine = new Set(); // every id that we may have written somewhere
   const entered = new WeakSet(); // roots that are observed
+  const mounted = new Set(); // Stripe's own elements
+  const probe = document.createElement("a"); // "baseURI" could be the name of a form
+  const undo = []; // what puts the page back
+  const taken = api.i; // what capture has read from the address, and stored
+  const found = api.u || [];
   let id = "";
   let since; // when the click came that read() found
   let allowed;
-  let memory = api.i; // what this page landed with
-  let bursts = 0;
+  let wrong; // a stored value that is no newer click
+  let address = location.href;
+  let tries = 0;
+  let fixes = 0;
 
   const attempt = (action) => {
     try {
@@ -32,13 +39,29 @@
     if (/[?&]tn_debug=1/.test(location.search + document.referrer))
       console.log("TNB" + words, what);
   };
-  const valid = (text) => /^[\w-]{1,200}$/.test(text);
+  // What Stripe accepts, and is not what a broken snippet writes in place of an id.
+  const valid = (text) =>
+    /^[\w-]{1,200}$/.test(text) >
+    (text == wrong ||
+      /^(undefined|null|nan|true|false|none|[_-]*(your.)?click.?id[_-]*)$/i.test(text));
 
-  // A policy that forbids inline scripts has kept capture from reading the address.
-  if (!memory)
-    location.search
-      .split(/[?&]/)
-      .some((pair) => (memory = (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1]));
+  // --- landing ---------------------------------------------------------------------------------
+
+  // The first valid value. Links are copied out of HTML ("&amp;"), mail programs add blanks and
+  // punctuation, redirects put a second "?" or move the query behind the fragment. A bracket, "$"
+  // or "%" before the value marks a macro that nobody filled in; a nested URL is not ours.
+  const landing = (url) =>
+    url
+      .replace(/^[^?#]*/, "")
+      .split(/[?&]|#[^?]*|(?::|%3A)(?:\/|%2F)[^&]*/i)
+      .map(
+        (pair) =>
+          (/^(amp;)?TN_PARAM=[^\w${[%\x3c-]*([\w-]+)[^\w-]*$/.exec(
+            attempt(() => decodeURIComponent(pair)) || pair,
+          ) || [])[2],
+      )
+      .find(valid);
+  let memory = [address].concat(found).map(landing).find(Boolean);
 
   // --- store -----------------------------------------------------------------------------------
 
@@ -63,19 +86,28 @@
           document.cookie = `TN_NAME=${value};max-age=${seconds};path=/;samesite=lax${domain}${secure}`;
         }),
       );
+  // A cookie that holds the value already stays: one that a server has set lives longer.
   const write = (value, seconds) => {
-    bake(value, seconds, "TN_DOMAIN");
     //#if domain
     // An older cookie of this host alone would be read first: only one of the two may stay.
     bake("", 0, "");
+    //#end
+    const jar = cookies();
+    if (!jar.length || jar.some((one) => one != value)) bake(value, seconds, "TN_DOMAIN");
+    //#if domain
     if (!cookies().includes(value)) bake(value, seconds, "");
     //#end
   };
+  const dated = () => {
+    const [at, ...ids] = get("TN_NAME_at").split(" ");
+    ids.forEach((one) => mine.add(one));
+    return [at, ids[0], WINDOW > Date.now() - at];
+  };
   const read = () => {
+    const [at, known, young] = dated();
     const jar = cookies();
     const raw = get("TN_NAME");
-    const [at, known] = (get("TN_NAME_at") + " ").split(" ");
-    const fresh = valid(known) ? WINDOW > Date.now() - at : 0;
+    const fresh = valid(known) ? young : 0;
     // A raw value that is not ours came later; one that Stripe would drop counts as none.
     let stored = jar.includes(raw)
       ? raw
@@ -86,13 +118,46 @@
     since = stored == known ? +at : Date.now();
     return stored;
   };
+  // The date stays when an id is out of date: a tab that is restored does not bring it back.
   const save = (value) => {
     const seconds = value ? ((since + WINDOW - Date.now()) / 1000) | 0 : 0;
     // A cookie that outlives its date was renewed by a click that only capture saw: it counts.
     if (!value || seconds > 0) {
       write(value, seconds);
       put("TN_NAME", value);
-      put("TN_NAME_at", value ? since + " " + value : "");
+      mine.delete(value);
+      if (value) put("TN_NAME_at", [since, value, ...[...mine].slice(-9)].join(" "));
+      mine.add(value);
+    }
+  };
+  // Finds out which id counts. fresh: the address was really navigated to.
+  const settle = (fresh) => {
+    const [, known, young] = dated();
+    wrong = (fresh ? taken == memory : taken == known ? young : 0) ? "" : taken;
+    let stored = read();
+    //#if first
+    if (stored) fresh = 0;
+    else
+    //#end
+    if (memory)
+      if (fresh || (known ? 0 : !stored)) {
+        stored = memory;
+        since = Date.now();
+      }
+    if (stored || get("TN_NAME")) save(stored);
+    wrong = "";
+    api.i = stored; // until the store has shown that it keeps it
+    log(stored ? "1 stored" : "3 none", stored);
+    if (stored) attempt(api.s);
+  };
+  // A page that changes its address without loading may have landed, too.
+  const look = () => {
+    if (location.href == address) return;
+    address = location.href;
+    const landed = landing(address);
+    if (landed) {
+      memory = landed;
+      if (allowed) settle(1);
     }
   };
 
@@ -107,165 +172,259 @@
   };
   const wanted = (value) => (stays(value) ? value : id || (mine.has(value) ? "" : value));
 
-  const payment = (text) => {
-    const url = new URL(text, document.baseURI);
-    return /^https?:TN_HOSTS$/.test(url.protocol + url.host) ? url : 0;
+  // The name of the parameter that an address takes, if any.
+  const named = (text) => {
+    probe.href = text;
+    const match = /^https?:TN_TARGETS$/.exec(probe.protocol + probe.host);
+    return match ? (match[1] ? REF : probe.host != location.host ? "TN_PARAM" : 0) : 0;
   };
   // Gives the edited text, or nothing where the text may stay.
   const edit = (text) => {
-    const url = payment(text);
-    if (!url) return;
-    const found = url.searchParams.getAll(REF);
-    if (found.some(stays)) {
+    const name = named(text);
+    if (!name) return;
+    const [head] = text.split("#");
+    let end = head.length;
+    if (head == text) while (" " >= text[end - 1]) end--; // a parser drops white space there
+    const [path] = head.split("?");
+    const pairs = [];
+    const values = [];
+    head
+      .slice(path.length + 1, end)
+      .split("&")
+      .forEach((pair) => {
+        const value = new URLSearchParams("&" + pair.replace(/[\t\n\r]/g, "")).get(name);
+        if (value == null) pairs.push(pair);
+        else {
+          values.push(value);
+          // What a script has appended to an address that ended with our reference.
+          const [ours, ...rest] = pair.split("?");
+          if (rest[0]) if (mine.has(ours.slice(name.length + 1))) pairs.push(rest.join("?"));
+        }
+      });
+    if (values.some(stays)) {
       log("6 kept", text);
       return;
     }
-    if (found == id) return;
-    if (!id) if (!found.some((value) => mine.has(value))) return;
-    const end = text.search(/#|[\0- ]*$/); // a parser drops white space at the end
-    const head = text.slice(0, end);
-    const path = head.split("?")[0];
-    const pairs = head
-      .slice(path.length + 1)
-      .split("&")
-      .filter((pair) => !new URLSearchParams("&" + pair.replace(/[\t\n\r]/g, "")).has(REF));
+    if (values == id) return;
+    if (!id) if (!values.some((value) => mine.has(value))) return;
     if (!pairs[pairs.length - 1]) pairs.pop();
-    if (id) pairs.push(REF + "=" + id);
+    if (id) pairs.push(name + "=" + id);
     const query = pairs.join("&");
-    const edited = path + (query ? "?" + query : "") + text.slice(end);
+    const edited = head.slice(0, path.length > end ? end : path.length) + (query ? "?" + query : "") + text.slice(end);
     log("5 decorated", edited);
     return edited;
   };
   const safely = (text) => attempt(() => edit(text)) || text;
 
-  // --- surfaces --------------------------------------------------------------------------------
+  // --- moments ---------------------------------------------------------------------------------
+  // Nothing of the page changes before the visitor acts. What he acts on is decorated after the
+  // page's own handlers have run, and put back when the browser has read it.
 
-  const set = (element, name, value) => {
-    if (element.getAttribute(name) != value)
-      element[value ? "setAttribute" : "removeAttribute"](name, value);
-  };
-  // A GET form drops the query of its action.
-  const fill = (form, submitter) => {
-    const pick = (name) =>
-      (submitter ? submitter.getAttribute("form" + name) : 0) || form.getAttribute(name);
-    if (/post|dialog/i.test(pick("method")) || !payment(pick("action"))) return;
-    const old = [...form.elements].find((input) => input.name == REF);
-    const before = old ? old.value : "";
-    const value = wanted(before);
+  const putBack = () => undo.splice(0).forEach((step) => attempt(step));
+  const hold = (element, name, value) => {
+    const before = element.getAttribute(name);
     if (value == before) return;
-    if (!value) return old.remove();
-    const input = old || form.appendChild(document.createElement("input"));
+    element.setAttribute(name, value);
+    undo.push(() => {
+      // What the page has changed meanwhile is the page's.
+      if (element.getAttribute(name) == value) element.setAttribute(name, before);
+    });
+  };
+  const links = (path) =>
+    path.forEach((element) => {
+      if (/^a(rea)?$/i.test(element.localName))
+        ["href", "xlink:href"].forEach((name) => {
+          const text = element.getAttribute(name);
+          if (text) hold(element, name, safely(text));
+        });
+    });
+  const send = (form, submitter) => {
+    const of = (name) =>
+      (submitter ? submitter.hasAttribute("form" + name) : 0)
+        ? [submitter, "form" + name]
+        : [form, name];
+    const value = ([element, name]) => element.getAttribute(name) || "";
+    const method = value(of("method"));
+    const action = of("action");
+    const name = named(value(action));
+    if (!name || /dialog/i.test(method)) return;
+    if (/post/i.test(method)) return hold(...action, safely(value(action)));
+    // A GET form drops the query of its action.
+    const [old] = [...form.getRootNode().querySelectorAll(`[name=${name}]`)].filter(
+      (field) => field.form == form,
+    );
+    const before = old ? old.value : "";
+    const after = wanted(before);
+    if (after == before) return;
+    const field = old || form.appendChild(document.createElement("input"));
     if (!old) {
-      input.type = "hidden";
-      input.name = REF;
+      field.type = "hidden";
+      field.name = name;
     }
-    input.value = value;
+    field.value = after;
+    undo.push(() => (old ? (old.value = before) : field.remove()));
     log("5 decorated", form);
   };
-  const visit = (element) =>
+  const end = (event) =>
     attempt(() => {
-      URLS.forEach((name) => {
-        const text = element.getAttribute(name);
-        if (text) set(element, name, safely(text));
-      });
-      if (element.matches(STRIPE))
-        set(element, ATTRIBUTE, wanted(element.getAttribute(ATTRIBUTE) || ""));
-      if (element.elements) fill(element);
-      // Whole quoted texts only: one that is joined to another is left to the Navigation API.
-      const code = element.getAttribute("onclick");
-      if (code)
-        set(
-          element,
-          "onclick",
-          code.replace(
-            /(["'`])([^"'`\\\s$]+)\1(?!\s*[+.])/g,
-            (whole, quote, text) => quote + safely(text) + quote,
-          ),
-        );
+      if (event.defaultPrevented) return; // the page goes on by itself
+      const path = event.composedPath();
+      if (event.type == "submit") send(event.target, event.submitter);
+      else links(path);
+      // The menu reads the link when an entry is chosen (WebKit), and on iOS before any event.
+      if (!/^(contextmenu|touchstart)$/.test(event.type)) setTimeout(putBack);
     });
-  // The browser picks the links that may lead to a payment page. One with an odd spelling of the
-  // host is met in the last moment.
-  const scan = (root) =>
+  const begin = (event) =>
     attempt(() => {
-      visit(root);
-      root.querySelectorAll("TN_LINKS,form,[formaction],[onclick]," + STRIPE).forEach(visit);
-    });
-  const dig = (root) =>
-    attempt(() =>
-      [root, ...root.querySelectorAll("*")].forEach((element) => {
-        if (element.shadowRoot) enter(element.shadowRoot);
-      }),
-    );
-  const enter = (root) => {
-    if (!entered.has(root)) {
-      entered.add(root);
-      observer.observe(root, {
-        childList: 1,
-        subtree: 1,
-        attributeFilter: URLS.concat("onclick", ATTRIBUTE),
-      });
-    }
-    scan(root);
-    setTimeout(dig, 0, root); // no selector finds shadow roots: every element is looked at
-  };
-  const observer = new MutationObserver((records) => {
-    // Another observer that undoes ours must not become an endless loop.
-    bursts++ || setTimeout(() => (bursts = 0));
-    if (99 > bursts)
-      records.forEach((record) => {
-        record.attributeName
-          ? visit(record.target)
-          : record.addedNodes.forEach((node) => {
-              if (node.nodeType == 1) (scan(node), dig(node));
-            });
-      });
-  });
-
-  // --- moments ---------------------------------------------------------------------------------
-
-  // Another tab may have brought a newer click: the storage is asked each time.
-  const current = () => {
-    if (!allowed) return "";
-    const stored = read();
-    if (stored) api.i = "";
-    else if (api.i) log("2 memory", api.i);
-    return stored || api.i || "";
-  };
-  const refresh = (now = current()) => {
-    if (now != id) {
-      id = now;
-      mine.add(id);
-      enter(document);
-    }
-  };
-  const moment = (event) =>
-    attempt(() => {
+      putBack();
       refresh();
+      tries = 0;
       if (!id) return;
-      event.composedPath().forEach((node) => {
-        visit(node);
-        if (node.mode) entered.has(node) || enter(node); // a shadow root
+      const { type, currentTarget } = event;
+      // Added anew each time it is the last one to run.
+      currentTarget.removeEventListener(type, end);
+      currentTarget.addEventListener(type, end);
+      ["stopPropagation", "stopImmediatePropagation"].forEach((name) => {
+        const stop = event[name];
+        event[name] = () => {
+          // After the handler that stops the event; a script's own event leaves no time for that.
+          event.isTrusted > (type == "submit") ? Promise.resolve(event).then(end) : end(event);
+          stop.call(event);
+        };
       });
-      // pageshow and visibilitychange: shadow roots may have come meanwhile
-      event.target == document ? dig(document) : fill(event.target, event.submitter);
     });
+  const listen = (target) => {
+    MOMENTS.split(" ").forEach((type) => target.addEventListener(type, begin, true));
+    "pointerdown pointerup touchend keydown".split(" ").forEach((type) =>
+      target.addEventListener(
+        type,
+        (event) => {
+          // The mouse is released over an open menu.
+          if (type != "pointerup" || event.pointerType != "mouse") putBack();
+        },
+        true,
+      ),
+    );
+  };
   const navigate = (event) =>
     attempt(() => {
-      refresh();
+      if (event.navigationType != "traverse") setTimeout(look);
       const url = event.destination.url;
+      if (!named(url)) return;
+      refresh();
       const to = safely(url);
       // Only a new address can be a payment page's: never a reload or a step in the history.
       if (to != url)
         if (event.cancelable)
           if (!event.formData)
-            if (event.downloadRequest == null) {
-              event.preventDefault();
-              location[event.navigationType == "replace" ? "replace" : "assign"](to);
-            }
+            if (event.downloadRequest == null)
+              // Somebody else's listener may undo this one.
+              if (9 > tries++) {
+                event.preventDefault();
+                location[event.navigationType == "replace" ? "replace" : "assign"](to);
+              }
     });
+
+  // --- Stripe's elements -----------------------------------------------------------------------
+  // They alone carry the reference all the time: their button is in a frame of Stripe's.
+
+  const mount = (element) => {
+    mounted.add(element);
+    const before = element.getAttribute(ATTRIBUTE) || "";
+    const after = wanted(before);
+    if (after != before) element[after ? "setAttribute" : "removeAttribute"](ATTRIBUTE, after);
+  };
+  // A frame that the page writes itself. One with a page of ours carries the script already.
+  const frame = (element) =>
+    attempt(() => {
+      const view = element.contentWindow;
+      if (view.document) view.tracknow || serve(view);
+    });
+  const serve = (view) => {
+    listen(view);
+    enter(view.document);
+  };
+  const KINDS = {
+    __proto__: null,
+    iframe: frame,
+    "stripe-buy-button": mount,
+    "stripe-pricing-table": mount,
+  };
+  const scan = (root, seen) => {
+    const meet = (element) => {
+      seen.add(element);
+      if (element.shadowRoot) enter(element.shadowRoot);
+      const kind = KINDS[element.localName];
+      if (kind) kind(element);
+    };
+    if (!seen.has(root)) {
+      meet(root);
+      root.querySelectorAll("*").forEach(meet);
+    }
+  };
+  const enter = (root) => {
+    if (entered.has(root)) return;
+    entered.add(root);
+    observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
+    root.addEventListener("load", (event) => frame(event.target), true);
+    if (root.mode == "closed") listen(root);
+    scan(root, new Set());
+  };
+  const observer = new MutationObserver((records) => {
+    const seen = new Set(); // what is inserted piece by piece is looked at once
+    look();
+    refresh();
+    fixes || setTimeout(() => (fixes = 0));
+    records.forEach((record) =>
+      attempt(() => {
+        const { target } = record;
+        if (target.nodeType == 9) listen(target.defaultView); // document.open() removes listeners
+        // Another observer that undoes ours must not become an endless loop.
+        if (record.attributeName) if (999 > fixes++) mount(target);
+        record.addedNodes.forEach((node) => {
+          if (node.nodeType == 1) scan(node, seen);
+        });
+      }),
+    );
+  });
+  // Decorates for one call of a script.
+  api.h = (decorate, action) => {
+    attempt(() => {
+      refresh();
+      if (id) decorate(links);
+    });
+    const result = action();
+    putBack();
+    return result;
+  };
+  api.v = serve;
+  const wrap = (owner, name, apply) => {
+    owner[name] = new Proxy(owner[name], { apply });
+  };
 
   // --- interface -------------------------------------------------------------------------------
 
+  // Another tab may have brought a newer click: the storage is asked each time.
+  const refresh = () => {
+    look();
+    let now = "";
+    if (allowed) {
+      now = read();
+      if (now) api.i = "";
+      else if (api.i) log("2 memory", (now = api.i));
+    }
+    if (now == id) return;
+    id = now;
+    mine.add(id);
+    if (!entered.has(document))
+      wrap(Element.prototype, "attachShadow", (attach, host, list) => {
+        const root = Reflect.apply(attach, host, list);
+        attempt(() => enter(root));
+        return root;
+      });
+    enter(document);
+    mounted.forEach(mount);
+  };
   api.clickId = () => {
     attempt(refresh);
     return id || null;
@@ -281,25 +440,12 @@
     attempt(() => {
       if (given === allowed) return;
       allowed = given;
-      let stored = "";
-      if (given) {
-        //#if first
-        stored = read();
-        if (!stored) {
-          stored = memory || "";
-          since = Date.now();
-        }
-        //#end
-        //#if last
-        since = Date.now();
-        stored = memory || read();
-        //#end
+      if (given) settle(!/^[rb]/.test(attempt(() => performance.getEntriesByType("navigation")[0].type)));
+      else {
+        save("");
+        put("TN_NAME_at", "");
       }
-      if (stored || !given || get("TN_NAME")) save(stored);
-      api.i = stored; // until the store has shown that it keeps it
-      log(stored ? "1 stored" : "3 none", stored);
-      if (stored) attempt(api.s);
-      refresh(stored);
+      refresh();
     });
   api.consent = (given) =>
     attempt(() => {
@@ -311,10 +457,18 @@
       attempt(() => {
         if (!memory) if (location.search.includes("TN_PARAM=")) log("4 ignored", location.search);
         if (TN_NOW) decide(true);
-        // The keyboard follows a link by a click and sends a form by a submit.
-        "pointerdown click auxclick contextmenu dragstart submit pageshow visibilitychange"
+        // No event tells of a form that a script sends.
+        wrap(HTMLFormElement.prototype, "submit", (submit, form, list) =>
+          api.h(
+            () => send(form),
+            () => Reflect.apply(submit, form, list),
+          ),
+        );
+        addEventListener("popstate", () => (address = location.href), true);
+        listen(self);
+        "storage pageshow visibilitychange"
           .split(" ")
-          .forEach((type) => addEventListener(type, moment, 1));
+          .forEach((type) => addEventListener(type, refresh, true));
         navigation.addEventListener("navigate", navigate); // last: not every engine has it
       });
       resolve(api);

@@ -6,7 +6,7 @@
   const [path] = address.split("?");
   const query = address
     .slice(path.length)
-    .replace(/[?&][^?&]*/g, (pair) => (/^.TN_PARAM(=|$)/.test(unescape(pair)) ? "" : pair))
+    .replace(/[?&][^?&]*/g, (pair) => (/^.(amp;)?TN_PARAM(=|$)/.test((self.unescape || String)(pair)) ? "" : pair))
     .slice(1);
   const cleaned = path + (query ? "?" + query : "") + fragment;
   if (cleaned != whole) history.replaceState(history.state, "", cleaned);

@@ -3,19 +3,11 @@
 // tab's own history. Runs before carry.js.
 
 ((api) => {
-  let urls = [document.referrer];
+  const urls = [document.referrer];
   try {
     // With an id stored already, an old page of this tab says nothing about the newest click.
     if (!document.cookie.includes("TN_NAME="))
       navigation.entries().forEach((entry) => urls.splice(1, 0, entry.url));
   } catch {}
-  urls.forEach((url) => {
-    if (url.startsWith(location.origin + "/"))
-      url
-        .split("#")[0]
-        .split(/[?&]/)
-        .forEach((pair) => {
-          api.i = api.i || (/^TN_PARAM=([\w-]{1,200})$/.exec(unescape(pair)) || [])[1];
-        });
-  });
+  api.u = urls.filter((url) => url.startsWith(location.origin + "/"));
 })((self.tracknow = self.tracknow || {}));
