@@ -42,8 +42,8 @@ VARIANTS: dict[str, dict[str, set[str]]] = {
     },
     "carry.js": {
         ".".join(["carry", *names, "js"]): set(names if "first" in names else (*names, "last"))
-        for count in range(4)
-        for names in combinations(("first", "overwrite", "domain"), count)
+        for count in range(5)
+        for names in combinations(("first", "overwrite", "domain", "linked"), count)
     },
 }
 

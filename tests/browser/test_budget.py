@@ -24,13 +24,13 @@ def packed(*texts: str | bytes | None) -> int:
 
 
 def test_the_capture_tag_is_small_enough_for_a_late_charset() -> None:
-    """The inline element takes at most 720 of the 1,024 bytes that precede a charset."""
-    assert len(DEFAULT.capture_tag) <= 720
+    """The inline element takes at most 800 of the 1,024 bytes that precede a charset."""
+    assert len(DEFAULT.capture_tag) <= 800
 
 
 def test_both_parts_together() -> None:
-    """Capture and carry make at most 2,300 bytes."""
-    assert packed(DEFAULT.inline, DEFAULT.asset) <= 2300
+    """Capture and carry make at most 3,100 bytes."""
+    assert packed(DEFAULT.inline, DEFAULT.asset) <= 3100
 
 
 @pytest.mark.parametrize("consent", CONSENTS)
@@ -55,7 +55,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 
 def test_the_weights_of_all_combinations(capsys: pytest.CaptureFixture[str]) -> None:
-    """No combination of options weighs more than 3,300 bytes, nor its tag more than 1,000."""
+    """No combination of options weighs more than 4,100 bytes, nor its tag more than 1,000."""
     rows = []
     for values in itertools.product(*CHOICES.values()):
         options = dict(zip(CHOICES, values, strict=True))
@@ -72,5 +72,5 @@ def test_the_weights_of_all_combinations(capsys: pytest.CaptureFixture[str]) -> 
         single = [row for row in rows if len(row[2]) <= 1]
         for both, tag, wanted in [*single, max(rows), max(rows, key=lambda row: row[1])]:
             print(f"{both:5} {tag:4}  {' '.join(wanted) or 'default'}")
-    assert max(rows)[0] <= 3300
+    assert max(rows)[0] <= 4100
     assert max(row[1] for row in rows) <= 1000

@@ -197,7 +197,8 @@ def test_address_joined_in_a_handler(shop: Shop) -> None:
 
 
 # Runs after every listener that is there when the event begins, ours included.
-LAST = """addEventListener(type, () => addEventListener(type, look, {once: true}), true)"""
+LAST = """document.addEventListener(type,
+  () => addEventListener(type, look, {once: true}), {capture: true, once: true})"""
 
 
 def test_copied_link(shop: Shop) -> None:

@@ -180,6 +180,7 @@ def _carry(settings: Settings) -> list[str]:
     variant += ".first" if settings.attribution == "first" else ""
     variant += ".overwrite" if settings.existing_reference == "overwrite" else ""
     variant += ".domain" if settings.cookie_domain is not None else ""
+    variant += ".linked" if settings.link_domains else ""
     parts.append(_part(variant))
     if settings.respect_gpc:
         parts.append(_part("gpc"))

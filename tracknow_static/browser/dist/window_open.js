@@ -1,1 +1,1 @@
-(()=>{const t=(t,e,c)=>{t[e]=new Proxy(t[e],{apply:c})};t(window,"open",(t,e,[c,...n])=>{const o=Reflect.apply(t,e,[c?tracknow.decorate(c):c,...n]);try{if(o.document)tracknow.v(o)}catch{}return o}),t(HTMLElement.prototype,"click",(t,e,c)=>tracknow.h(t=>e.isConnected||t([e]),()=>Reflect.apply(t,e,c)))})()
+(t=>{t.w(window,"open",(e,c)=>{if(c[0])c[0]=t.decorate(c[0]);const n=e();try{if(n.document)t.v(n)}catch{}return n}),t.w(HTMLElement.prototype,"click",(e,c,n)=>{if(!n.isConnected)t.h(t=>t([n]));e()})})(tracknow)

@@ -13,7 +13,9 @@
 // Parameters without an argument are variables: their declaration costs nothing.
 ((shared, listen, page, landed, read, click, store) => {
   // A "?" separates as "&" does (two question marks are common), but not inside a nested URL.
-  landed = (/(^[^:]*?\?|&)TN_PARAM=([\w-]{1,200})([?&#]|$)/.exec(location.search) || [])[2];
+  // A polluted prototype must not pass for an id: there is always one here, or undefined.
+  landed = shared.i = (/(^[^:]*?\?|&)TN_PARAM=([\w-]{1,200})([?&]|$)/.exec(location.search) ||
+    [])[2];
 
   read = () => (/\bTN_NAME=([\w-]+)(;|$)/.exec(page.cookie) || [])[1];
 
@@ -35,8 +37,9 @@
       const link = event.composedPath().find((node) => /^TN_HOSTS$/.test(node.host));
       const before = link.getAttribute("href");
       if (id)
-        event.defaultPrevented ||
-          /client_reference_id=/.test(link.search) ||
+        shared.ready || // carry does it
+          event.defaultPrevented ||
+          /reference_id=/.test(link.search) ||
           ((link.search += (link.search ? "&" : "") + "client_reference_id=" + id),
           setTimeout(() => {
             link.href = before;
@@ -54,7 +57,6 @@
     1,
   );
   //#end
-  shared.i = landed; // also when there is none: a polluted prototype must not pass for one
   //#if store
   store = () => {
     try {

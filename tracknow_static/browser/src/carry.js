@@ -4,8 +4,8 @@
 // be inside a page of any kind, and tools/minify.py refuses either.
 //
 // window.tracknow: clickId(), decorate(url), consent(given), ready; between our own parts: i (the
-// id in memory), c (consent that came early), u (addresses where the id may be found again),
-// s (called when an id is stored), v and h (for windows and links of scripts, see window_open.js).
+// id that capture read, later the id in memory), c (consent that came early), u (addresses where
+// the id may be found again), s (called when an id is stored), w, v and h (see window_open.js).
 
 ((api) => {
   if (api.decorate) return; // included twice
@@ -13,21 +13,21 @@
   const REF = "client_reference_id";
   const ATTRIBUTE = "client-reference-id";
   const WINDOW = TN_SECONDS * 1000;
-  const MOMENTS = "click auxclick contextmenu dragstart submit touchstart";
   const mine = new Set(); // every id that we may have written somewhere
   const entered = new WeakSet(); // roots that are observed
   const mounted = new Set(); // Stripe's own elements
-  const probe = document.createElement("a"); // "baseURI" could be the name of a form
+  const probe = document.createElement("a"); // a form may be named "baseURI"
   const undo = []; // what puts the page back
-  const taken = api.i; // what capture has read from the address, and stored
-  const found = api.u || [];
+  const taken = api.i; // what capture has stored
+  let address = location.href;
   let id = "";
   let since; // when the click came that read() found
+  let known; // the id that has a date
+  let young; // the same if its window is not over
   let allowed;
-  let wrong; // a stored value that is no newer click
-  let address = location.href;
+  let wrong; // what capture has stored though it is no new click
   let tries = 0;
-  let fixes = 0;
+  let seen = new Set(); // what is inserted piece by piece is looked at once
 
   const attempt = (action) => {
     try {
@@ -39,6 +39,13 @@
     if (/[?&]tn_debug=1/.test(location.search + document.referrer))
       console.log("TNB" + words, what);
   };
+  const on = (target, types, listener) =>
+    types.split(" ").forEach((type) => target.addEventListener(type, listener, true));
+  const wrap = (api.w = (owner, name, around) => {
+    owner[name] = new Proxy(owner[name], {
+      apply: (target, self, list) => around(() => Reflect.apply(target, self, list), list, self),
+    });
+  });
   // What Stripe accepts, and is not what a broken snippet writes in place of an id.
   const valid = (text) =>
     /^[\w-]{1,200}$/.test(text) >
@@ -52,8 +59,7 @@
   // or "%" before the value marks a macro that nobody filled in; a nested URL is not ours.
   const landing = (url) =>
     url
-      .replace(/^[^?#]*/, "")
-      .split(/[?&]|#[^?]*|(?::|%3A)(?:\/|%2F)[^&]*/i)
+      .split(/[?&]|#[^?]*|=https?(:|%3A)[^&]*/i)
       .map(
         (pair) =>
           (/^(amp;)?TN_PARAM=[^\w${[%\x3c-]*([\w-]+)[^\w-]*$/.exec(
@@ -61,7 +67,7 @@
           ) || [])[2],
       )
       .find(valid);
-  let memory = [address].concat(found).map(landing).find(Boolean);
+  let memory = landing(address + (api.u || ""));
 
   // --- store -----------------------------------------------------------------------------------
 
@@ -70,10 +76,9 @@
     attempt(() => localStorage[value ? "setItem" : "removeItem"](key, value));
   const cookies = () =>
     attempt(() =>
-      ("; " + document.cookie)
-        .split("; TN_NAME=")
-        .slice(1)
-        .map((rest) => rest.split(";")[0])
+      document.cookie
+        .split("; ")
+        .map((pair) => pair.split(/^TN_NAME=/)[1])
         .filter(valid),
     ) || [];
   // WebKit refuses Secure cookies of http://localhost; the others refuse to replace theirs there
@@ -93,28 +98,29 @@
     bake("", 0, "");
     //#end
     const jar = cookies();
-    if (!jar.length || jar.some((one) => one != value)) bake(value, seconds, "TN_DOMAIN");
+    if (jar.some((one) => one != value) || !jar[0]) bake(value, seconds, "TN_DOMAIN");
     //#if domain
     if (!cookies().includes(value)) bake(value, seconds, "");
     //#end
   };
-  const dated = () => {
-    const [at, ...ids] = get("TN_NAME_at").split(" ");
-    ids.forEach((one) => mine.add(one));
-    return [at, ids[0], WINDOW > Date.now() - at];
-  };
   const read = () => {
-    const [at, known, young] = dated();
     const jar = cookies();
     const raw = get("TN_NAME");
-    const fresh = valid(known) ? young : 0;
+    let at, ids;
+    [at, ...ids] = get("TN_NAME_at").split(" ");
+    ids.forEach((one) => mine.add(one));
+    known = ids[0];
+    young = WINDOW > Date.now() - at ? known : "";
     // A raw value that is not ours came later; one that Stripe would drop counts as none.
-    let stored = jar.includes(raw)
-      ? raw
-      : jar[0] || ((raw == known ? 0 : valid(raw)) ? raw : fresh ? known : "");
-    //#if first
-    if (fresh) stored = known;
-    //#end
+    const stored =
+      [
+        //#if first
+        young,
+        //#end
+        jar.includes(raw) ? raw : jar[0],
+        raw == known ? "" : raw,
+        young,
+      ].find(valid) || "";
     since = stored == known ? +at : Date.now();
     return stored;
   };
@@ -132,8 +138,8 @@
   };
   // Finds out which id counts. fresh: the address was really navigated to.
   const settle = (fresh) => {
-    const [, known, young] = dated();
-    wrong = (fresh ? taken == memory : taken == known ? young : 0) ? "" : taken;
+    read();
+    wrong = taken == (fresh ? memory : young) ? "" : taken;
     let stored = read();
     //#if first
     if (stored) fresh = 0;
@@ -144,20 +150,31 @@
         stored = memory;
         since = Date.now();
       }
-    if (stored || get("TN_NAME")) save(stored);
     wrong = "";
+    if (stored || get("TN_NAME")) save(stored);
     api.i = stored; // until the store has shown that it keeps it
     log(stored ? "1 stored" : "3 none", stored);
     if (stored) attempt(api.s);
   };
-  // A page that changes its address without loading may have landed, too.
-  const look = () => {
-    if (location.href == address) return;
-    address = location.href;
-    const landed = landing(address);
-    if (landed) {
-      memory = landed;
+  // Another tab may have brought a newer click: the storage is asked each time.
+  const refresh = () => {
+    // A page that changes its address without loading may have landed, too.
+    let now = location.href == address ? "" : landing((address = location.href));
+    if (now) {
+      memory = now;
       if (allowed) settle(1);
+    }
+    now = "";
+    if (allowed) {
+      now = read();
+      if (now) api.i = "";
+      else if (api.i) log("2 memory", (now = api.i));
+    }
+    if (now != id) {
+      id = now;
+      mine.add(id);
+      enter(document);
+      mounted.forEach(mount);
     }
   };
 
@@ -172,115 +189,102 @@
   };
   const wanted = (value) => (stays(value) ? value : id || (mine.has(value) ? "" : value));
 
-  // The name of the parameter that an address takes, if any.
+  // The parameter that an address takes, if any.
   const named = (text) => {
     probe.href = text;
     const match = /^https?:TN_TARGETS$/.exec(probe.protocol + probe.host);
-    return match ? (match[1] ? REF : probe.host != location.host ? "TN_PARAM" : 0) : 0;
+    //#if linked
+    if (match) if (!match[1]) return probe.host == location.host ? "" : "TN_PARAM";
+    //#end
+    return match ? REF : "";
   };
   // Gives the edited text, or nothing where the text may stay.
   const edit = (text) => {
     const name = named(text);
     if (!name) return;
-    const [head] = text.split("#");
-    let end = head.length;
-    if (head == text) while (" " >= text[end - 1]) end--; // a parser drops white space there
+    let [head] = text.split("#");
+    // A parser drops white space at the end.
+    if (head == text) while (" " >= head.slice(-1)) head = head.slice(0, -1);
     const [path] = head.split("?");
-    const pairs = [];
     const values = [];
-    head
-      .slice(path.length + 1, end)
+    const pairs = head
+      .slice(path.length + 1)
       .split("&")
-      .forEach((pair) => {
+      .flatMap((pair) => {
         const value = new URLSearchParams("&" + pair.replace(/[\t\n\r]/g, "")).get(name);
-        if (value == null) pairs.push(pair);
-        else {
-          values.push(value);
-          // What a script has appended to an address that ended with our reference.
-          const [ours, ...rest] = pair.split("?");
-          if (rest[0]) if (mine.has(ours.slice(name.length + 1))) pairs.push(rest.join("?"));
-        }
+        // What a script has appended to an address that ended with our reference is kept.
+        const [ours, ...rest] = pair.split("?");
+        return value == null
+          ? pair
+          : values.push(value) > mine.has(ours.slice(name.length + 1))
+            ? []
+            : rest;
       });
-    if (values.some(stays)) {
-      log("6 kept", text);
-      return;
-    }
+    if (values.some(stays)) return log("6 kept", text);
     if (values == id) return;
     if (!id) if (!values.some((value) => mine.has(value))) return;
     if (!pairs[pairs.length - 1]) pairs.pop();
     if (id) pairs.push(name + "=" + id);
     const query = pairs.join("&");
-    const edited = head.slice(0, path.length > end ? end : path.length) + (query ? "?" + query : "") + text.slice(end);
+    const edited = path + (query ? "?" + query : "") + text.slice(head.length);
     log("5 decorated", edited);
     return edited;
   };
   const safely = (text) => attempt(() => edit(text)) || text;
 
   // --- moments ---------------------------------------------------------------------------------
-  // Nothing of the page changes before the visitor acts. What he acts on is decorated after the
+  // Nothing of the page changes before the visitor acts. What they act on is decorated after the
   // page's own handlers have run, and put back when the browser has read it.
 
-  const putBack = () => undo.splice(0).forEach((step) => attempt(step));
-  const hold = (element, name, value) => {
+  const putBack = () => undo.splice(0).forEach(attempt);
+  const hold = (element, name) => {
     const before = element.getAttribute(name);
-    if (value == before) return;
-    element.setAttribute(name, value);
+    const after = before ? safely(before) : before;
+    if (after == before) return;
+    element.setAttribute(name, after);
     undo.push(() => {
       // What the page has changed meanwhile is the page's.
-      if (element.getAttribute(name) == value) element.setAttribute(name, before);
+      if (element.getAttribute(name) == after) element.setAttribute(name, before);
     });
   };
   const links = (path) =>
     path.forEach((element) => {
       if (/^a(rea)?$/i.test(element.localName))
-        ["href", "xlink:href"].forEach((name) => {
-          const text = element.getAttribute(name);
-          if (text) hold(element, name, safely(text));
-        });
+        hold(element, "href"), hold(element, "xlink:href");
     });
   const send = (form, submitter) => {
-    const of = (name) =>
-      (submitter ? submitter.hasAttribute("form" + name) : 0)
-        ? [submitter, "form" + name]
-        : [form, name];
-    const value = ([element, name]) => element.getAttribute(name) || "";
-    const method = value(of("method"));
-    const action = of("action");
-    const name = named(value(action));
-    if (!name || /dialog/i.test(method)) return;
-    if (/post/i.test(method)) return hold(...action, safely(value(action)));
-    // A GET form drops the query of its action.
-    const [old] = [...form.getRootNode().querySelectorAll(`[name=${name}]`)].filter(
-      (field) => field.form == form,
-    );
-    const before = old ? old.value : "";
-    const after = wanted(before);
-    if (after == before) return;
-    const field = old || form.appendChild(document.createElement("input"));
-    if (!old) {
-      field.type = "hidden";
-      field.name = name;
+    const own = submitter ? submitter.hasAttribute("formaction") : 0;
+    const target = own ? submitter : form;
+    const action = own ? "formaction" : "action";
+    const name = named(target.getAttribute(action));
+    if (/post/i.test((submitter ? submitter.formMethod : "") || form.getAttribute("method")))
+      hold(target, action);
+    else if (name) {
+      // A GET form drops the query of its action: the reference is one more entry of what it sends.
+      const fill = ({ formData }) => {
+        formData.set(name, wanted(formData.get(name) || ""));
+        log("5 decorated", form);
+      };
+      form.addEventListener("formdata", fill);
+      undo.push(() => form.removeEventListener("formdata", fill));
     }
-    field.value = after;
-    undo.push(() => (old ? (old.value = before) : field.remove()));
-    log("5 decorated", form);
   };
   const end = (event) =>
     attempt(() => {
       if (event.defaultPrevented) return; // the page goes on by itself
-      const path = event.composedPath();
       if (event.type == "submit") send(event.target, event.submitter);
-      else links(path);
-      // The menu reads the link when an entry is chosen (WebKit), and on iOS before any event.
-      if (!/^(contextmenu|touchstart)$/.test(event.type)) setTimeout(putBack);
+      else links(event.composedPath());
+      // WebKit reads the link when an entry of its menu is chosen, iOS before any event.
+      if (!/^(con|to)/.test(event.type)) setTimeout(putBack);
     });
   const begin = (event) =>
     attempt(() => {
+      const { type, currentTarget } = event;
       putBack();
+      if (/^(poi|touche)/.test(type)) return;
       refresh();
       tries = 0;
       if (!id) return;
-      const { type, currentTarget } = event;
       // Added anew each time it is the last one to run.
       currentTarget.removeEventListener(type, end);
       currentTarget.addEventListener(type, end);
@@ -293,36 +297,35 @@
         };
       });
     });
-  const listen = (target) => {
-    MOMENTS.split(" ").forEach((type) => target.addEventListener(type, begin, true));
-    "pointerdown pointerup touchend keydown".split(" ").forEach((type) =>
-      target.addEventListener(
-        type,
-        (event) => {
-          // The mouse is released over an open menu.
-          if (type != "pointerup" || event.pointerType != "mouse") putBack();
-        },
-        true,
-      ),
+  const listen = (view) =>
+    on(
+      view,
+      "click auxclick contextmenu dragstart submit touchstart touchend pointerdown storage pageshow visibilitychange",
+      begin,
     );
-  };
   const navigate = (event) =>
     attempt(() => {
-      if (event.navigationType != "traverse") setTimeout(look);
       const url = event.destination.url;
-      if (!named(url)) return;
+      const kind = event.navigationType;
+      // Only a new address can be a payment page's: never a reload or a step in the history.
+      if (/^(rel|t)/.test(kind)) return;
+      setTimeout(refresh);
       refresh();
       const to = safely(url);
-      // Only a new address can be a payment page's: never a reload or a step in the history.
       if (to != url)
-        if (event.cancelable)
-          if (!event.formData)
-            if (event.downloadRequest == null)
-              // Somebody else's listener may undo this one.
-              if (9 > tries++) {
-                event.preventDefault();
-                location[event.navigationType == "replace" ? "replace" : "assign"](to);
-              }
+        if (!event.formData)
+          if (event.downloadRequest == null)
+            if (999 > (tries += 99)) {
+              event.preventDefault();
+              location[kind == "push" ? "assign" : "replace"](to);
+            }
+    });
+  // Decorates for a call of a script that is about to be made.
+  api.h = (decorate) =>
+    attempt(() => {
+      refresh();
+      if (id) decorate(links);
+      setTimeout(putBack);
     });
 
   // --- Stripe's elements -----------------------------------------------------------------------
@@ -336,11 +339,8 @@
   };
   // A frame that the page writes itself. One with a page of ours carries the script already.
   const frame = (element) =>
-    attempt(() => {
-      const view = element.contentWindow;
-      if (view.document) view.tracknow || serve(view);
-    });
-  const serve = (view) => {
+    attempt(() => element.contentWindow.tracknow || api.v(element.contentWindow));
+  api.v = (view) => {
     listen(view);
     enter(view.document);
   };
@@ -350,13 +350,13 @@
     "stripe-buy-button": mount,
     "stripe-pricing-table": mount,
   };
-  const scan = (root, seen) => {
-    const meet = (element) => {
-      seen.add(element);
-      if (element.shadowRoot) enter(element.shadowRoot);
-      const kind = KINDS[element.localName];
-      if (kind) kind(element);
-    };
+  const meet = (element) => {
+    seen.add(element);
+    if (element.shadowRoot) enter(element.shadowRoot);
+    const kind = KINDS[element.localName];
+    if (kind) kind(element);
+  };
+  const scan = (root) => {
     if (!seen.has(root)) {
       meet(root);
       root.querySelectorAll("*").forEach(meet);
@@ -366,65 +366,33 @@
     if (entered.has(root)) return;
     entered.add(root);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
-    root.addEventListener("load", (event) => frame(event.target), true);
+    on(root, "load", (event) => frame(event.target));
     if (root.mode == "closed") listen(root);
-    scan(root, new Set());
+    if (root == document)
+      wrap(Element.prototype, "attachShadow", (attach) => {
+        const made = attach();
+        attempt(() => enter(made));
+        return made;
+      });
+    scan(root);
   };
   const observer = new MutationObserver((records) => {
-    const seen = new Set(); // what is inserted piece by piece is looked at once
-    look();
-    refresh();
-    fixes || setTimeout(() => (fixes = 0));
-    records.forEach((record) =>
+    seen = new Set();
+    attempt(refresh);
+    records.forEach(({ target, attributeName, addedNodes }) =>
       attempt(() => {
-        const { target } = record;
         if (target.nodeType == 9) listen(target.defaultView); // document.open() removes listeners
         // Another observer that undoes ours must not become an endless loop.
-        if (record.attributeName) if (999 > fixes++) mount(target);
-        record.addedNodes.forEach((node) => {
-          if (node.nodeType == 1) scan(node, seen);
+        if (attributeName) if (999 > tries++) mount(target);
+        addedNodes.forEach((node) => {
+          if (node.nodeType == 1) scan(node);
         });
       }),
     );
   });
-  // Decorates for one call of a script.
-  api.h = (decorate, action) => {
-    attempt(() => {
-      refresh();
-      if (id) decorate(links);
-    });
-    const result = action();
-    putBack();
-    return result;
-  };
-  api.v = serve;
-  const wrap = (owner, name, apply) => {
-    owner[name] = new Proxy(owner[name], { apply });
-  };
 
   // --- interface -------------------------------------------------------------------------------
 
-  // Another tab may have brought a newer click: the storage is asked each time.
-  const refresh = () => {
-    look();
-    let now = "";
-    if (allowed) {
-      now = read();
-      if (now) api.i = "";
-      else if (api.i) log("2 memory", (now = api.i));
-    }
-    if (now == id) return;
-    id = now;
-    mine.add(id);
-    if (!entered.has(document))
-      wrap(Element.prototype, "attachShadow", (attach, host, list) => {
-        const root = Reflect.apply(attach, host, list);
-        attempt(() => enter(root));
-        return root;
-      });
-    enter(document);
-    mounted.forEach(mount);
-  };
   api.clickId = () => {
     attempt(refresh);
     return id || null;
@@ -436,17 +404,17 @@
     });
     return safely(url);
   };
-  const decide = (given) =>
-    attempt(() => {
-      if (given === allowed) return;
-      allowed = given;
-      if (given) settle(!/^[rb]/.test(attempt(() => performance.getEntriesByType("navigation")[0].type)));
-      else {
-        save("");
-        put("TN_NAME_at", "");
-      }
-      refresh();
-    });
+  const decide = (given) => {
+    if (given === allowed) return;
+    allowed = given;
+    if (given)
+      settle(!/^[rb]/.test(attempt(() => performance.getEntriesByType("navigation")[0].type)));
+    else {
+      save("");
+      put("TN_NAME_at", "");
+    }
+    refresh();
+  };
   api.consent = (given) =>
     attempt(() => {
       log("7 consent", given);
@@ -458,18 +426,13 @@
         if (!memory) if (location.search.includes("TN_PARAM=")) log("4 ignored", location.search);
         if (TN_NOW) decide(true);
         // No event tells of a form that a script sends.
-        wrap(HTMLFormElement.prototype, "submit", (submit, form, list) =>
-          api.h(
-            () => send(form),
-            () => Reflect.apply(submit, form, list),
-          ),
-        );
-        addEventListener("popstate", () => (address = location.href), true);
+        wrap(HTMLFormElement.prototype, "submit", (submit, list, form) => {
+          api.h(() => send(form));
+          submit();
+        });
+        on(self, "popstate", () => (address = location.href));
         listen(self);
-        "storage pageshow visibilitychange"
-          .split(" ")
-          .forEach((type) => addEventListener(type, refresh, true));
-        navigation.addEventListener("navigate", navigate); // last: not every engine has it
+        on(navigation, "navigate", navigate); // last: not every engine has it
       });
       resolve(api);
     };

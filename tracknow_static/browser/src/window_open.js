@@ -1,21 +1,17 @@
 // Carries the click id through windows that scripts open, on request: window.open(), what is
 // written into an empty window, and links that are clicked without being in the page.
 
-((open, click) => {
-  const wrap = (owner, name, apply) => {
-    owner[name] = new Proxy(owner[name], { apply });
-  };
-  wrap(window, "open", (open, self, [url, ...rest]) => {
-    const view = Reflect.apply(open, self, [url ? tracknow.decorate(url) : url, ...rest]);
+((api) => {
+  api.w(window, "open", (open, list) => {
+    if (list[0]) list[0] = api.decorate(list[0]);
+    const view = open();
     try {
-      if (view.document) tracknow.v(view);
+      if (view.document) api.v(view);
     } catch {}
     return view;
   });
-  wrap(HTMLElement.prototype, "click", (click, element, list) =>
-    tracknow.h(
-      (links) => element.isConnected || links([element]),
-      () => Reflect.apply(click, element, list),
-    ),
-  );
-})();
+  api.w(HTMLElement.prototype, "click", (click, list, element) => {
+    if (!element.isConnected) api.h((links) => links([element]));
+    click();
+  });
+})(tracknow);
