@@ -272,7 +272,13 @@
   const end = (event) =>
     attempt(() => {
       if (event.defaultPrevented) return; // the page goes on by itself
+      const { dataTransfer } = event;
       if (event.type == "submit") send(event.target, event.submitter);
+      // What is dragged was filled in before the event.
+      else if (dataTransfer)
+        [...dataTransfer.types].forEach((type) =>
+          dataTransfer.setData(type, dataTransfer.getData(type).replace(/https?:[^\s"]+/g, safely)),
+        );
       else links(event.composedPath());
       // WebKit reads the link when an entry of its menu is chosen, iOS before any event.
       if (!/^(con|to)/.test(event.type)) setTimeout(putBack);
@@ -429,6 +435,7 @@
         wrap(HTMLFormElement.prototype, "submit", (submit, list, form) => {
           api.h(() => send(form));
           submit();
+          putBack();
         });
         on(self, "popstate", () => (address = location.href));
         listen(self);

@@ -9,5 +9,8 @@
     if (!document.cookie.includes("TN_NAME="))
       navigation.entries().forEach((entry) => urls.splice(1, 0, entry.url));
   } catch {}
-  api.u = urls.filter((url) => url.startsWith(location.origin + "/"));
+  api.u = urls
+    .filter((url) => url.startsWith(location.origin + "/"))
+    .map((url) => "&?" + url.replace(/^[^?]*/, ""))
+    .join("");
 })((self.tracknow = self.tracknow || {}));
