@@ -28,6 +28,12 @@ _COMMANDS = {
         "csp",
         "Print what a Content-Security-Policy for SITE_DIR needs.",
     ),
+    "probe": Place(
+        "tracknow_static.probe.commands",
+        "probe",
+        "Ask the deployed site whether a click id survives.",
+        "probe",
+    ),
     "edge": Place(
         "tracknow_static.edge.commands",
         "edge",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.servers import ended, free_port, running
+from tests import web_servers
+from tests.servers import ended
 from tools.engines import npm
 from tracknow_static.edge.render import render
 
@@ -24,8 +21,30 @@ if TYPE_CHECKING:
     from tracknow_static.settings import Settings
 
 _HARNESS = Path(__file__).with_name("function_host.mjs")
-_MODULES = "/usr/lib/apache2/modules"
-_APACHE_MODULES = ("mpm_event", "authz_core", "dir", "mime", "setenvif", "headers")
+# Lines in the site's block and around it: the edge files, a cookie of the site's own, a 404 page.
+_NGINX = """
+add_header Set-Cookie "own=1; Path=/" always;
+error_page 404 /guide/index.html;
+include {folder}/tracknow-server.conf;
+"""
+_CADDY = """
+	header +Set-Cookie "own=1; Path=/"
+	import {folder}/tracknow.caddy
+	handle_errors {{
+		rewrite * /guide/index.html
+		file_server
+	}}
+"""
+_APACHE = """
+ErrorDocument 404 /guide/index.html
+Header always add Set-Cookie "own=1; Path=/"
+Include {folder}/tracknow.conf
+"""
+_SERVERS = {
+    "nginx": (_NGINX, "include {folder}/tracknow-http.conf;"),
+    "caddy": (_CADDY, ""),
+    "apache": (_APACHE, ""),
+}
 
 
 @dataclass
@@ -79,74 +98,21 @@ def serving(host: str, settings: Settings, folder: Path) -> Iterator[Server]:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    start = {"nginx": _nginx, "caddy": _caddy, "apache": _apache}.get(host)
-    if start is None:
+    if host not in _SERVERS:
         (path,) = files
         with _function(host, folder / path) as port:
             yield Server(port, has_missing_pages=False)
         return
-    port = free_port()
-    command = start(folder, write_site(folder), port)
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
-    with running(command, port, folder / "log", environ):
+    lines, around = _SERVERS[host]
+    site = write_site(folder)
+    with web_servers.serving(
+        host,
+        folder,
+        site,
+        server=lines.format(folder=folder),
+        http=around.format(folder=folder),
+    ) as port:
         yield Server(port)
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def _nginx(folder: Path, site: Path, port: int) -> list[str]:
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off; pid {folder}/nginx.pid; error_log stderr; user root;\n"
-        "events {}\n"
-        "http {\n"
-        "  types { text/html html; application/json json; }\n"
-        f"  access_log off; client_body_temp_path {folder}/body;\n"
-        f"  include {folder}/tracknow-http.conf;\n"
-        f"  server {{ listen 127.0.0.1:{port}; root {site}; error_page 404 /guide/index.html;\n"
-        '    add_header Set-Cookie "own=1; Path=/" always;\n'
-        f"    include {folder}/tracknow-server.conf;\n"
-        "  }\n}\n"
-    )
-    return [_program("nginx"), "-p", str(folder), "-c", str(config)]
-
-
-def _caddy(folder: Path, site: Path, port: int) -> list[str]:
-    config = folder / "Caddyfile"
-    config.write_text(
-        "{\n\tadmin off\n\tauto_https off\n}\n"
-        f"http://:{port} {{\n\tbind 127.0.0.1\n\troot * {site}\n"
-        f'\theader +Set-Cookie "own=1; Path=/"\n\timport {folder}/tracknow.caddy\n'
-        "\tfile_server\n\thandle_errors {\n\t\trewrite * /guide/index.html\n\t\tfile_server\n\t}\n}\n"
-    )
-    return [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(config)]
-
-
-def _apache(folder: Path, site: Path, port: int) -> list[str]:
-    config = folder / "httpd.conf"
-    loads = "".join(
-        f"LoadModule {name}_module {_MODULES}/mod_{name}.so\n" for name in _APACHE_MODULES
-    )
-    config.write_text(
-        f"{loads}Listen 127.0.0.1:{port}\nServerName shop.example.com\nPidFile {folder}/pid\n"
-        f"ErrorLog {folder}/error.log\nDocumentRoot {site}\nDirectoryIndex index.html\n"
-        "User nobody\nGroup nogroup\nTypesConfig /dev/null\nAddType text/html .html\n"
-        "AddType application/json .json\nErrorDocument 404 /guide/index.html\n"
-        'Header always add Set-Cookie "own=1; Path=/"\n'
-        f"Include {folder}/tracknow.conf\n"
-    )
-    # Its workers give up root: they must be able to read the site.
-    for part in (folder, *folder.parents):
-        if part.stat().st_uid == os.geteuid() and len(part.parts) > 2:
-            part.chmod(part.stat().st_mode | 0o055)
-    return [_program("apache2"), "-X", "-f", str(config)]
 
 
 @contextlib.contextmanager

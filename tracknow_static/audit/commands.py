@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from tracknow_static.config import Project
 
 _FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-_WRITERS = {
-    "json": formats.write_json,
-    "github": formats.write_github,
-    "sarif": formats.write_sarif,
-}
+_WRITERS = {"github": formats.write_github, "sarif": formats.write_sarif}
 
 _EPILOG = (
     exit_codes.epilog(
@@ -106,8 +102,10 @@ def check(
     try:
         if output_format == "text":
             Report(site, verbose=verbose).print(audit)
+        elif output_format == "json":
+            formats.write_json(audit, site, sys.stdout)
         else:
-            _WRITERS[output_format](audit, site, sys.stdout)
+            _WRITERS[output_format](formats.findings_of(audit), site, sys.stdout)
     except KeyboardInterrupt:
         click.echo("\ntracknow: interrupted", err=True)
         sys.exit(exit_codes.INTERRUPTED)

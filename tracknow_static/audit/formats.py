@@ -69,21 +69,25 @@ def _page(page: PageAudit) -> dict[str, Any]:
     }
 
 
-def write_github(audit: SiteAudit, site: str, out: TextIO) -> None:
+def write_github(findings: Iterable[Finding], site: str, out: TextIO) -> None:
     """Write workflow commands (docs.github.com, "Workflow commands for GitHub Actions").
 
     Of each kind GitHub shows ten a step: the same on several pages is one, and the worst come
     first.
     """
     groups = Groups()
-    for finding in _all(audit):
+    for finding in findings:
         groups.add_finding(finding)
     for (severity, code, message), group in groups.by_severity():
-        file = _property(_joined(site, group.file))
-        place = f"file={file},line={group.line},title={_property(f'tracknow {code}')}"
+        title = f"title={_property(f'tracknow {code}')}"
         aside = f" (here{group.aside})" if group.more else ""
+        if _is_url(group.file):  # nothing in the repository to point at
+            place, text = title, f"{group.file}: {message}{aside}"
+        else:
+            place = f"file={_property(_joined(site, group.file))},line={group.line},{title}"
+            text = message + aside
         command = _GITHUB.get(severity, severity)
-        out.write(f"::{command} {place}::{_data(message + aside)}\n")
+        out.write(f"::{command} {place}::{_data(text)}\n")
 
 
 def _data(text: str) -> str:
@@ -94,13 +98,17 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def _is_url(file: str) -> bool:
+    return file.startswith(("https://", "http://"))
+
+
 def _joined(site: str, file: str) -> str:
-    if file.startswith(("/", "../")):
+    if file.startswith(("/", "../")) or _is_url(file):
         return file
     return site if file == "." else f"{site.rstrip('/')}/{file}"
 
 
-def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
+def write_sarif(findings: Iterable[Finding], site: str, out: TextIO) -> None:
     """Write a log of SARIF 2.1.0 with one run."""
     driver = {
         "name": "tracknow-static",
@@ -120,13 +128,14 @@ def write_sarif(audit: SiteAudit, site: str, out: TextIO) -> None:
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints"}
     out.write(json.dumps(head)[:-1] + ', "runs": [' + json.dumps(run)[:-1] + ', "results": [')
     separator = "\n"
-    for finding in _all(audit):
+    for finding in findings:
         out.write(separator + json.dumps(_result(finding, site)))
         separator = ",\n"
     out.write("\n]}]}\n")
 
 
-def _all(audit: SiteAudit) -> Iterable[Finding]:
+def findings_of(audit: SiteAudit) -> Iterable[Finding]:
+    """Yield all findings of an audit, page by page."""
     for page in audit.pages():
         yield from page.findings
     yield from audit.site_findings()
@@ -141,9 +150,13 @@ def _result(finding: Finding, site: str) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(_joined(site, finding.file))},
+                    "artifactLocation": {"uri": _uri(site, finding.file)},
                     "region": {"startLine": finding.line},
                 }
             }
         ],
     }
+
+
+def _uri(site: str, file: str) -> str:
+    return file if _is_url(file) else quote(_joined(site, file))

@@ -12,7 +12,7 @@ from tracknow_static.page.codes import CODES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracknow_static.page.codes import Severity
+    from tracknow_static.page.code import Severity
     from tracknow_static.page.findings import Finding
 
 _Setting = Literal["off", "info", "warning", "error"]

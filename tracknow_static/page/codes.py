@@ -1,25 +1,9 @@
-"""Every code of a finding, declared once: of a build (TN1 to TN3) and of an audit (TN4)."""
+"""Every code of a finding: of a build (TN1 to TN3), an audit (TN4), and a live site (TN6)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Severity = Literal["error", "warning", "info"]
-
-
-@dataclass(frozen=True)
-class Code:
-    """One kind of finding: stable ``name``, usual severity, what it means and how to fix it.
-
-    A warning is something that the site's author can fix; anything else is an info.
-    """
-
-    name: str
-    severity: Severity
-    meaning: str
-    fix: str = ""
-
+from tracknow_static.page.code import Code
+from tracknow_static.page.live_codes import LIVE_CODES
 
 _ALL = (
     Code(
@@ -221,4 +205,4 @@ _ALL = (
     ),
 )
 
-CODES: dict[str, Code] = {code.name: code for code in _ALL}
+CODES: dict[str, Code] = {code.name: code for code in (*_ALL, *LIVE_CODES)}

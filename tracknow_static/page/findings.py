@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.page.codes import CODES, Severity
+from tracknow_static.page.codes import CODES
 from tracknow_static.tracknow import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tracknow_static.page.code import Severity
     from tracknow_static.page.reader import PageContents, Surface
     from tracknow_static.settings import Settings
 

@@ -1,0 +1,148 @@
+"""Requests of the probe: bounded in size and time, whatever the host answers."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, ClassVar
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+import zstandard
+
+from tracknow_static.probe.client import BODY_LIMIT, MOST_HOPS, USER_AGENT, Client, decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Reply = "Callable[[BaseHTTPRequestHandler], None]"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    reply: ClassVar[Callable[[BaseHTTPRequestHandler], None]]
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            type(self).reply(self)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Stay silent."""
+
+
+@contextlib.contextmanager
+def host(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A host that answers every request by ``reply``; yields its address and port."""
+    handler = type("Handler", (_Handler,), {"reply": staticmethod(reply)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def answer(
+    status: int = 200, body: bytes = b"", **headers: str
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """A reply that is always the same."""
+
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return reply
+
+
+BIG = b"a" * (50 * BODY_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw"),
+    [
+        ("gzip", gzip.compress(BIG, 1)),
+        ("br", brotli.compress(BIG, quality=1)),
+        ("zstd", zstandard.compress(BIG)),
+        ("", BIG),
+    ],
+)
+def test_a_body_is_bounded_whatever_it_expands_to(encoding: str, raw: bytes) -> None:
+    """The beginning is kept, which has the script."""
+    assert decoded(raw, encoding) == BIG[:BODY_LIMIT]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "x-secret"])
+def test_a_body_that_is_not_what_it_says(encoding: str) -> None:
+    """The problem is named in place of a traceback."""
+    with (
+        host(answer(200, b"<html>", Content_Encoding=encoding)) as place,
+        Client(seconds=20) as client,
+    ):
+        got = client.get(f"http://{place}/")
+    assert got.status == 0
+    assert encoding in got.problem
+
+
+def test_redirects_end() -> None:
+    """A circle is followed as long as a browser's patience, and named."""
+    with host(answer(302, Location="/again")) as place, Client(seconds=20) as client:
+        got = client.get(f"http://{place}/")
+    assert got.problem == f"more than {MOST_HOPS} redirects"
+    assert len(got.hops) == MOST_HOPS + 1
+
+
+def test_a_redirect_to_another_scheme_is_not_followed() -> None:
+    """No file is read and no mail program is opened."""
+    with host(answer(302, Location="file:///etc/passwd")) as place, Client(seconds=20) as client:
+        got = client.get(f"http://{place}/")
+    assert got.problem == "a redirect to another scheme"
+    assert got.body == b""
+
+
+def test_a_host_that_never_ends_its_answer() -> None:
+    """The whole probe has one limit, and what was not asked in time says so."""
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while True:
+            request.wfile.write(b"x")
+            request.wfile.flush()
+            time.sleep(0.05)
+
+    with host(drip) as place, Client(seconds=1) as client:
+        assert client.get(f"http://{place}/").problem == "no answer in time"
+        assert client.is_over
+        assert client.get(f"http://{place}/").problem == "the time is over"
+
+
+def test_who_asks_is_said_and_another_address_can_be_dialed() -> None:
+    """The User-Agent is honest; --resolve keeps the host's name in the request."""
+    asked: list[tuple[str, str]] = []
+
+    def note(request: BaseHTTPRequestHandler) -> None:
+        asked.append((request.headers["Host"], request.headers["User-Agent"]))
+        answer(204)(request)
+
+    with host(note) as place, Client(seconds=20, resolve={"shop.example": place}) as client:
+        assert client.get("http://shop.example/a").status == 204
+    assert asked == [("shop.example", USER_AGENT)]
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is a problem with the system's words."""
+    with host(answer()) as place:
+        pass
+    with Client(seconds=20) as client:
+        assert "refused" in client.get(f"http://{place}/").problem.lower()

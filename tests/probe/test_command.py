@@ -1,0 +1,83 @@
+"""`tracknow-static probe`: what it refuses, and its exit codes and formats."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from tests.probe.test_servers import build
+from tests.servers import free_port
+from tests.web_servers import serving
+from tracknow_static.cli import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+def run(*arguments: str, stdin: str = "") -> Result:
+    """Run the command."""
+    return CliRunner().invoke(cli, ["probe", *arguments], input=stdin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["shop.example"], "'shop.example' is not accepted. Accepted: the address"),
+        (["file:///etc/passwd"], "is not accepted"),
+        (["https://user@shop.example/"], "is not accepted"),
+        (["https://shop.example/?a=1"], "is not accepted"),
+        (["https://shop.example:99999/"], "is not accepted"),
+        (["https://shop.example/", "--resolve", "shop.example"], "HOST=ADDRESS:PORT"),
+        (["https://shop.example/", "--list", "-"], "--list -: it names no page."),
+        (["https://shop.example/", "--pages", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_named(arguments: list[str], words: str) -> None:
+    """Exit code 2, and what is accepted; nothing is asked for."""
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_a_list_of_another_site_is_refused() -> None:
+    """Only pages of the site itself are asked for."""
+    done = run("https://shop.example/", "--list", "-", stdin="/a/\nhttps://other.example/b/\n")
+    assert done.exit_code == 2
+    assert "https://other.example/b/ is not on shop.example" in done.output
+
+
+def test_a_site_that_does_not_answer() -> None:
+    """The reason and the address, and exit code 3: nothing was probed."""
+    done = run(f"http://127.0.0.1:{free_port()}/")
+    assert done.exit_code == 3
+    assert "TN691" in done.output
+    assert "refused" in done.output.lower()
+
+
+def test_formats_and_severities(tmp_path: Path) -> None:
+    """The same finding as annotation, SARIF result and text; its severity decides."""
+    site = build(tmp_path)
+    lost = "error_page 404 /404.html; location = /guide { return 301 /guide/; }"
+    with serving("nginx", tmp_path, site, server=lost) as port:
+        url = f"http://127.0.0.1:{port}/"
+        pages = ["--list", "-"]
+        github = run(url, *pages, "--format", "github", stdin="/guide/")
+        sarif = run(url, *pages, "--format", "sarif", stdin="/guide/")
+        text = run(url, *pages, stdin="/guide/")
+        never = run(url, *pages, "--fail-on", "never", stdin="/guide/")
+        config = tmp_path / "tracknow.toml"
+        config.write_text('[severity]\nTN601 = "info"\n')
+        mild = run(url, *pages, "--config", str(config), stdin="/guide/")
+    assert github.stdout.startswith(f"::error title=tracknow TN601::{url}guide?click_id=")
+    (result,) = json.loads(sarif.stdout)["runs"][0]["results"]
+    location = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert location.startswith(f"{url}guide?click_id=")
+    assert "error TN601: redirect loses the click id: dropped by 301" in text.stdout
+    assert "2 pages: 2 carry the script as they should" in text.stdout
+    codes = [done.exit_code for done in (github, sarif, text, never, mild)]
+    assert codes == [1, 1, 1, 0, 0]

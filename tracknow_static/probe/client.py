@@ -1,0 +1,210 @@
+"""Requests to the deployed site: every hop is kept, every body is bounded, and all ends in time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from tracknow_static import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USER_AGENT = f"tracknow-static/{__version__} (probe; run by the site's owner)"
+# What a browser sends for a page, so that a host answers as it answers a browser.
+_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+MOST_HOPS = 10
+BODY_LIMIT = 2_000_000  # bytes after decoding: the script is at the beginning of a page
+_REQUEST_SECONDS = 15.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One request that was answered by a redirect; ``to`` is the address that follows."""
+
+    url: str
+    status: int
+    to: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request ended with.
+
+    ``url`` is the address asked last. ``problem`` is set, and ``status`` 0, where no answer came.
+    ``body`` is decoded and ends at ``BODY_LIMIT``.
+    """
+
+    url: str
+    hops: tuple[Hop, ...] = ()
+    status: int = 0
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    problem: str = ""
+
+    @property
+    def media_type(self) -> str:
+        """The type of the body in lower case, without parameters."""
+        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the answer is an HTML document."""
+        return self.media_type in ("text/html", "application/xhtml+xml")
+
+
+class Client:
+    """Sends requests until ``seconds`` are over; safe to use from several threads.
+
+    ``resolve`` maps a host name to the "address:port" that is dialed in its place. Cookies are not
+    kept: each request is a first visit.
+    """
+
+    def __init__(self, *, seconds: float, resolve: Mapping[str, str] | None = None) -> None:
+        self._end = time.monotonic() + seconds
+        self._resolve = dict(resolve or {})
+        self._http = httpx.Client(
+            trust_env=False,
+            follow_redirects=False,
+            headers={"User-Agent": USER_AGENT, "Accept": _ACCEPT},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._http.close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is used up."""
+        return time.monotonic() >= self._end
+
+    def get(self, url: str, *, encoding: str = "identity", **headers: str) -> Answer:
+        """Ask for ``url`` and follow its redirects as a browser does."""
+        hops: list[Hop] = []
+        while True:
+            answer = self._get(url, {"Accept-Encoding": encoding, **headers})
+            location = answer.headers.get("location")
+            if answer.problem or answer.status not in _REDIRECTS or not location:
+                break
+            to = followed(url, location)
+            hops.append(Hop(url, answer.status, to))
+            if urlsplit(to).scheme not in ("http", "https"):
+                answer = Answer(to, problem="a redirect to another scheme")
+                break
+            if len(hops) > MOST_HOPS:
+                answer = Answer(to, problem=f"more than {MOST_HOPS} redirects")
+                break
+            url = to
+        return Answer(
+            url=url,
+            hops=tuple(hops),
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            problem=answer.problem,
+        )
+
+    def _get(self, url: str, headers: dict[str, str]) -> Answer:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            return Answer(url, problem="the time is over")
+        try:
+            request = self._request(url, headers, min(left, _REQUEST_SECONDS))
+            response = self._http.send(request, stream=True)
+            with contextlib.closing(response):
+                body = self._body(response)
+        except httpx.TimeoutException:
+            return Answer(url, problem="no answer in time")
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
+            return Answer(url, problem=_reason(error))
+        return Answer(url, status=response.status_code, headers=response.headers, body=body)
+
+    def _request(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Request:
+        target = httpx.URL(url)
+        place = self._resolve.get(target.host)
+        extensions: dict[str, object] = {"timeout": httpx.Timeout(seconds).as_dict()}
+        if place is None:
+            return self._http.build_request("GET", target, headers=headers, extensions=extensions)
+        host, _, port = place.rpartition(":")
+        # The certificate is still judged by the site's own name.
+        extensions["sni_hostname"] = target.host
+        dialed = target.copy_with(host=host.strip("[]"), port=int(port))
+        headers = {**headers, "Host": target.netloc.decode("ascii")}
+        return self._http.build_request("GET", dialed, headers=headers, extensions=extensions)
+
+    def _body(self, response: httpx.Response) -> bytes:
+        raw = bytearray()
+        for chunk in response.iter_raw():
+            raw += chunk
+            if len(raw) >= BODY_LIMIT:
+                break
+            if self.is_over:
+                raise httpx.ReadTimeout("the time is over")
+        return decoded(bytes(raw), response.headers.get("content-encoding", ""))
+
+
+def followed(url: str, location: str) -> str:
+    """Return the address that a browser asks for next (RFC 9110, 10.2.2).
+
+    A redirect without a fragment keeps the one of the address before.
+    """
+    to = urljoin(url, location.strip())
+    fragment = urlsplit(url).fragment
+    return to if urlsplit(to).fragment or not fragment else f"{to.partition('#')[0]}#{fragment}"
+
+
+def decoded(raw: bytes, encoding: str) -> bytes:
+    """Return at most ``BODY_LIMIT`` bytes of a body, whatever it expands to.
+
+    Raises ``ValueError`` for an encoding that is unknown or data that do not fit it.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return raw[:BODY_LIMIT]
+    if name in ("gzip", "x-gzip"):
+        return _inflated(raw)
+    if name == "br":
+        return _brotli(raw)
+    if name == "zstd":
+        import zstandard
+
+        try:
+            reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw))
+            return reader.read(BODY_LIMIT)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"the body is not {name}") from error
+    raise ValueError(f"the encoding {encoding!r} was not asked for")
+
+
+def _inflated(raw: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(raw, BODY_LIMIT)
+    except zlib.error as error:
+        raise ValueError("the body is not gzip") from error
+
+
+def _brotli(raw: bytes) -> bytes:
+    import brotli  # type: ignore[import-untyped]
+
+    decompressor = brotli.Decompressor()
+    try:
+        out = decompressor.process(raw, output_buffer_limit=BODY_LIMIT)
+    except brotli.error as error:
+        raise ValueError("the body is not br") from error
+    return bytes(out[:BODY_LIMIT])
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return text or type(error).__name__

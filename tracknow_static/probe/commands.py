@@ -1,0 +1,182 @@
+"""``tracknow-static probe``: asks the deployed site whether a click id survives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
+from tracknow_static.errors import SettingsError
+from tracknow_static.flags import with_settings
+
+if TYPE_CHECKING:
+    from tracknow_static.config import Project
+
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+
+
+def _resolve(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for value in values:
+        host, equals, place = value.partition("=")
+        address, colon, port = place.rpartition(":")
+        if not (host and equals and address and colon and port.isascii() and port.isdigit()):
+            raise click.BadParameter(
+                f"{value!r} is not accepted. Accepted: HOST=ADDRESS:PORT, such as "
+                "shop.example.com=127.0.0.1:8443."
+            )
+        found[host.lower()] = place
+    return found
+
+
+def _root(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or parts.username or parts.query or parts.fragment:
+        raise click.BadParameter(
+            f"{value!r} is not accepted. Accepted: the address of the site's start page, "
+            "such as https://your.shop/ or http://127.0.0.1:8000/, without query and fragment."
+        )
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return urlunsplit(parts._replace(path=path))
+
+
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED,
+        exit_codes.INTERRUPTED,
+        attention="a finding of the severity in --fail-on, or a worse one",
+    )
+)
+@click.argument("url", callback=_root)
+@format_option("github", "sarif")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(_FAILING)),
+    default="error",
+    show_default=True,
+    help="Lowest severity of a finding that makes the exit code 1.",
+)
+@click.option(
+    "--pages",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of pages. They are a spread over the kinds of pages in sitemap.xml.",
+)
+@click.option(
+    "--list",
+    "list_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
+    help="Read the pages from this file instead, one URL or path on each line; - is standard input.",
+)
+@click.option(
+    "--edge",
+    "expects_edge",
+    is_flag=True,
+    help="Expect the cookie that the file of `tracknow-static edge` sets.",
+)
+@click.option(
+    "--resolve",
+    multiple=True,
+    metavar="HOST=ADDRESS:PORT",
+    callback=_resolve,
+    help="Dial this address for a host, for a staging server. Repeatable.",
+)
+@click.option("--ignore-robots", is_flag=True, help="Also ask for pages that robots.txt forbids.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 3600),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Maximum duration of the whole probe.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Also print every redirect and every page.")
+@with_settings
+def probe(
+    project: Project,
+    url: str,
+    *,
+    output_format: str,
+    fail_on: str,
+    pages: int,
+    list_file: Path | None,
+    expects_edge: bool,
+    resolve: dict[str, str],
+    ignore_robots: bool,
+    timeout: int,
+    verbose: bool,
+) -> None:
+    """Ask the deployed site at URL whether a click id survives, the way a visitor's browser does.
+
+    Every redirect that a landing may meet; the script on up to --pages pages, in each encoding;
+    its file; policies, cookies and caches; the 404 page; service workers. Nothing is stored, and
+    no payment page is asked for.
+
+    Settings come from options, tracknow.toml or pyproject.toml; without any, from the manifest of
+    the deployed site.
+    """
+    from tracknow_static.audit.severities import Severities
+    from tracknow_static.probe.client import Client
+    from tracknow_static.probe.output import print_probe
+    from tracknow_static.probe.run import Probe
+
+    try:
+        severities = Severities(project.severity, project.source)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    with Client(seconds=timeout, resolve=resolve) as client:
+        probe = Probe(
+            client=client,
+            url=url,
+            settings=project.settings,
+            source=project.source,
+            most_pages=pages,
+            pages=_listed(list_file, url),
+            expects_edge=expects_edge,
+            ignore_robots=ignore_robots,
+            progress=_progress if sys.stderr.isatty() and output_format == "text" else None,
+        )
+        try:
+            probe.run()
+        except KeyboardInterrupt:
+            click.echo("\ntracknow: interrupted", err=True)
+            sys.exit(exit_codes.INTERRUPTED)
+    if probe.progress:
+        click.echo("\r\x1b[K", nl=False, err=True)
+    findings = severities.apply(probe.findings)
+    print_probe(probe, findings, output_format, verbose=verbose)
+    if not probe.states:
+        sys.exit(exit_codes.FAILED)
+    if any(finding.severity in _FAILING[fail_on] for finding in findings):
+        sys.exit(exit_codes.ATTENTION)
+
+
+def _listed(file: Path | None, url: str) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+    lines = (line.strip() for line in text.splitlines())
+    pages = tuple(urljoin(url, line) for line in lines if line and not line.startswith("#"))
+    host = urlsplit(url).netloc
+    for page in pages:
+        if urlsplit(page).netloc != host:
+            raise click.UsageError(f"--list {file}: {page} is not on {host}.")
+    if not pages:
+        raise click.UsageError(f"--list {file}: it names no page.")
+    return pages
+
+
+def _progress(url: str) -> None:
+    click.echo(f"\r\x1b[K{url[:100]}", nl=False, err=True)

@@ -1,0 +1,82 @@
+"""A probe's results as text or JSON, and as `check` writes GitHub's annotations and SARIF."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tracknow_static.audit import formats
+from tracknow_static.audit.groups import Groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracknow_static.page.findings import Finding
+    from tracknow_static.probe.run import Probe
+
+_COLORS = {"error": "red", "warning": "yellow", "info": "blue"}
+
+
+def print_probe(
+    probe: Probe, findings: Sequence[Finding], output_format: str, *, verbose: bool
+) -> None:
+    """Print a probe that has run; ``findings`` are those that count in this project."""
+    if output_format == "json":
+        _print_json(probe, findings)
+    elif output_format == "github":
+        formats.write_github(findings, probe.url, sys.stdout)
+    elif output_format == "sarif":
+        formats.write_sarif(findings, probe.url, sys.stdout)
+    else:
+        _print_text(probe, findings, verbose=verbose)
+
+
+def _print_json(probe: Probe, findings: Sequence[Finding]) -> None:
+    severities = Counter(finding.severity for finding in findings)
+    whole = {
+        "url": probe.url,
+        "settings": probe.source,
+        "pages": probe.states,
+        "redirects": probe.traces,
+        "findings": [asdict(finding) for finding in findings],
+        "summary": {
+            "pages": len(probe.states),
+            "errors": severities["error"],
+            "warnings": severities["warning"],
+            "infos": severities["info"],
+        },
+    }
+    click.echo(json.dumps(whole, indent=2))
+
+
+def _print_text(probe: Probe, findings: Sequence[Finding], *, verbose: bool) -> None:
+    if verbose:
+        for trace in probe.traces:
+            click.echo(trace)
+        for url, state in probe.states.items():
+            click.echo(f"{state:<10} {url}")
+        click.echo()
+    groups = Groups()
+    for finding in findings:
+        groups.add_finding(finding)
+    for (severity, code, message), group in groups.by_severity():
+        word = click.style(severity, fg=_COLORS[severity], bold=severity == "error")
+        click.echo(f"{group.file}{group.aside}: {word} {code}: {message}")
+    if findings:
+        click.echo()
+    pages, current = len(probe.states), Counter(probe.states.values())["current"]
+    landings = len(probe.traces)
+    click.secho(f"{pages} page{'s' * (pages != 1)}", bold=True, nl=False)
+    click.echo(f": {current} carry the script as they should; {landings} landings tried")
+    severities = Counter[str](finding.severity for finding in findings)
+    parts = [
+        click.style(f"{number} {severity}{'s' * (number > 1 and severity != 'info')}", fg=color)
+        for severity, color in _COLORS.items()
+        if (number := severities[severity])
+    ]
+    click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))

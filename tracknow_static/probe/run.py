@@ -1,0 +1,181 @@
+"""One probe of one site: addresses, pages, the script's file, the 404 page, service workers."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from tracknow_static.audit.page import PageAuditor
+from tracknow_static.audit.policy import Needs
+from tracknow_static.browser.compose import compose
+from tracknow_static.page.findings import Finding, finding
+from tracknow_static.page.process import PageProcessor
+from tracknow_static.probe.page import (
+    judge_cookies,
+    judge_encodings,
+    judge_page,
+    judge_script_file,
+)
+from tracknow_static.probe.redirects import (
+    TEST_ID,
+    is_intact,
+    judge_hops,
+    shown,
+    variants,
+    with_id,
+)
+from tracknow_static.probe.sitemap import Robots, listed_pages, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracknow_static.probe.client import Answer, Client
+    from tracknow_static.settings import Settings
+
+AT_ONCE = 4  # requests under way
+_DEEP_PAGES = 3  # beside the start page, the pages whose other spellings are tried
+_ENCODED_PAGES = 10  # pages that are asked for in every encoding
+_WORKERS = ("sw.js", "service-worker.js", "serviceworker.js")
+_REGISTERED = re.compile(rb"""serviceWorker\s*\.\s*register\(\s*["'`]([^"'`]+)""")
+_PRECACHE = re.compile(rb"precache|workbox|cache\.addAll|caches\.open")
+_PAGE_IN_CACHE = re.compile(rb"""["'`][^"'`]*(?:\.html|/)["'`]""")
+
+
+@dataclass
+class Probe:
+    """Probes the site at ``url`` (its root, without query) with ``client``.
+
+    ``pages`` are addresses to ask for in place of the sitemap's; ``edge_cookie`` makes the cookie
+    that the host is to set on a landing. ``progress`` is called with each address that is done.
+    """
+
+    client: Client
+    url: str
+    settings: Settings
+    source: str = ""
+    most_pages: int = 50
+    pages: tuple[str, ...] = ()
+    expects_edge: bool = False
+    ignore_robots: bool = False
+    progress: Callable[[str], None] | None = None
+    findings: list[Finding] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
+    states: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _auditor(self) -> PageAuditor:
+        path = urlsplit(self.url).path
+        processor = PageProcessor(self.settings, compose(self.settings), path)
+        return PageAuditor(processor, Needs.of(processor, self.url), self.url)
+
+    def run(self) -> None:
+        """Probe everything; the results are in ``findings``, ``traces`` and ``states``."""
+        start = self.client.get(with_id(self.url, self.settings.param))
+        if start.problem or not start.is_page or start.status >= 400:
+            what = start.problem or f"status {start.status}, {start.media_type or 'no type'}"
+            self.findings.append(finding("TN691", self.url, 1, what))
+            return
+        robots = Robots("") if self.ignore_robots else Robots.of(self.client, self.url)
+        listed = self.pages or listed_pages(self.client, self.url, robots.sitemaps)
+        allowed = [page for page in listed if robots.allows(page)]
+        if len(allowed) < len(listed):
+            number = len(listed) - len(allowed)
+            self.findings.append(finding("TN692", self.url, 1, f"{number} pages"))
+        chosen = spread([self.url, *allowed], self.most_pages)
+        spellings = [spelling for page in chosen[: 1 + _DEEP_PAGES] for spelling in variants(page)]
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
+            for found in pool.map(self._landing, spellings):
+                self.findings += found
+            for found in pool.map(self._page, range(len(chosen)), chosen):
+                self.findings += found
+            for found in pool.map(lambda check: check(), (self._missing_page, self._workers)):
+                self.findings += found
+        self._note_rest(len(chosen))
+
+    def _done(self, url: str) -> None:
+        if self.progress:
+            self.progress(url)
+
+    def _landing(self, url: str) -> list[Finding]:
+        """Land on another spelling of a page's address."""
+        answer = self.client.get(with_id(url, self.settings.param))
+        self._done(url)
+        if answer.problem:
+            # A name or a scheme that nobody answers on loses nobody; a broken redirect does.
+            code = "TN601" if answer.hops else "TN603"
+            return [finding(code, url, 1, f"{answer.problem}: {shown(answer)}")]
+        self.traces.append(shown(answer))
+        if answer.status >= 400 and not answer.hops:
+            return []  # a spelling that this site does not know
+        return list(judge_hops(answer, self.settings.param))
+
+    def _page(self, number: int, url: str) -> list[Finding]:
+        """Land on a page, and look at what came."""
+        answer = self.client.get(with_id(url, self.settings.param))
+        self._done(url)
+        if answer.problem or answer.status >= 400:
+            if self.client.is_over:
+                return []
+            return [finding("TN603", url, 1, answer.problem or f"status {answer.status}")]
+        self.traces.append(shown(answer))
+        found = list(judge_hops(answer, self.settings.param))
+        if not answer.is_page:
+            return found
+        audit, more = judge_page(answer, self._auditor, self.url)
+        self.states[url] = audit.state
+        found += more
+        edge = self._edge_cookie(answer) if self.expects_edge else None
+        found += judge_cookies(answer, self.settings, edge=edge)
+        if number < _ENCODED_PAGES:
+            found += judge_encodings(self.client, answer)
+        if number == 0:
+            found += judge_script_file(self.client, answer, self._auditor.processor.script.asset)
+        return found
+
+    def _edge_cookie(self, answer: Answer) -> str | None:
+        if not is_intact(answer.url, self.settings.param):
+            return None  # reported as a hop that loses the id
+        domain = self.settings.cookie_domain
+        host = urlsplit(answer.url).hostname or ""
+        inside = domain and (host == domain or host.endswith(f".{domain}"))
+        return (
+            f"{self.settings.storage_name}={TEST_ID}; Max-Age={self.settings.window_days * 86_400}; "
+            f"Path=/{f'; Domain={domain}' if inside else ''}; Secure; SameSite=Lax"
+        )
+
+    def _missing_page(self) -> list[Finding]:
+        """Ask for a page that cannot be there: what a visitor with an old link lands on."""
+        url = urljoin(self.url, f"{TEST_ID}/missing/")
+        answer = self.client.get(with_id(url, self.settings.param))
+        self._done(url)
+        if answer.problem or not answer.is_page:
+            return []
+        found = list(judge_hops(answer, self.settings.param))
+        audit, more = judge_page(answer, self._auditor, self.url, path="404.html")
+        if audit.state == "missing":
+            return [*found, finding("TN661", url, 1)]
+        return found + more
+
+    def _workers(self) -> list[Finding]:
+        """Look for service workers that keep pages, which were perhaps kept without the script."""
+        start = self.client.get(self.url)
+        names = {match.decode("utf-8", "replace") for match in _REGISTERED.findall(start.body)}
+        found = []
+        for url in dict.fromkeys(urljoin(start.url, name) for name in [*sorted(names), *_WORKERS]):
+            answer = self.client.get(url)
+            if answer.status != 200 or answer.is_page:
+                continue
+            if _PRECACHE.search(answer.body) and _PAGE_IN_CACHE.search(answer.body):
+                found.append(finding("TN671", url, 1))
+        return found
+
+    def _note_rest(self, wanted: int) -> None:
+        """Report pages that there was no time for."""
+        if self.client.is_over:
+            done = len(self.states)
+            what = f"{done} of {wanted} pages were looked at"
+            self.findings.append(finding("TN693", self.url, 1, what))
