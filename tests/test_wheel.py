@@ -144,7 +144,7 @@ def test_nobody_installs_what_they_do_not_use(wheel: Path) -> None:
         metadata = Parser().parsestr(archive.read(name).decode())
     requirements = metadata.get_all("Requires-Dist") or []
     always = {re.split(r"[ <>=!~\[;]", one)[0] for one in requirements if "extra ==" not in one}
-    assert always == {"ada-url", "click", "lxml"}
+    assert always == {"ada-url", "click", "lxml", "pathspec"}
     extras = {"mkdocs", "pelican", "sphinx", "relay", "postgres", "stripe", "all"}
     assert extras <= set(metadata.get_all("Provides-Extra") or [])
 
