@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import NoReturn
@@ -10,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.help_texts import COMMANDS, help_text
 from tracknow_static import exit_codes
 from tracknow_static.cli import cli
 from tracknow_static.click_options import format_option
@@ -52,6 +54,20 @@ def test_help_lists_the_codes_that_the_command_can_return() -> None:
     codes = [line.split()[0] for line in text.partition("Exit codes:")[2].splitlines() if line]
     assert codes == ["0", "1", "2", "3"]
     assert "a page has no script" in text
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, found in COMMANDS.items() if not isinstance(found, click.Group)]
+)
+def test_codes_and_formats_are_the_same_everywhere(name: str) -> None:
+    """Each command lists its codes, each code with its one meaning; --json is never alone."""
+    text = help_text(name)
+    listed = re.findall(r"^ +(\d+) +(.*)$", text.partition("Exit codes:")[2], re.MULTILINE)
+    codes = {int(code): meaning for code, meaning in listed}
+    assert {exit_codes.DONE, exit_codes.MISUSE} <= set(codes)
+    codes.pop(exit_codes.ATTENTION, None)
+    assert codes == {code: exit_codes.MEANINGS[code] for code in codes}
+    assert ("--json" in text) == ("--format [text|json" in text)
 
 
 IMPORTED = """
