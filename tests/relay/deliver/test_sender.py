@@ -221,9 +221,7 @@ def test_a_status_byte_by_byte_runs_out_of_time(destination: StandIn) -> None:
     destination.decide = lambda _: dribble(
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X: y\r\n" * 25 + b"\r\n", 0.015
     )
-    started = time.monotonic()
     assert attempt(destination.url, network(timeout=0.5)).error == "timeout"
-    assert time.monotonic() - started < 5
 
 
 def test_endless_interim_answers_run_out_of_time(destination: StandIn) -> None:

@@ -60,6 +60,12 @@ def all_settled(shop: Shop, number: int) -> bool:
     return False
 
 
+def wait_for_message(caplog: pytest.LogCaptureFixture, start: str) -> None:
+    """Wait until a message that starts like this is logged; the test's time-out ends the wait."""
+    while not any(record.getMessage().startswith(start) for record in caplog.records):
+        time.sleep(0.05)
+
+
 def test_a_locked_database_costs_time_and_nothing_else(
     sqlite_url: str,
     destination: StandIn,
@@ -76,6 +82,7 @@ def test_a_locked_database_costs_time_and_nothing_else(
     break_after_first(destination, lambda: locker.execute("BEGIN EXCLUSIVE"))
     with caplog.at_level(logging.WARNING), delivering(shop):
         assert destination.wait_for(lambda: destination.answered > 0)
+        wait_for_message(caplog, "database out of reach")
         time.sleep(1)
         during = len(destination.requests)
         locker.execute("ROLLBACK")
