@@ -7,13 +7,12 @@ module needs the standard library only; a rule that takes more imports it when i
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.tracknow import is_event_type, is_namespace
+from tracknow_static.tracknow import is_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +22,8 @@ if TYPE_CHECKING:
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
-_ADDRESS = re.compile(
-    r"(?:\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|(?=.{1,253}:)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*)"
-    r":([0-9]{1,5})"
-)
-_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}")
-_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{2,500}")
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
-_PORT_MAX = 65535
 # In a tag near the start of a page the word would disturb the search for the page's encoding.
 _NO_CHARSET = r"(?i:(?!.*charset))"
 
@@ -117,21 +109,6 @@ def whole_number(least: int, most: int) -> Rule:
     return Rule("number", f"a whole number from {least} to {most}", parse)
 
 
-def seconds(least: float, most: float) -> Rule:
-    """Accept a length of time in seconds."""
-
-    def parse(raw: object) -> float:
-        try:
-            value = float(str(raw))
-        except ValueError:
-            raise InvalidValueError from None
-        if not math.isfinite(value) or not least <= value <= most:
-            raise InvalidValueError
-        return value
-
-    return Rule("number", f"seconds from {least:g} to {most:g}", parse)
-
-
 def flag() -> Rule:
     """Accept true or false, also as text."""
 
@@ -168,8 +145,11 @@ def _items(raw: object) -> list[object]:
     raise InvalidValueError
 
 
-def _list(item: Callable[[str], str], accepts: str, *, least: int = 0) -> Rule:
-    """Accept a list, or a text with commas; each entry counts once, the order stays."""
+def list_of(item: Callable[[str], str], accepts: str, *, least: int = 0) -> Rule:
+    """Accept a list, or a text with commas, of what ``item`` returns for an entry.
+
+    Each entry counts once; the order stays.
+    """
 
     def parse(raw: object) -> tuple[str, ...]:
         items = _items(raw)
@@ -210,7 +190,7 @@ def domain() -> Rule:
 
 def hosts() -> Rule:
     """Accept host names, as a list or separated by commas."""
-    return _list(_domain, "host names such as pay.example.com")
+    return list_of(_domain, "host names such as pay.example.com")
 
 
 def globs() -> Rule:
@@ -227,7 +207,7 @@ def globs() -> Rule:
             raise InvalidValueError(f"{glob!r} is not a valid glob: {error}.") from None
         return glob.removeprefix("/")
 
-    return _list(item, "globs such as drafts/** or */print.html")
+    return list_of(item, "globs such as drafts/** or */print.html")
 
 
 def attributes() -> Rule:
@@ -245,11 +225,11 @@ def attributes() -> Rule:
         for key, given in pairs:
             text = str(given).lower() if isinstance(given, bool) else str(given)
             if not name.fullmatch(str(key)):
-                raise InvalidValueError(f"{key!r} is no name of such an attribute.")
+                raise InvalidValueError(f"{key!r} is not such an attribute.")
             if not value.fullmatch(text) or "charset" in text.lower():
                 raise InvalidValueError(
-                    f"The value of {key} holds quotes, <, >, &, the word charset, "
-                    "other than ASCII characters, or more than 200."
+                    f"The value of {key} may hold up to 200 ASCII characters without quotes, <, >, "
+                    "& and the word charset."
                 )
             found[key] = text
         return tuple(found.items())
@@ -291,143 +271,3 @@ def namespace() -> Rule:
 
     accepts = "the NAME in NAME-tracking.tracknow.info (1 to 54 letters, digits and hyphens)"
     return Rule("text", accepts, parse)
-
-
-def signing_secrets() -> Rule:
-    """Accept signing secrets of Stripe's webhook endpoints, between commas or white space."""
-
-    def parse(raw: object) -> tuple[str, ...]:
-        secrets = tuple(dict.fromkeys(part for part in re.split(r"[,\s]+", str(raw)) if part))
-        if not secrets:
-            raise InvalidValueError("It is empty.")
-        for secret in secrets:
-            if not _SECRET.fullmatch(secret):
-                raise InvalidValueError(_wrong_secret(secret))
-        return secrets
-
-    return Rule("list", "signing secrets (whsec_…), separated by commas", parse)
-
-
-def _wrong_secret(secret: str) -> str:
-    """Return what is wrong with a secret, without showing it."""
-    if secret[0] in "\"'" or secret[-1] in "\"'":
-        return "It is in quotes: leave them out."
-    if re.match(r"[A-Za-z_][A-Za-z0-9_]*=(?!=*\Z)", secret):
-        return "It is a line NAME=value: give the value alone."
-    if secret.startswith("we_"):
-        return "It is the id of a webhook endpoint, not its signing secret."
-    if secret.startswith(("sk_", "rk_", "pk_")):
-        return "It is an API key, not the signing secret of an endpoint."
-    if not secret.startswith("whsec_"):
-        return "It does not start with whsec_."
-    return (
-        "It is too short, too long, or holds other characters than letters, digits and + / = _ -."
-    )
-
-
-def database() -> Rule:
-    """Accept the SQLAlchemy URL of a database that keeps what it stores, in a supported driver."""
-
-    def parse(raw: object) -> str:
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        text = re.sub(r"\Apostgres(?=\+|:)", "postgresql", str(raw))
-        try:
-            url = make_url(text)
-        except (ArgumentError, ValueError):
-            raise InvalidValueError from None
-        if url.drivername in ("sqlite", "sqlite+pysqlite"):
-            _check_sqlite(url.database or "", dict(url.query))
-        elif url.drivername in ("postgresql", "postgresql+psycopg"):
-            _check_postgresql(dict(url.query))
-        elif url.get_backend_name() in ("sqlite", "postgresql"):
-            raise InvalidValueError("Leave the driver out.")
-        else:
-            raise InvalidValueError
-        return text
-
-    accepts = "sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/database"
-    return Rule("text", accepts, parse)
-
-
-def _check_sqlite(path: str, query: dict[str, object]) -> None:
-    if not path or ":memory:" in path or query.get("mode") == "memory":
-        raise InvalidValueError(
-            "A database in memory loses events that Stripe will not send again."
-        )
-    if not path.startswith("/"):
-        raise InvalidValueError("The path is relative: with four slashes it is absolute.")
-    if query:
-        raise InvalidValueError(f"SQLite takes no parameters here: leave {', '.join(query)} out.")
-
-
-def _check_postgresql(query: dict[str, object]) -> None:
-    try:
-        from psycopg import ProgrammingError
-        from psycopg.conninfo import make_conninfo
-    except ImportError:
-        need = "pip install 'tracknow-static[postgres]'"
-        raise InvalidValueError(
-            f"PostgreSQL needs psycopg, which is not installed: {need}"
-        ) from None
-    try:
-        make_conninfo(**{name: str(value) for name, value in query.items()})
-    except ProgrammingError as error:
-        raise InvalidValueError(f"Wrong parameter: {str(error).strip()}.") from None
-
-
-def destinations() -> Rule:
-    """Accept URLs of destinations, normalised as browsers do (WHATWG)."""
-
-    def item(text: str) -> str:
-        import ada_url
-
-        try:
-            url = ada_url.URL(text)
-        except ValueError:
-            raise InvalidValueError(f"{text!r} is not a URL.") from None
-        if url.protocol not in ("https:", "http:"):
-            raise InvalidValueError(f"{text!r} has another scheme.")
-        if url.username or url.password:
-            shown = text.rsplit("@", 1)[-1]
-            raise InvalidValueError(f"{shown!r} has a user name or password before it.")
-        if url.hash:
-            raise InvalidValueError(f"{text!r} has a fragment, which is never sent.")
-        return str(url.href)
-
-    accepts = "https URLs without user name and fragment, separated by commas"
-    return _list(item, accepts, least=1)
-
-
-def _only(valid: Callable[[str], object], what: str) -> Callable[[str], str]:
-    def item(text: str) -> str:
-        if not valid(text):
-            raise InvalidValueError(f"{text!r} is not {what}.")
-        return text
-
-    return item
-
-
-def event_types() -> Rule:
-    """Accept Stripe's names of event types; whether Stripe knows them, Stripe decides."""
-    accepts = "event types such as charge.succeeded, separated by commas"
-    return _list(_only(is_event_type, "an event type"), accepts, least=1)
-
-
-def accounts() -> Rule:
-    """Accept ids of connected accounts."""
-    accepts = "account ids (acct_…), separated by commas"
-    return _list(_only(_ACCOUNT.fullmatch, "an account id"), accepts, least=1)
-
-
-def address() -> Rule:
-    """Accept HOST:PORT, with an IPv6 address in brackets."""
-
-    def parse(raw: object) -> str:
-        found = _ADDRESS.fullmatch(str(raw))
-        if not found or int(found[1]) > _PORT_MAX:
-            raise InvalidValueError
-        return str(raw)
-
-    return Rule("text", "HOST:PORT such as 127.0.0.1:8787 or [::1]:8787", parse)

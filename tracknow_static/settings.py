@@ -72,7 +72,7 @@ class Settings:
     link_domains: tuple[str, ...] = option(
         (),
         rules.hosts(),
-        "Your other domains, which carry this script, too: links to them and their subdomains "
+        "Your other domains that carry this script: links to them and to their subdomains "
         "get the click id as a parameter when a visitor follows them.",
     )
     existing_reference: str = option(

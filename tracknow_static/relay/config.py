@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tracknow_static import rules
 from tracknow_static.errors import SettingsError
 from tracknow_static.options import declared, option, read_environ
+from tracknow_static.relay import rules as relay_rules
 from tracknow_static.relay.signing_secrets import Secrets
 from tracknow_static.tracknow import EVENT_TYPES, postback_url
 
@@ -42,7 +43,7 @@ class RelayConfig:
     )
     secrets: Secrets = option(  # noqa: RUF009 - the default is empty and never changes
         Secrets(),
-        rules.signing_secrets(),
+        relay_rules.signing_secrets(),
         "Signing secrets of the webhook endpoint (whsec_…), one or several. "
         "STRIPE_WEBHOOK_SECRET_FILE names a file that holds them instead; "
         "the relay reads it again when it changes.",
@@ -51,7 +52,7 @@ class RelayConfig:
     )
     database: str = option(
         "",
-        rules.database(),
+        relay_rules.database(),
         "Database that stores the events, as an SQLAlchemy URL. "
         "TRACKNOW_RELAY_DATABASE_FILE names a file that holds the URL instead.",
         shown="an SQLite file in the user's state directory",
@@ -60,7 +61,7 @@ class RelayConfig:
     )
     destinations: tuple[str, ...] = option(
         (),
-        rules.destinations(),
+        relay_rules.destinations(),
         "URLs that get every event instead of Tracknow's postback URL.",
         shown="the namespace's postback URL",
         name="TRACKNOW_RELAY_DESTINATIONS",
@@ -73,13 +74,13 @@ class RelayConfig:
     )
     events: tuple[str, ...] = option(
         EVENT_TYPES,
-        rules.event_types(),
+        relay_rules.event_types(),
         "Types of events to forward.",
         name="TRACKNOW_RELAY_EVENTS",
     )
     accounts: tuple[str, ...] = option(
         (),
-        rules.accounts(),
+        relay_rules.accounts(),
         "Connected Stripe accounts (acct_…) whose events to forward like your own.",
         name="TRACKNOW_RELAY_ACCOUNTS",
     )
@@ -91,7 +92,7 @@ class RelayConfig:
     )
     bind: str = option(
         "127.0.0.1:8787",
-        rules.address(),
+        relay_rules.address(),
         "Address that `tracknow-relay serve` listens on.",
         name="TRACKNOW_RELAY_BIND",
     )
@@ -110,13 +111,13 @@ class RelayConfig:
     )
     connect_timeout: float = option(
         5.0,
-        rules.seconds(0.1, 60),
+        relay_rules.seconds(0.1, 60),
         "Seconds to wait for a connection to a destination, including TLS.",
         name="TRACKNOW_RELAY_CONNECT_TIMEOUT",
     )
     timeout: float = option(
         30.0,
-        rules.seconds(0.1, 300),
+        relay_rules.seconds(0.1, 300),
         "Maximum duration of one attempt, in seconds.",
         name="TRACKNOW_RELAY_TIMEOUT",
     )
@@ -134,7 +135,7 @@ class RelayConfig:
     )
     commit_timeout: float = option(
         8.0,
-        rules.seconds(0.1, 60),
+        relay_rules.seconds(0.1, 60),
         "Seconds after which the relay answers 503 when a commit hangs.",
         name="TRACKNOW_RELAY_COMMIT_TIMEOUT",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tracknow_static import rules
+from tracknow_static.relay import rules
+from tracknow_static.rules import InvalidValueError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ class Secrets:
             self._stamp = stamp  # first: a bad file is logged once for each change
             try:
                 self._current = _read(self._file)
-            except (OSError, ValueError, rules.InvalidValueError) as error:
+            except (OSError, ValueError, InvalidValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 log.warning(
                     "secret file %s cannot be used; the last secrets count: %s", self._file, reason
