@@ -167,6 +167,14 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_files_of_the_source_exist(document: Path) -> None:
+    """Every file or folder of the source that a document names is there."""
+    ours = r"`((?:tests|tools|sample_site|tracknow_static|plugins|docs)/[\w./-]+)`"
+    for named in re.findall(ours, document.read_text(encoding="utf-8")):
+        assert (ROOT / named).exists(), named
+
+
 @pytest.mark.parametrize("document", [*DOCUMENTS, *DEPLOY_FILES], ids=_name)
 def test_words_are_plain(document: Path) -> None:
     """No document uses a word of the list in wording.py."""
