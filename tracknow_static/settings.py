@@ -147,6 +147,12 @@ class Settings:
         rules.choice("warn", "error", "ignore"),
         "How a build reports a payment link of Stripe's test mode.",
     )
+    manifest: bool = option(
+        True,
+        rules.flag(),
+        "Write tracknow.json beside the script file: how the site was built, "
+        "for check, csp, inject and remove.",
+    )
     enabled: bool = option(
         True,
         rules.flag(),

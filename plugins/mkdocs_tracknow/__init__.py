@@ -80,6 +80,7 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
             config.site_dir,
             self.settings,
             log,
+            generator="mkdocs",
             site_url=config.site_url,
             opt_outs=self._opt_outs,
             prefix="",

@@ -56,7 +56,14 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
         if "tracknow" in metadata:
             path = os.path.relpath(builder.get_outfilename(name), app.outdir).replace(os.sep, "/")
             opt_outs.note(path, metadata["tracknow"], str(app.env.doc2path(name, base=False)))
-    failed = finish(app.outdir, settings, log, site_url=app.config.html_baseurl, opt_outs=opt_outs)
+    failed = finish(
+        app.outdir,
+        settings,
+        log,
+        generator="sphinx",
+        site_url=app.config.html_baseurl,
+        opt_outs=opt_outs,
+    )
     if failed:
         log.error("tracknow: %s.", failed)
         app.statuscode = 1

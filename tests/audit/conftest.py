@@ -51,7 +51,8 @@ class Site:
     def inject(self, **options: object) -> Site:
         """Put the script into every page."""
         url = options.pop("site_url", None)
-        process_site(self.root, Settings.from_mapping(options), root_url=url)  # type: ignore[arg-type]
+        settings = Settings.from_mapping({"manifest": False, **options})
+        process_site(self.root, settings, site_url=url)  # type: ignore[arg-type]
         return self
 
     def check(self, line: str = "", *, code: int = 0) -> Result:

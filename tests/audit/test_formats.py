@@ -72,6 +72,7 @@ def test_sarif_is_valid(faulty: Site, sarif_schema: dict[str, Any]) -> None:
 
 def test_sarif_of_a_site_without_findings(site: Site, sarif_schema: dict[str, Any]) -> None:
     """No results is a valid log too."""
+    site.write("a.html", page()).inject()
     log = json.loads(site.check("--format sarif").stdout)
     jsonschema.validate(log, sarif_schema)
     assert log["runs"][0]["results"] == []

@@ -17,7 +17,7 @@ REDIRECT = '<meta http-equiv="refresh" content="0; url=../new/">'
 
 
 def test_an_injected_site_is_fine(site: Site) -> None:
-    """All pages are current at any depth, nothing is to mend, exit code 0."""
+    """All pages are current at any depth, nothing is to fix, exit code 0."""
     for path in ("index.html", "a/index.html", "a/b/c.htm", "404.html"):
         site.write(path, page())
     result = site.inject().check()
@@ -107,23 +107,24 @@ def test_the_scripts_file(site: Site, content: bytes) -> None:
 
 
 def test_pages_that_cannot_take_the_script(site: Site) -> None:
-    """AMP, XHTML and fragments: skipped, with the reason; a way to Stripe on one is an issue."""
+    """AMP, XHTML and fragments: skipped, with the reason; a route to Stripe on one is an issue."""
     site.write("amp.html", "<!doctype html><html amp><head></head><body></body></html>")
     site.write("part.html", "<p>only a part</p>")
     site.write("x.xhtml", '<html xmlns="http://www.w3.org/1999/xhtml"><head/></html>')
     site.write("shop.html", f'<!doctype html><html amp><body><a href="{LINK}">b</a></body></html>')
     site.inject()
-    assert set(site.states().values()) == {"skipped"}
-    assert site.codes() == [
+    assert set(site.states(code=1).values()) == {"skipped"}
+    assert site.codes(code=1) == [
         "amp.html:1 TN407",
         "part.html:1 TN302",
         "shop.html:1 TN301",
         "x.xhtml:1 TN407",
+        ".:1 TN413",
     ]
 
 
 def test_excluded_pages(site: Site) -> None:
-    """An excluded page is as it was; that it sells, or carries the script all the same, is said."""
+    """An excluded page is as it was; that it sells, or carries the script all the same, is reported."""
     site.write("in.html", page()).write("out/a.html", page(f'<a href="{LINK}">buy</a>')).inject()
     assert site.states("--exclude out/**")["out/a.html"] == "excluded"
     assert site.codes("--exclude out/**") == ["out/a.html:1 TN409", "out/a.html:3 TN408"]
@@ -171,7 +172,7 @@ def test_redirects_that_drop_the_query(site: Site, head: str) -> None:
 
 
 def test_many_redirects_are_one_entry(site: Site) -> None:
-    """A plugin's hundred stubs lead to a hundred places, and are told in one line."""
+    """A plugin's hundred stubs lead to a hundred places, and are listed in one line."""
     for number in range(20):
         refresh = REDIRECT.replace("new", f"new{number}")
         site.write(f"old/{number:02}.html", page(head=refresh))
@@ -218,7 +219,7 @@ def test_a_base_element_before_the_script(site: Site) -> None:
 
 
 def test_a_page_that_cannot_be_read(site: Site) -> None:
-    """It is named and counted, the rest is audited, and the exit code says so."""
+    """It is named and counted, the rest is audited, and so does the exit code."""
     site.write("a.html", page()).inject()
     (site.root / "b.html").symlink_to("/proc/self/mem")
     result = site.check(code=3)
@@ -246,8 +247,10 @@ def test_odd_names(site: Site) -> None:
 
 
 def test_no_pages(site: Site) -> None:
-    """An empty folder has nothing to fix, and says how many pages that were."""
-    assert site.check().output.startswith("0 pages")
+    """An empty folder is an error: it is not the one that a build writes."""
+    output = site.check(code=1).output
+    assert "no HTML page found" in output
+    assert "0 pages" in output
 
 
 def test_no_folder(site: Site) -> None:

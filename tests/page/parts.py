@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from tracknow_static.page.manifest import Record
     from tracknow_static.page.report import SiteReport
     from tracknow_static.page.splice import Spliced
 
@@ -53,10 +54,11 @@ def process_site(
     check: bool = False,
     removing: bool = False,
     jobs: int = 1,
+    record: Record | None = None,
 ) -> SiteReport:
     """Pass over a site with a given script."""
     processor = PageProcessor(settings, script, root_url, frozenset(opted_out), removing)
-    return SitePass(site_root(site), processor, check, jobs).run()
+    return SitePass(site_root(site), processor, check, jobs, record=record).run()
 
 
 def make_site(folder: Path, pages: int = 5) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def assert_only_added(
     without: Collection[str] = (),
     differing: Collection[str] = (),
 ) -> list[str]:
-    """Insist that two builds differ by the insertion in each page, and the script file.
+    """Insist that two builds differ by the insertion in each page, the script file and the manifest.
 
     ``root`` is the path that the site is served under, ``without`` names the pages that are to
     carry nothing, ``differing`` files that two builds never make alike. Gives the pages' paths.
@@ -106,7 +107,9 @@ def assert_only_added(
     before, after = files(plain), files(ours)
     script = compose(settings)
     asset = {} if script.asset_path is None else {script.asset_path: script.asset}
-    assert sorted(after) == sorted({*before, *asset})
+    manifest = f"{settings.asset_dir}/tracknow.json"
+    assert sorted(after) == sorted({*before, *asset, manifest})
+    assert json.loads(after.pop(manifest))["settings"]["param"] == settings.param
     for path, content in asset.items():
         assert after.pop(path) == content
     pages = [path for path in before if path.endswith((".html", ".htm")) and path not in without]

@@ -1,4 +1,4 @@
-"""What all plugins share: pages' own wishes, and a report told in a generator's log."""
+"""What all plugins share: pages' own opt-outs, and a report in a generator's log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_page_opts_out_in_every_spelling(value: object) -> None:
 
 @pytest.mark.parametrize("value", [None, True, "true", "YES", "1"])
 def test_a_page_that_wants_the_script_gets_it(value: object) -> None:
-    """Nothing said and a yes are the same."""
+    """No metadata and a yes are the same."""
     opt_outs = OptOuts()
     opt_outs.note("a.html", value, "a.md")
     assert opt_outs.paths == set()
@@ -64,7 +64,7 @@ def test_everything_is_written_and_said_before_a_strict_log_stops_the_build(
     write(tmp_path, {"index.html": PAGE, "two.html": PAGE.replace("3cs", "4ds")})
     log = Strict()
     with pytest.raises(RuntimeError, match=r"index\.html"):
-        finish(tmp_path, Settings(), log)
+        finish(tmp_path, Settings(), log, generator="test")
     assert [level for level, _ in log.said] == [30, 30, 10, 20]
     assert log.said[-1][1] == ("tracknow: 2 pages carry the script; 2 payment links on 2 pages")
     assert tag("two.html", Settings()) in (tmp_path / "two.html").read_bytes()
@@ -86,5 +86,6 @@ def test_a_page_shown_at_any_depth_uses_the_sites_path(
 ) -> None:
     """404.html works at each address of the site, also in a preview on another host."""
     write(tmp_path, {"404.html": f"<!doctype html><title>x</title><a href={LIVE}>Buy</a>"})
-    assert finish(tmp_path, Settings(), logging.getLogger(__name__), site_url=site_url) is None
+    log = logging.getLogger(__name__)
+    assert finish(tmp_path, Settings(), log, generator="test", site_url=site_url) is None
     assert tag("404.html", Settings(), root) in (tmp_path / "404.html").read_bytes()

@@ -10,19 +10,20 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.audit import formats
-from tracknow_static.audit.generator import with_generators_settings
 from tracknow_static.audit.policy import advice
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import AccountError, SettingsError, SiteError
 from tracknow_static.flags import with_settings
+from tracknow_static.page.built_with import read_manifest, with_manifest
 from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import printable
 
 if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
+    from tracknow_static.page.manifest import Manifest
 
 _FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 _WRITERS = {"github": formats.write_github, "sarif": formats.write_sarif}
@@ -92,13 +93,14 @@ def check(
     page: where it is, where it leads, and whether the click id gets through. And what would keep
     the script from working: policies, redirects, base elements, mixed settings.
 
-    Settings come from tracknow.toml, pyproject.toml or options; without any, from the mkdocs.yml,
-    pelicanconf.py or conf.py that is in the current folder or beside SITE_DIR.
+    Settings come from options, then from tracknow.toml or pyproject.toml, then from the
+    tracknow.json that the build or `inject` left in SITE_DIR.
     """
-    project = _known(project, site_dir)
+    manifest = read_manifest(site_dir)
+    project = with_manifest(project, manifest)
     comparison = _comparison(project) if with_stripe else None
     site = printable(site_dir)
-    audit = _audit(site_dir, project, comparison)
+    audit = _audit(site_dir, project, manifest, comparison)
     try:
         if output_format == "text":
             Report(site, verbose=verbose).print(audit)
@@ -125,7 +127,8 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
     The sources that the script needs with its delivery, and Stripe's where the site has buy
     buttons, pricing tables or forms; then what the site's own policies lack of these.
     """
-    audit = _audit(site_dir, _known(project, site_dir), None)
+    manifest = read_manifest(site_dir)
+    audit = _audit(site_dir, with_manifest(project, manifest), manifest, None)
     wanted, lacks = advice(audit)
     if output_format == "json":
         policies = [
@@ -143,16 +146,11 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
         click.echo(f"{lack.file}:{lack.line}: {lack.message}", err=True)
 
 
-def _known(project: Project, site_dir: str) -> Project:
+def _audit(
+    site_dir: str, project: Project, manifest: Manifest | None, comparison: Comparison | None
+) -> SiteAudit:
     try:
-        return with_generators_settings(project, site_dir)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _audit(site_dir: str, project: Project, comparison: Comparison | None) -> SiteAudit:
-    try:
-        return SiteAudit(site_dir, project, comparison=comparison)
+        return SiteAudit(site_dir, project, manifest, comparison)
     except (SettingsError, SiteError) as error:
         raise click.UsageError(str(error)) from None
 

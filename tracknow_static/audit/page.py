@@ -212,9 +212,11 @@ class PageAuditor:
         if base and base.text.strip() not in ("", ".", "./"):
             misleads = script is not None and base.offset < script and self.needs.file
             yield finding("TN432" if misleads else "TN431", page.file, base.line, base.text)
-        for redirect in page.contents.redirects:
-            if _host(redirect.target) not in self._hosts:  # those are among the surfaces
-                carries = page.carries and bool(page.ours)
+        carries = page.carries and bool(page.ours)
+        # A stub has a refresh and a script to the same address: one finding.
+        redirects = {_host(redirect.target): redirect for redirect in page.contents.redirects[::-1]}
+        for host, redirect in sorted(redirects.items(), key=lambda item: item[1].line):
+            if host not in self._hosts:  # those are among the surfaces
                 yield from self._of_redirect(page.file, redirect, carries=carries)
 
     def _of_policies(

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tracknow_static import __version__
 from tracknow_static.audit.host_files import read_headers
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
 from tracknow_static.page.findings import Finding, finding, printable
+from tracknow_static.page.manifest import find
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.walk import site_root, walk
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tracknow_static.audit.host_files import HeaderPolicy
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
+    from tracknow_static.page.manifest import Manifest
 
 _VARIANTS = 100  # different scripts that are told apart; no real site has so many
 
@@ -62,17 +65,24 @@ class SiteAudit:
     """
 
     def __init__(
-        self, site_dir: str, project: Project, *, comparison: Comparison | None = None
+        self,
+        site_dir: str,
+        project: Project,
+        manifest: Manifest | None = None,
+        comparison: Comparison | None = None,
     ) -> None:
         self.root = site_root(site_dir)
         self.script = compose(project.settings)
         self.project = project
+        self._manifest = manifest
         self.totals = Totals()
         self._severities = Severities(project.severity, project.source)
         self._comparison = comparison
         url = project.site_url
         path = urlsplit(url).path if url else None
-        self._processor = PageProcessor(project.settings, self.script, path)
+        opted_out = frozenset(manifest.opted_out if manifest else ())
+        self._processor = PageProcessor(project.settings, self.script, path, opted_out)
+        self._others = [folder for folder in find(self.root) if folder]
         self.needs = Needs.of(self._processor, project.site_url)
         self._auditor = PageAuditor(self._processor, self.needs, url, comparison)
         self.headers, self._header_problems = read_headers(Path(self.root))
@@ -84,7 +94,7 @@ class SiteAudit:
 
     def pages(self) -> Iterator[PageAudit]:
         """Audit every page, folder by folder in the order of their names."""
-        for entry in walk(self.root, self._processor):
+        for entry in walk(self.root, self._processor, self._others):
             if entry.kind == "other":
                 continue
             page = _unread(entry.path, entry.error) if entry.error else self._page(entry.path)
@@ -123,6 +133,8 @@ class SiteAudit:
     def site_findings(self) -> list[Finding]:
         """Return what concerns the site as a whole, once all pages have been read."""
         findings = [
+            *self._of_pages(),
+            *self._of_manifests(),
             *self._header_problems,
             *self._of_asset(),
             *self._of_variants(),
@@ -146,6 +158,17 @@ class SiteAudit:
         if content != self.script.asset:
             yield finding("TN405", path, 1, "other content")
 
+    def _of_pages(self) -> Iterator[Finding]:
+        pages = self.totals.pages
+        if not pages.total():
+            yield finding("TN413", ".", 1, "no HTML page found")
+        elif pages["skipped"] and not pages.keys() - {"skipped", "excluded"}:
+            yield finding("TN413", ".", 1, "none of the pages can carry the script")
+
+    def _of_manifests(self) -> Iterator[Finding]:
+        for folder in self._others:
+            yield finding("TN415", printable(folder), 1)
+
     def _of_variants(self) -> Iterator[Finding]:
         if len(self._variants) < 2:
             return
@@ -160,8 +183,14 @@ class SiteAudit:
         """Yield a finding when the whole site was made with settings that this audit lacks."""
         stale, current = self.totals.pages["stale"], self.totals.pages["current"]
         if stale and not current and len(self._variants) == 1:
-            source = self.project.source
-            yield finding("TN410", ".", 1, f"settings read from: {source}")
+            built = self._manifest.version if self._manifest else __version__
+            if built != __version__:
+                about = f"built with version {built}, and this is {__version__}"
+                yield finding("TN410", ".", 1, about, fix="Build or inject the site again.")
+            else:
+                yield finding("TN410", ".", 1, f"settings read from: {self.project.source}")
+        elif stale and self._manifest is None:
+            yield finding("TN414", ".", 1, f"settings read from: {self.project.source}")
 
     def _of_headers(self) -> Iterator[Finding]:
         for number, what in self._covered:

@@ -8,7 +8,6 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
 import click
 
@@ -16,11 +15,11 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SiteError
 from tracknow_static.flags import with_settings
+from tracknow_static.page.built_with import read_manifest, with_manifest
 from tracknow_static.page.findings import grouped, on_more_pages, printable
 from tracknow_static.page.process import is_page
 from tracknow_static.page.report import SiteReport
 from tracknow_static.page.site import process_site, remove_site
-from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,9 +86,12 @@ def inject(
     """Put the script into every page of SITE_DIR; report its payment links.
 
     No other byte of a page changes. Running it again replaces what it put there, and writes
-    nothing where nothing changes.
+    nothing where nothing changes. Settings, URL and opted-out pages of an earlier build or run
+    are kept, from its tracknow.json, unless options or a file give others.
     """
     output = _Output(site_dir, output_format, quiet, verbose, csp)
+    manifest = read_manifest(site_dir)
+    project = with_manifest(project, manifest)
     if not project.settings.enabled:
         as_json = output_format == "json"
         click.echo("tracknow: switched off (enabled is false); nothing was done", err=as_json)
@@ -100,8 +102,9 @@ def inject(
         report = process_site(
             site_dir,
             project.settings,
-            # Its path only: a preview on another host works as the site does.
-            root_url=urlsplit(project.site_url or "").path,
+            generator=manifest.generator if manifest else "inject",
+            site_url=project.site_url,
+            opted_out=manifest.opted_out if manifest else (),
             check=check,
             jobs=jobs,
             progress=progress,
@@ -117,7 +120,7 @@ def remove(
     """Remove the script from SITE_DIR: every page gets back its original bytes."""
     output = _Output(site_dir, output_format, quiet, verbose)
     with _exit_codes(), _bar(output) as progress:
-        report = remove_site(site_dir, Settings(), check=check, jobs=jobs, progress=progress)
+        report = remove_site(site_dir, check=check, jobs=jobs, progress=progress)
     _print(report, output)
 
 
@@ -195,6 +198,8 @@ def _object(report: SiteReport, output: _Output) -> dict[str, Any]:
         "asset": report.asset,
         "asset_changed": report.asset_changed,
         "old_assets": report.old_assets,
+        "manifest": report.manifest,
+        "manifest_changed": report.manifest_changed,
         "csp_hash": report.csp_hash,
         "findings": [asdict(finding) for finding in report.findings],
         "failures": [failure._asdict() for failure in report.failures],

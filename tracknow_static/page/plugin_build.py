@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from tracknow_static import rules
 from tracknow_static.page.findings import grouped, on_more_pages
@@ -65,6 +64,7 @@ def finish(
     settings: Settings,
     log: Log,
     *,
+    generator: str,
     site_url: str | None = None,
     opt_outs: OptOuts | None = None,
     prefix: str = "tracknow: ",
@@ -72,8 +72,7 @@ def finish(
 ) -> str | None:
     """Put the script into a built site and log what was found.
 
-    ``site_url`` is the URL or the path that the site will be served under; only its path counts,
-    so that a preview on another host works as the site does. ``print_summary`` prints the last
+    ``site_url`` is the URL or the path that the site will be served under. ``print_summary`` prints the last
     line, where that is not for the log. Returns the reason why the build has failed, or None.
     Everything is written before the first line is logged, and everything is logged before an error
     that a strict generator raises out of its logger is raised again.
@@ -90,7 +89,8 @@ def finish(
     report = process_site(
         site_dir,
         settings,
-        root_url=urlsplit(site_url or "").path,
+        generator=generator,
+        site_url=site_url,
         opted_out=opt_outs.paths,
         visit=visit,
     )

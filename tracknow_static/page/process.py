@@ -104,7 +104,7 @@ class PageProcessor:
             changed=spliced.changed,
             outcome="skipped" if spliced.skipped else "carries",
             reason=spliced.skipped,
-            links=len(contents.surfaces),
+            surfaces=tuple((surface.kind, surface.url) for surface in contents.surfaces),
             findings=tuple(found),
         )
 

@@ -26,14 +26,15 @@ class PageResult(NamedTuple):
     """What was done with one page.
 
     ``file`` is its path inside the site, ``changed`` whether its bytes are to change, ``reason``
-    why it was skipped, ``links`` the number of payment surfaces, ``failure`` why nothing was done.
+    why it was skipped, ``surfaces`` kind and URL of what leads to a payment page, ``failure`` why
+    nothing was done.
     """
 
     file: str
     changed: bool = False
     outcome: Outcome = "carries"
     reason: str | None = None
-    links: int = 0
+    surfaces: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     failure: str | None = None
 
@@ -44,8 +45,8 @@ class SiteReport:
 
     ``pages`` carry the script after the pass; ``changed`` and ``unchanged`` count files of all
     outcomes. ``links`` counts payment surfaces. ``asset`` is the site-relative path of the script
-    file, ``asset_changed`` whether it was not there as it is now; ``csp_hash`` is what a
-    Content-Security-Policy needs for the inline script.
+    file, ``asset_changed`` whether it was not there as it is now; the same for ``manifest``.
+    ``csp_hash`` is what a Content-Security-Policy needs for the inline script.
     """
 
     pages: int = 0
@@ -60,6 +61,8 @@ class SiteReport:
     asset: str | None = None
     asset_changed: bool = False
     old_assets: list[str] = field(default_factory=list)
+    manifest: str | None = None
+    manifest_changed: bool = False
     csp_hash: str | None = None
     check: bool = False
     removing: bool = False
@@ -67,7 +70,8 @@ class SiteReport:
     @property
     def clean(self) -> bool:
         """Whether the site was as it should be before the pass: nothing to change, no failure."""
-        return not (self.changed or self.asset_changed or self.old_assets or self.failures)
+        files = self.asset_changed or self.manifest_changed or self.old_assets
+        return not (self.changed or files or self.failures)
 
     @property
     def empty(self) -> bool:
@@ -92,8 +96,8 @@ class SiteReport:
             self.excluded += 1
         else:
             self.skipped[page.reason or "unknown"] += 1
-        self.links += page.links
-        self.pages_with_links += page.links > 0
+        self.links += len(page.surfaces)
+        self.pages_with_links += bool(page.surfaces)
         self.findings.extend(page.findings)
 
     def summary(self) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tracknow_static.page.findings import printable
+from tracknow_static.page.manifest import NAME, Record, find
+from tracknow_static.page.own_files import OwnFiles
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.report import Failure, PageResult, SiteReport
 from tracknow_static.page.walk import site_root, walk
-from tracknow_static.page.writing import Replacer, is_temporary, left_over, replace_file
+from tracknow_static.page.writing import Replacer
+from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
-    from tracknow_static.settings import Settings
+    from tracknow_static.page.walk import Entry
 
 Progress = Callable[[int, str], None]
 Visit = Callable[[PageResult], None]
@@ -26,35 +29,43 @@ def process_site(
     site_dir: str | os.PathLike[str],
     settings: Settings,
     *,
-    root_url: str | None = None,
+    generator: str = "inject",
+    site_url: str | None = None,
     opted_out: Collection[str] = (),
     check: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
     visit: Visit | None = None,
 ) -> SiteReport:
-    """Put the script into every page of a built site, and its file beside them.
+    """Put the script into every page of a built site, its file and a manifest beside them.
 
-    ``root_url`` is the path or URL under which the site is served; pages that are called 404.html
-    use it, since a server shows them at any depth; all others use relative URLs. ``opted_out``
-    contains paths inside the site of pages that are to carry no script. ``check`` changes nothing
-    and reports what would change. ``jobs`` is the number of processes. ``progress`` is called with
-    the number of pages done and the last one's path, ``visit`` with each page's result.
+    ``site_url`` is the URL or path under which the site is served. Pages that are called 404.html
+    use its path, since a server shows them at any depth, and a preview on another host works as
+    the site does; all others use relative URLs. ``opted_out`` contains paths inside the site of
+    pages that are to carry no script. ``check`` changes nothing and reports what would change.
+    ``jobs`` is the number of processes. ``progress`` is called with the number of pages done and
+    the last one's path, ``visit`` with each page's result. ``generator`` is for the manifest.
 
     A file that cannot be read or written stays as it was and is among the report's ``failures``;
-    if it is the script's own file, all pages stay as they were.
+    if it is the script's own file, all pages stay as they were. A folder that has a manifest of
+    its own is another site and stays as it is.
     Raises :class:`SiteError` when ``site_dir`` is no folder, or a process of ``jobs`` is killed.
     """
     from tracknow_static.browser.compose import compose
 
-    paths = frozenset(path.replace(os.sep, "/") for path in opted_out)
-    processor = PageProcessor(settings, compose(settings), root_url, paths)
-    return SitePass(site_root(site_dir), processor, check, jobs, progress, visit).run()
+    root = site_root(site_dir)
+    processor = PageProcessor(
+        settings,
+        compose(settings),
+        root_url=urlsplit(site_url or "").path,
+        opted_out=frozenset(path.replace(os.sep, "/") for path in opted_out),
+    )
+    record = Record(generator, settings, site_url or None) if settings.manifest else None
+    return SitePass(root, processor, check, jobs, progress, visit, record).run()
 
 
 def remove_site(
     site_dir: str | os.PathLike[str],
-    settings: Settings,
     *,
     check: bool = False,
     jobs: int = 1,
@@ -66,6 +77,7 @@ def remove_site(
     """
     from tracknow_static.browser.compose import compose
 
+    settings = Settings()
     processor = PageProcessor(settings, compose(settings), removing=True)
     return SitePass(site_root(site_dir), processor, check, jobs, progress).run()
 
@@ -116,7 +128,7 @@ def _reason(error: OSError) -> str:
 
 @dataclass
 class SitePass:
-    """One pass over the site at ``root``, a real path."""
+    """One pass over the site at ``root``, a real path; ``record`` becomes its manifest."""
 
     root: str
     processor: PageProcessor
@@ -124,36 +136,51 @@ class SitePass:
     jobs: int = 1
     progress: Progress | None = None
     visit: Visit | None = None
-    _assets: list[str] = field(default_factory=list)
+    record: Record | None = None
 
     def run(self) -> SiteReport:
         """Process every page; see :func:`process_site`."""
-        removing = self.processor.removing
+        script, removing = self.processor.script, self.processor.removing
         report = SiteReport(check=self.check, removing=removing)
+        files = OwnFiles(self.root, script.asset_pattern, self.check)
+        carries = not removing and self._some_page_carries()
         if not removing:
-            report.csp_hash = self.processor.script.csp_hash
-            if self._some_page_carries():
-                # First: no page may name a file that is not there.
-                self._write_asset(report)
+            report.csp_hash = script.csp_hash
+        if carries and script.asset is not None:
+            # First: no page may name a file that is not there.
+            report.asset = script.asset_path
+            aside = "; no page was changed, since each would name this file"
+            report.asset_changed = _write(files, report, script.asset_path, script.asset, aside)
             if report.failures:
                 return report
+        self._process_pages(report, files)
+        if carries and self.record:
+            report.manifest = f"{self.processor.settings.asset_dir}/{NAME}"
+            content = self.record.content(script)
+            report.manifest_changed = _write(files, report, report.manifest, content)
+        if not report.failures:  # a page that failed may still name an old file
+            dropped, failed = files.drop({report.asset, report.manifest})
+            report.old_assets += dropped
+            report.failures += [_failure(path, error) for path, error in failed]
+        return report
+
+    def _process_pages(self, report: SiteReport, files: OwnFiles) -> None:
         worker = Worker(self.root, self.processor, self.check)
-        pages = self._pages(report)
+        pages = self._pages(report, files)
         results = map(worker.process, pages) if self.jobs <= 1 else self._pooled(worker, pages)
         with worker.files:
             for number, page in enumerate(results, 1):
                 report.add(page)
+                if self.record:
+                    self.record.add(page)
                 if self.visit:
                     self.visit(page)
                 if self.progress:
                     self.progress(number, page.file)
-        if not report.failures:  # a page that failed may still name an old file
-            self._drop_old_assets(report)
-        return report
 
     def _some_page_carries(self) -> bool:
         trial = Worker(self.root, self.processor, check=True)
-        pages = (entry.path for entry in walk(self.root, self.processor) if entry.kind == "page")
+        pages = (entry.path for entry in self._walk() if entry.kind == "page")
         results = map(trial.process, pages)
         return any(page.outcome == "carries" and page.failure is None for page in results)
 
@@ -163,63 +190,39 @@ class SitePass:
 
         return pooled(worker, pages, self.jobs)
 
-    def _pages(self, report: SiteReport) -> Iterator[str]:
-        """Yield the paths of all pages, and remove what killed runs left."""
-        for path, kind, error in walk(self.root, self.processor):
+    @cached_property
+    def _others(self) -> list[str]:
+        return [folder for folder in find(self.root) if folder]
+
+    def _walk(self) -> Iterator[Entry]:
+        return walk(self.root, self.processor, self._others)
+
+    def _pages(self, report: SiteReport, files: OwnFiles) -> Iterator[str]:
+        """Yield the paths of all pages, and look at the files between them."""
+        for path, kind, error in self._walk():
             if kind == "page":
+                if self.record and path in self.processor.opted_out:
+                    self.record.opted_out.append(path)
                 yield path
-                continue
-            name = path.rpartition("/")[2]
-            if error is not None:
-                report.failures.append(Failure(printable(path), _reason(error)))
-            elif is_temporary(name):
-                self._clear(path, report)
-            elif self.processor.script.asset_pattern.fullmatch(name):
-                self._assets.append(path)
+            elif error is not None:
+                report.failures.append(_failure(path, error))
+            else:
+                try:
+                    files.see(path)
+                except OSError as problem:
+                    report.failures.append(_failure(path, problem))
 
-    def _clear(self, path: str, report: SiteReport) -> None:
-        file = Path(self.root, path)
-        try:
-            if not self.check and left_over(file):
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            report.failures.append(Failure(printable(path), _reason(error)))
 
-    def _write_asset(self, report: SiteReport) -> None:
-        path, content = self.processor.script.asset_path, self.processor.script.asset
-        if path is None or content is None:
-            return
-        report.asset = path
-        aside = "no page was changed, since each would name this file"
-        target = Path(self.root, path)
-        try:
-            status = target.stat() if target.is_file() else None
-            if status and status.st_size == len(content) and target.read_bytes() == content:
-                return
-            report.asset_changed = True
-            if not f"{os.path.realpath(target.parent)}/".startswith(f"{self.root}/"):
-                reason = "Its folder is a link that leads out of the site"
-                report.failures.append(Failure(path, f"{reason}; {aside}"))
-            elif not self.check:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(target, content, status)
-        except OSError as error:
-            report.failures.append(Failure(path, f"{_reason(error)}; {aside}"))
+def _write(
+    files: OwnFiles, report: SiteReport, path: str | None, content: bytes, aside: str = ""
+) -> bool:
+    assert path is not None  # noqa: S101
+    try:
+        return files.write(path, content)
+    except OSError as error:
+        report.failures.append(_failure(path, error, aside))
+        return True
 
-    def _drop_old_assets(self, report: SiteReport) -> None:
-        current = None if report.removing else self.processor.script.asset_path
-        for path in sorted(self._assets):
-            if path == current:
-                continue
-            file = Path(self.root, path)
-            try:
-                # The name contains a hash of the content: a file of somebody else's has another.
-                if hashlib.sha256(file.read_bytes()).hexdigest()[:8] not in file.name:
-                    continue
-                report.old_assets.append(printable(path))
-                if not self.check:
-                    file.unlink()
-                    if report.removing and not os.listdir(file.parent):  # noqa: PTH208
-                        file.parent.rmdir()
-            except OSError as error:
-                report.failures.append(Failure(printable(path), _reason(error)))
+
+def _failure(path: str, error: OSError, aside: str = "") -> Failure:
+    return Failure(printable(path), _reason(error) + aside)

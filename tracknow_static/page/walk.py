@@ -12,7 +12,7 @@ from tracknow_static.page.findings import printable
 from tracknow_static.page.process import is_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tracknow_static.page.process import PageProcessor
 
@@ -36,12 +36,13 @@ def site_root(site_dir: str | os.PathLike[str]) -> str:
     return root
 
 
-def walk(root: str, processor: PageProcessor) -> Iterator[Entry]:
+def walk(root: str, processor: PageProcessor, others: Collection[str] = ()) -> Iterator[Entry]:
     """Yield the files of a site folder by folder, those of one folder in the order of their names.
 
     Folders that are symbolic links are not entered. A symbolic link to another page of the site
     is left out, unless its depth or an exclusion makes it a page of its own; one that leads out of
-    the site is a page like any other, and becomes a file of its own when it changes.
+    the site is a page like any other, and becomes a file of its own when it changes. ``others`` are
+    folders that are not entered either, such as "v1/".
     """
     folders = [""]
     while folders:
@@ -53,7 +54,7 @@ def walk(root: str, processor: PageProcessor) -> Iterator[Entry]:
                 for entry in listing:
                     name = entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if name != ".git":
+                        if name != ".git" and f"{prefix}{name}/" not in others:
                             below.append(f"{prefix}{name}/")
                     elif not is_page(name):
                         files.append((name, "other"))

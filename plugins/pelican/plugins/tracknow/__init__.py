@@ -95,6 +95,7 @@ def _finish(pelican: Pelican) -> None:
         build.output,
         settings,
         log,
+        generator="pelican",
         site_url=pelican.settings["SITEURL"],
         opt_outs=build.opt_outs,
         print_summary=_print_summary,
