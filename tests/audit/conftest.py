@@ -22,7 +22,7 @@ LINK = "https://buy.stripe.com/aEU14A9PY"
 
 
 def page(body: str = "", head: str = "") -> str:
-    """Give a whole page; ``head`` stands on line 2, ``body`` on line 3."""
+    """Return a whole page; ``head`` is on line 2, ``body`` on line 3."""
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>t</title>\n"
         f"{head}</head><body>\n{body}</body></html>\n"
@@ -80,18 +80,18 @@ class Site:
         return found
 
     def codes(self, line: str = "", *, code: int = 0) -> list[str]:
-        """Give each finding as "FILE:LINE CODE", in order."""
+        """Return each finding as "FILE:LINE CODE", in order."""
         found = self.json(line, code=code)
         findings = [one for each in found["pages"] for one in each["findings"]]
         findings += found["site_findings"]
         return [f"{one['file']}:{one['line']} {one['code']}" for one in findings]
 
     def states(self, line: str = "", *, code: int = 0) -> dict[str, str]:
-        """Give the state of every page."""
+        """Return the state of every page."""
         return {one["file"]: one["state"] for one in self.json(line, code=code)["pages"]}
 
     def attributions(self, line: str = "", *, code: int = 0) -> list[tuple[str, int, str]]:
-        """Give kind, line and attribution of every payment surface."""
+        """Return kind, line and attribution of every payment surface."""
         return [
             (one["kind"], one["line"], one["attribution"])
             for each in self.json(line, code=code)["pages"]

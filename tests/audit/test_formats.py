@@ -97,7 +97,7 @@ def test_github_shows_ten(site: Site) -> None:
 
 
 def test_json(faulty: Site) -> None:
-    """Every page with state, ways to Stripe and findings; then the site's findings and counts."""
+    """Every page with state, routes to Stripe and findings; then the site's findings and counts."""
     found = faulty.json(code=1)
     assert [one["file"] for one in found["pages"]] == ["a.html", "sub/new, 100%.html"]
     assert found["summary"]["pages"] == {"current": 1, "missing": 1}
@@ -123,7 +123,7 @@ def test_text_on_a_terminal_has_colours(faulty: Site) -> None:
 
 
 def test_text_is_ranked_and_ends_with_the_summary(faulty: Site) -> None:
-    """Errors first, then warnings and infos; the ways to Stripe; the counts last."""
+    """Errors first, then warnings and infos; the routes to Stripe; the counts last."""
     output = faulty.check(code=1).output
     found = [output.index(word) for word in ("error TN401", "warning TN101", "info TN106")]
     assert found == sorted(found)

@@ -24,7 +24,7 @@ BUTTON = "<stripe-buy-button buy-button-id=x></stripe-buy-button>"
 
 
 def lacks(text: str, needs: Needs = SPLIT) -> list[str]:
-    """Say what a policy lacks for the script."""
+    """Return what a policy lacks for the script."""
     return [f"{lack.directive}: {lack.advice}" for lack in Policy(text).script_lacks(needs)]
 
 
@@ -124,7 +124,7 @@ def test_stripes_elements(text: str, count: int) -> None:
 
 @given(st.text(), st.text())
 def test_no_policy_is_too_odd(text: str, host: str) -> None:
-    """Whatever stands in a policy, it is read."""
+    """Whatever is in a policy, it is read."""
     policy = Policy(text)
     list(policy.script_lacks(SPLIT))
     list(policy.stripe_lacks())
@@ -136,7 +136,7 @@ def test_a_policy_in_the_page(site: Site) -> None:
     policy = "<meta http-equiv=Content-Security-Policy content=\"default-src 'self'\">"
     site.write("after.html", page(BUTTON, policy)).inject()
     assert site.codes(code=1) == ["after.html:2 TN422", "after.html:2 TN422"]
-    # The charset comes so late that the script can only stand after the policy.
+    # The charset comes so late that the script can only come after the policy.
     late = f"<!doctype html><html><head>{policy}<style>{'x' * 700}</style><meta charset=utf-8>"
     site.write("after.html", page()).write("late.html", f"{late}</head><body></body></html>")
     site.inject()
@@ -273,7 +273,7 @@ def test_csp_prints_what_to_add(site: Site) -> None:
 
 
 def test_csp_by_delivery(site: Site) -> None:
-    """Each delivery needs something else; a nonce stands for all."""
+    """Each delivery needs something else; a nonce replaces all."""
     site.write("a.html", page())
     inline = compose(Settings.from_mapping({"delivery": "inline"})).csp_hash
     assert site.csp("--delivery inline").stdout == f"script-src '{inline}'\n"

@@ -1,4 +1,4 @@
-"""What the audit says of a policy is what Chromium does under it."""
+"""What the audit reports about a policy is what Chromium does under it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def chromium() -> Iterator[tuple[FakeWeb, Browser]]:
 def ran(
     chromium: tuple[FakeWeb, Browser], number: int, text: bytes, policy: str
 ) -> tuple[bool, bool]:
-    """Land on a page under a policy; say whether the inline part and the file ran."""
+    """Land on a page under a policy; return whether the inline part and the file ran."""
     web, browser = chromium
     headers = {"Content-Security-Policy": policy} if policy else {}
     web.put("policy.example", f"/{number}", Response(text, headers=headers))
@@ -86,7 +86,7 @@ def ran(
 
 
 def expected(policy: str) -> tuple[bool, bool]:
-    """Say what the audit claims of the inline part and of the file."""
+    """Return what the audit claims of the inline part and of the file."""
     lacks = list(Policy(policy).script_lacks(NEEDS))
     if any(lack.directive == "sandbox" for lack in lacks):
         return False, False
@@ -95,7 +95,7 @@ def expected(policy: str) -> tuple[bool, bool]:
 
 
 def test_headers(chromium: tuple[FakeWeb, Browser]) -> None:
-    """For each policy: both parts run exactly where the audit says so."""
+    """For each policy: both parts run exactly where the audit claims it."""
     text = transform(page().encode(), SCRIPT, "/").page
     wrong = {}
     for number, policy in enumerate(POLICIES):

@@ -68,7 +68,7 @@ def test_each_link_is_compared(site: Site) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_prices_are_shown(site: Site) -> None:
-    """Beside each link stands what it costs, in its currency."""
+    """Beside each link is what it costs, in its currency."""
     sell(site, ACTIVE, OWN, payment_hosts="pay.shop.example")
     output = site.check("--stripe --payment-hosts pay.shop.example").output
     assert f"{ACTIVE}   19.00 EUR / month" in output
@@ -88,7 +88,7 @@ def test_an_own_domain_that_the_settings_lack(site: Site) -> None:
 
 
 def test_a_test_key_cannot_check_live_links(site: Site, account: Stripe) -> None:
-    """A link of the other mode is not called unknown; it is said that it was not compared."""
+    """A link of the other mode is not called unknown; it is reported as not compared."""
     account.mode = "test"
     account.links.clear()
     site.environ["STRIPE_API_KEY"] = "rk_test_good"
@@ -98,7 +98,7 @@ def test_a_test_key_cannot_check_live_links(site: Site, account: Stripe) -> None
 
 @pytest.mark.usefixtures("account")
 def test_buy_buttons_as_far_as_the_api_tells(site: Site) -> None:
-    """The API lists none; of what mode one is its publishable key tells."""
+    """The API lists none; its publishable key shows the mode of one."""
     button = '<stripe-buy-button buy-button-id="b" publishable-key="pk_{}_1"></stripe-buy-button>'
     site.write("a.html", page(button.format("live"))).inject(payment_hosts="pay.shop.example")
     line = "--stripe --payment-hosts pay.shop.example"

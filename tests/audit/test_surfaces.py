@@ -50,7 +50,7 @@ def test_settings_change_the_fate(site: Site) -> None:
 
 
 def test_ways_that_lose_the_click_id_are_counted(site: Site) -> None:
-    """On a page without the script every way loses it; the summary says how many."""
+    """On a page without the script every route loses it; the summary counts them."""
     site.write("a.html", page(f'<a href="{LINK}">1</a> <a href="{LINK}">2</a>'))
     result = site.check(code=1)
     assert "click id lost: the page has no script" in result.output
@@ -58,7 +58,7 @@ def test_ways_that_lose_the_click_id_are_counted(site: Site) -> None:
 
 
 def test_the_same_on_many_pages_is_one_entry(site: Site) -> None:
-    """A menu's link is told once, with its first place and the number of pages."""
+    """A menu's link is listed once, with its first place and the number of pages."""
     for number in range(30):
         site.write(f"{number:02}.html", page(f'<a href="{LINK}">buy</a>'))
     result = site.inject().check()
@@ -67,14 +67,14 @@ def test_the_same_on_many_pages_is_one_entry(site: Site) -> None:
 
 
 def test_pages_are_counted_not_places(site: Site) -> None:
-    """A link that stands twice on each of two pages is on one more page."""
+    """A link that is twice on each of two pages is on one more page."""
     for name in ("a.html", "b.html"):
         site.write(name, page(f'<a href="{LINK}">1</a> <a href="{LINK}">2</a>'))
     assert "site/a.html:3 and on 1 more page\n" in site.inject().check().output
 
 
 def test_own_hosts(site: Site) -> None:
-    """A custom domain is a payment page when the settings say so."""
+    """A custom domain is a payment page when the settings name it."""
     site.write("a.html", page('<a href="https://pay.shop.example/b/1">buy</a>'))
     site.inject(payment_hosts="pay.shop.example")
     assert site.attributions("--payment-hosts pay.shop.example") == [("link", 3, CARRIES)]

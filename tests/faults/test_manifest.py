@@ -44,8 +44,8 @@ def built(tmp_path: Path) -> Callable[[str], Path]:
 
 def audit(site: Path, *options: str, cwd: Path | None = None) -> dict[str, Any]:
     """Run ``check`` from the folder above the site; return its JSON."""
-    arguments = ("check", site, "--format", "json", "--fail-on", "never", *options)
-    text = run("tracknow-static", *arguments, cwd=cwd or site.parent).ok().text
+    arguments = ["--format", "json", "--fail-on", "never", *options]
+    text = run("tracknow-static", "check", site, *arguments, cwd=cwd or site.parent).ok().text
     found: dict[str, Any] = json.loads(text)
     return found
 

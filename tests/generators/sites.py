@@ -44,7 +44,7 @@ class Site:
     wheel: str = ""
 
     def build(self, folder: Path) -> Path:
-        """Write the sources into a folder and build them; give the folder of the result."""
+        """Write the sources into a folder and build them; return the folder of the result."""
         write(folder, self.files)
         if self.wheel:
             _install(self.wheel)

@@ -47,7 +47,7 @@ def chromium() -> Iterator[tuple[FakeWeb, Browser]]:
 def test_a_site_from_its_build_to_stripe_and_back(
     site: Site, chromium: tuple[FakeWeb, Browser], tmp_path: Path
 ) -> None:
-    """Pages gain the snippet alone, nothing is to mend, the id arrives, every byte comes back."""
+    """Pages gain the snippet alone, nothing is to fix, the id arrives, every byte comes back."""
     if site is ELEVENTY_SITE:
         npm.read("@11ty/eleventy", ELEVENTY, "package.json")
     built = site.build(tmp_path / "source")

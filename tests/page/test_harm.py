@@ -38,12 +38,12 @@ print(*report.failures, sep='\\n')
 
 
 def command(site: Path, jobs: int = 1) -> list[str]:
-    """Give the command that passes over a site."""
+    """Return the command that passes over a site."""
     return [sys.executable, "-c", PASS, str(site), str(jobs)]
 
 
 def assert_whole(site: Path, made: dict[str, bytes]) -> int:
-    """Check that each page is the old one or the new one; give the number of new ones."""
+    """Check that each page is the old one or the new one; return the number of new ones."""
     changed = 0
     for path, old in made.items():
         new = transform(old, SCRIPT, "../" * path.count("/")).page
@@ -54,13 +54,13 @@ def assert_whole(site: Path, made: dict[str, bytes]) -> int:
 
 
 def leftovers(site: Path) -> list[Path]:
-    """Give the temporary files in a site."""
+    """Return the temporary files in a site."""
     return list(site.rglob(".tracknow-*"))
 
 
 @pytest.fixture
 def memory_folder() -> Iterator[Path]:
-    """Give a folder for thousands of files: in memory, if there is such a place."""
+    """Return a folder for thousands of files: in memory, if there is such a place."""
     shared = "/dev/shm"
     place = shared if os.access(shared, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place) as folder:
@@ -112,7 +112,7 @@ def test_workers_end_with_the_first_process(memory_folder: Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """Give a folder on a file system of 2 MB."""
+    """Return a folder on a file system of 2 MB."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if not AS_ROOT or subprocess.run(mount, capture_output=True).returncode:
@@ -160,14 +160,14 @@ def test_file_size_limit(tmp_path: Path) -> None:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """Give a folder that an unprivileged user can reach."""
+    """Return a folder that an unprivileged user can reach."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 def as_nobody(site: Path) -> list[str]:
-    """Pass over a site as a user without privileges; give the failures."""
+    """Pass over a site as a user without privileges; return the failures."""
     done = subprocess.run(
         [*command(site), "65534"], cwd=ROOT, capture_output=True, text=True, check=True
     )

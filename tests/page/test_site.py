@@ -1,4 +1,4 @@
-"""One pass over a built site: what is done, what is left alone, what is told."""
+"""One pass over a built site: what is done, what is left alone, what is reported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def inject(site: Path, settings: Settings = SETTINGS, **more: object) -> SiteRep
 
 
 def state(site: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Give inode, time and bytes of every file."""
+    """Return inode, time and bytes of every file."""
     return {
         str(path.relative_to(site)): (
             path.stat().st_ino,
@@ -103,7 +103,7 @@ def test_old_assets_do_not_pile_up(tmp_path: Path) -> None:
 
 
 def test_check_changes_nothing(tmp_path: Path) -> None:
-    """With ``check`` the report says what would change, and no file does."""
+    """With ``check`` the report lists what would change, and no file does."""
     make_site(tmp_path)
     before = state(tmp_path)
     report = inject(tmp_path, check=True)

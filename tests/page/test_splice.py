@@ -73,7 +73,7 @@ PLACES = [
 
 @pytest.mark.parametrize("marked", PLACES, ids=[repr(place[:60]) for place in PLACES])
 def test_place(marked: bytes) -> None:
-    """The tag stands where a browser's tree builder has just opened head, or after the charset."""
+    """The tag is where a browser's tree builder has just opened head, or after the charset."""
     before, after = marked.split(b"|")
     done = transform(before + after, SCRIPT)
     assert done.page == before + TAGS + after
@@ -100,7 +100,7 @@ def test_place(marked: bytes) -> None:
     ],
 )
 def test_skipped_with_reason(page: bytes, reason: str) -> None:
-    """A page that cannot take the script stays as it is, and the reason is said."""
+    """A page that cannot take the script stays as it is, and the reason is reported."""
     done = transform(page, SCRIPT)
     assert (done.page, done.changed, done.skipped) == (page, False, reason)
 
@@ -118,7 +118,7 @@ def test_charset_stays_within_prescan(padding: int) -> None:
 
 
 def test_late_tag_comes_right_behind_charset() -> None:
-    """Where the tag would push the charset out of reach it follows it, and says that it is late."""
+    """Where the tag would push the charset out of reach it follows it, and is reported as late."""
     head = D + b"<head><script>1</script><!--" + b"x" * 850 + b"--><meta charset=utf-8>"
     done = transform(head + b"<title>", SCRIPT)
     assert done.page == head + TAGS + b"<title>"
@@ -177,7 +177,7 @@ OLD = [
 @pytest.mark.parametrize("old", OLD)
 @pytest.mark.parametrize("where", [b"<title>", b"</body>"])
 def test_older_snippet_is_replaced(old: bytes, where: bytes) -> None:
-    """An older form of the snippet, wherever it stands, gives way to one in the right place."""
+    """An older form of the snippet, wherever it is, gives way to one in the right place."""
     page = D + b"<head><meta charset=utf-8><title>x</title></head><body>y</body>"
     done = transform(page.replace(where, old + where), SCRIPT)
     assert count(done.page) == 2
@@ -241,7 +241,7 @@ def test_any_page_once_and_back(page: bytes) -> None:
 
 
 def _seen_by_lexbor(page: bytes) -> tuple[str, list[str]]:
-    """Give the page's tree without our scripts, and the names of their parents."""
+    """Return the page's tree without our scripts, and the names of their parents."""
     tree = LexborHTMLParser(page.removeprefix(codecs.BOM_UTF8))
     ours = tree.css("script[data-tracknow]")
     parents = [one.parent.tag or "" for one in ours if one.parent]

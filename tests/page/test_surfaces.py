@@ -1,4 +1,4 @@
-"""What leads to a payment page, where it stands, and what is said about it."""
+"""What leads to a payment page, where it is, and what is reported about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAY = "https://buy.stripe.com/abc"
 
 
 def found(page: str | bytes, hosts: frozenset[str] = all_hosts()) -> list[tuple[str, int, str]]:
-    """Give kind, line and URL of every surface on a page."""
+    """Return kind, line and URL of every surface on a page."""
     data = page.encode() if isinstance(page, str) else page
     surfaces = read(data, hosts).surfaces
     assert not surfaces or worth_reading(data, hosts)
@@ -53,7 +53,7 @@ def found(page: str | bytes, hosts: frozenset[str] = all_hosts()) -> list[tuple[
     ],
 )
 def test_each_kind_is_found(page: str, kind: str) -> None:
-    """Every way to Stripe that a page can hold is a surface of its kind."""
+    """Every route to Stripe that a page can hold is a surface of its kind."""
     assert found("<!doctype html><body>\n" + page) == [(kind, 2, PAY)]
 
 
@@ -128,7 +128,7 @@ def test_spellings_of_a_payment_link(url: str) -> None:
     ],
 )
 def test_what_only_looks_like_one(url: str) -> None:
-    """Another host is another host, wherever Stripe's name stands in the address."""
+    """Another host is another host, wherever Stripe's name is in the address."""
     assert found(f'<a href="{html.escape(url)}">stripe.com</a>') == []
     assert not is_payment_url(url)
 
@@ -206,7 +206,7 @@ def test_line_is_where_the_tag_begins(newline: str) -> None:
 
 
 def test_lines_beyond_what_libxml2_counts() -> None:
-    """Line 100,000 is told as such."""
+    """Line 100,000 is reported as such."""
     page = b"\n" * 99_999 + f"<a href={PAY}>".encode()
     assert found(page) == [("link", 100_000, PAY)]
 
@@ -281,7 +281,7 @@ VENDOR = (
 
 
 def test_findings_have_stable_codes_and_places() -> None:
-    """Each finding is ``file:line: message [code]``, and says what mends it."""
+    """Each finding is ``file:line: message [code]``, and includes how to fix it."""
     page = b"\n".join(
         [
             b"<!doctype html>",

@@ -33,7 +33,7 @@ Seen = list[tuple[str, str, dict[str, str]]]
 
 
 def theirs(text: str) -> Seen:
-    """Give the tags and the rest as html5lib's tokenizer sees them."""
+    """Return the tags and the rest as html5lib's tokenizer sees them."""
     found: Seen = []
     for token in HTMLTokenizer(text):
         kind = _KINDS.get(token["type"])
@@ -47,7 +47,7 @@ def theirs(text: str) -> Seen:
 
 
 def ours(data: bytes) -> Seen:
-    """Give the same as our tokenizer sees it."""
+    """Return the same as our tokenizer sees it."""
     found: Seen = []
     for token in tokens(data):
         names: dict[str, str] = {}
@@ -75,7 +75,7 @@ def test_same_tokens_as_a_parser_written_from_the_standard(text: str) -> None:
 
 @given(st.one_of(_MARKUP.map(str.encode), st.binary(max_size=200)))
 def test_tokens_have_no_gaps(data: bytes) -> None:
-    """The tokens of any bytes stand one behind the other, from the first byte to the last."""
+    """The tokens of any bytes follow one another, from the first byte to the last."""
     position = 0
     for token in tokens(data):
         assert token.start == position

@@ -75,7 +75,7 @@ def write_yaml(path: Path, content: object) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Give every file of a built site, by its path inside it."""
+    """Return every file of a built site, by its path inside it."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -84,7 +84,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def tag(path: str, settings: Settings, root: str = "/") -> bytes:
-    """Give the insertion that the page at ``path`` of a site must carry."""
+    """Return the insertion that the page at ``path`` of a site must carry."""
     anywhere = path.rpartition("/")[2] == "404.html"
     return compose(settings).tags(root if anywhere else "../" * path.count("/"))
 

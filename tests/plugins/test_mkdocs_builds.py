@@ -54,7 +54,7 @@ def site(folder: Path, plugins: list[Any], docs: dict[str, str], **config: Any) 
 
 
 def build_both(folder: Path, tool: str = "mkdocs") -> tuple[Path, Path]:
-    """Build both; give the two folders."""
+    """Build both; return the two folders."""
     for name in ("plain", "ours"):
         run(tool, "build", "-q", "-f", f"{name}.yml", "-d", f"built-{name}", cwd=folder).ok()
     return folder / "built-plain", folder / "built-ours"

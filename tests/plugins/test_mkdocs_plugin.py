@@ -34,7 +34,7 @@ def build(folder: Path, options: dict[str, Any], *flags: str, **docs: str) -> Ra
 
 
 def carrying(folder: Path) -> set[str]:
-    """Give the pages of a built site that carry the script of the default settings."""
+    """Return the pages of a built site that carry the script of the default settings."""
     built = files(folder / "site")
     return {path for path, page in built.items() if tag(path, Settings()) in page}
 
@@ -50,7 +50,7 @@ def test_the_build_ends_with_one_line(tmp_path: Path) -> None:
 
 
 def test_a_link_in_test_mode_fails_a_strict_build_that_is_complete(tmp_path: Path) -> None:
-    """The warning counts for --strict, and every page has been written before it is said."""
+    """The warning counts for --strict, and every page has been written before it is reported."""
     ran = build(tmp_path, {}, "--strict", index=f"[Buy]({TEST})")
     assert ran.code == 1
     assert "WARNING -  tracknow: index.html:" in ran.text
@@ -97,7 +97,7 @@ def test_a_strict_build_passes_where_there_is_nothing_to_mend(tmp_path: Path) ->
 
 
 def test_a_file_that_cannot_be_written_fails_the_build(tmp_path: Path) -> None:
-    """A page without the script is a lost sale: the build says which file, and does not pass."""
+    """A page without the script is a lost sale: the build names the file, and does not pass."""
     hook = (
         "import pathlib\n"
         "def on_post_build(config):\n"
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_written_fails_the_build(tmp_path: Path) -> None:
 
 
 def test_all_bad_options_are_told_at_once(tmp_path: Path) -> None:
-    """Each names itself, shows its value and says what is accepted; there is no traceback."""
+    """Each names itself, shows its value and what is accepted; there is no traceback."""
     ran = build(tmp_path, {"window_days": 0, "attribution": "best"})
     assert ran.code == 1
     assert (
@@ -168,7 +168,7 @@ def test_the_policy_hash_is_for_those_who_ask(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Run `mkdocs serve`; give the address of the site."""
+    """Run `mkdocs serve`; return the address of the site."""
     address = f"127.0.0.1:{free_port()}"
     server = subprocess.Popen(
         [BIN / "mkdocs", "serve", "-q", "-a", address],

@@ -80,7 +80,7 @@ def build(folder: Path, name: str = "ours", *flags: str) -> Ran:
 
 
 def build_both(folder: Path) -> tuple[Path, Path]:
-    """Build both; give the two folders."""
+    """Build both; return the two folders."""
     build(folder, "plain").ok()
     build(folder, "ours").ok()
     return folder / "built-plain", folder / "built-ours"
@@ -214,7 +214,7 @@ def test_fatal_warnings_come_after_the_writing(tmp_path: Path) -> None:
         path.unlink()
     ran = build(folder, "ours", "--fatal", "warnings")
     assert ran.code == 1
-    # All is said, though the first of them stops the build.
+    # Everything is logged, though the first of them stops the build.
     assert "[TN101]" in ran.text
     assert "one.md: tracknow: 'hm' is not accepted." in ran.text
     pages = {path: page for path, page in files(folder / "built-ours").items() if ".html" in path}
@@ -234,7 +234,7 @@ def test_test_links_can_be_an_error(tmp_path: Path) -> None:
 
 
 def test_all_bad_options_are_told_at_once(tmp_path: Path) -> None:
-    """Each names itself, shows its value and says what is accepted; nothing is built."""
+    """Each names itself, shows its value and what is accepted; nothing is built."""
     options = {"window_days": 0, "window_day": 7}
     folder = site(tmp_path, {"content/one.md": ARTICLE}, TRACKNOW=options)
     ran = build(folder)
@@ -246,7 +246,7 @@ def test_all_bad_options_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
-    """``TRACKNOW = False`` could mean several things: the error says what is accepted."""
+    """``TRACKNOW = False`` could mean several things: the error names what is accepted."""
     ran = build(site(tmp_path, {"content/one.md": ARTICLE}, TRACKNOW=False))
     assert ran.code == 1
     assert "SettingsError: TRACKNOW: False is not accepted. Accepted: " in ran.text

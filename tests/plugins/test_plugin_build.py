@@ -21,11 +21,11 @@ class Strict:
     """A log that raises at each warning, as strict generators' logs do."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[int, str]] = []
+        self.printed: list[tuple[int, str]] = []
 
     def log(self, level: int, msg: str, /) -> None:
         """Keep the line, then raise if it is a warning."""
-        self.said.append((level, msg))
+        self.printed.append((level, msg))
         if level >= logging.WARNING:
             raise RuntimeError(msg)
 
@@ -65,8 +65,8 @@ def test_everything_is_written_and_said_before_a_strict_log_stops_the_build(
     log = Strict()
     with pytest.raises(RuntimeError, match=r"index\.html"):
         finish(tmp_path, Settings(), log, generator="test")
-    assert [level for level, _ in log.said] == [30, 30, 10, 20]
-    assert log.said[-1][1] == ("tracknow: 2 pages carry the script; 2 payment links on 2 pages")
+    assert [level for level, _ in log.printed] == [30, 30, 10, 20]
+    assert log.printed[-1][1] == ("tracknow: 2 pages carry the script; 2 payment links on 2 pages")
     assert tag("two.html", Settings()) in (tmp_path / "two.html").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""The two sample shops: what the plugins do to them, and what the builds say."""
+"""The two sample shops: what the plugins do to them, and what the builds print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("sample-sites")
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_site"
 MKDOCS = SAMPLES / "mkdocs" / "mkdocs.yml"
 PELICAN = SAMPLES / "pelican" / "pelicanconf.py"
-# Every way to a payment page that the core tells apart, as its source looks.
+# Every route to a payment page that the core distinguishes, as its source looks.
 SURFACES = {
     "link": '<a [^>]*href="https://buy.stripe.com/',
     "area": '<area [^>]*href="https://buy.stripe.com/',
@@ -32,7 +32,7 @@ SURFACES = {
 
 
 class Shop:
-    """One shop, built without and with the plugin; ``said`` is what the latter build printed."""
+    """One shop, built without and with the plugin; ``printed`` is what the latter build printed."""
 
     def __init__(self, folder: Path, plain: list[str], ours: list[str]) -> None:
         self.plain, self.ours = folder / "plain", folder / "ours"
@@ -41,7 +41,7 @@ class Shop:
             "SITEURL": "https://example.com/shop",
         }
         run(*plain, self.plain, cwd=None, **environment, TRACKNOW="false").ok()
-        self.said = run(*ours, self.ours, cwd=None, **environment).ok().text
+        self.printed = run(*ours, self.ours, cwd=None, **environment).ok().text
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,9 @@ def test_the_pelican_shop_gains_the_snippet_alone(prints: Shop) -> None:
 
 def test_each_build_warns_of_the_test_link_alone(coffee: Shop, prints: Shop) -> None:
     """What the samples' comments announce is what a reader sees, and nothing else."""
-    assert re.findall(r"\[TN\d+\]", coffee.said) == ["[TN106]", "[TN101]"]
-    assert coffee.said.count("WARNING -") == 1
-    assert re.findall(r"\[TN\d+\]", prints.said) == ["[TN101]"]
+    assert re.findall(r"\[TN\d+\]", coffee.printed) == ["[TN106]", "[TN101]"]
+    assert coffee.printed.count("WARNING -") == 1
+    assert re.findall(r"\[TN\d+\]", prints.printed) == ["[TN101]"]
 
 
 def test_the_shops_know_every_way_to_pay(coffee: Shop, prints: Shop) -> None:

@@ -98,7 +98,7 @@ def test_an_incremental_build_keeps_one_snippet(tmp_path: Path) -> None:
 
 
 def test_a_link_in_test_mode_fails_a_strict_build_that_is_complete(tmp_path: Path) -> None:
-    """``-W`` counts the warning, and every page has been written before it is said."""
+    """``-W`` counts the warning, and every page has been written before it is reported."""
     folder = site(tmp_path, {"index.rst": f"Shop\n====\n\n`Buy <{TEST}>`_\n"})
     ran = build(folder, "ours", "-W")
     assert ran.code == 1
@@ -117,7 +117,7 @@ def test_test_links_can_be_an_error(tmp_path: Path) -> None:
 
 
 def test_all_bad_options_are_told_at_once(tmp_path: Path) -> None:
-    """Each names itself, shows its value and says what is accepted; nothing is built."""
+    """Each names itself, shows its value and what is accepted; nothing is built."""
     folder = site(tmp_path, SOURCE, "{'window_days': 0, 'window_day': 7}")
     ran = build(folder)
     assert ran.code == 2

@@ -34,7 +34,7 @@ def build(folder: Path) -> Path:
         file = site / page
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_PAGE.format(padding=f"<p>{number}</p>" * 50))
-    assert not process_site(site, Settings(), root_url="/").failures
+    assert not process_site(site, Settings(), site_url="/").failures
     urls = "".join(
         f"<url><loc>http://HOST/{page.removesuffix('index.html')}</loc></url>" for page in _PAGES
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tracknow_static.config import Project
     from tracknow_static.page.manifest import Manifest
 
-_VARIANTS = 100  # different scripts that are told apart; no real site has so many
+_VARIANTS = 100  # different scripts that are kept apart; no real site has that many
 
 
 @dataclass

@@ -33,12 +33,12 @@ _WINDOW = 400  # how far from a hidden letter the rest of its host is looked for
 # "stripe" as a part of a host or of an element, not of "striped": what follows may be a dot in one
 # of its spellings, or something that a URL parser removes.
 _STRIPE = re.compile(rb"stripe(?:\.com|-buy-button|-pricing-table|[%&\\\t\n\r\x80-\xff])")
-# A host with a letter outside ASCII, which may stand for one inside.
+# A host with a letter outside ASCII, which may be another spelling of an ASCII one.
 _FOREIGN_HOST = re.compile(rb"//[^\s\"'<>/?#\\]*[\x80-\xff]")
 
-# Beyond these the whole page is tokenized: the looks back from each word may get long.
-_LARGE = 1 << 20
+# Beyond these the whole page is tokenized: the looks back from each word may get long, in bytes.
 _MANY = 256
+_FAR = 1 << 30
 # What is no plain tag or text, or may not be: comments, CDATA, elements of raw text.
 _LEAP = re.compile(
     rb"<(?:!-|!\[|script|style|t(?:itle|extarea)|iframe|no(?:script|embed|frames)|xmp|plaintext)"
@@ -82,7 +82,7 @@ def elements(data: bytes, wanted: Iterable[bytes]) -> Iterable[Element]:
     """Return the elements of a page in UTF-8 that contain one of the ``wanted`` words."""
     low = data.lower()
     places = _places(data, low, wanted)
-    if len(data) <= _LARGE and len(places) <= _MANY:
+    if len(places) <= _MANY and len(places) * len(data) <= _FAR:
         try:
             return list(_around(data, low, places))
         except _DoubtError:

@@ -47,7 +47,7 @@ class _Output:
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument and the options that both have."""
+    """Return a command the argument and the options that both have."""
     for decorate in (
         click.option("--verbose", "-v", is_flag=True, help="Print findings of severity info too."),
         click.option("--quiet", "-q", is_flag=True, help="Print problems only."),

@@ -12,7 +12,7 @@ from typing import Literal
 from tracknow_static.page.labels import LABELS
 from tracknow_static.page.tokens import SPACE, Token, attributes, tokens
 
-PRESCAN = 1024  # a declaration counts when it lies within so many bytes
+PRESCAN = 1024  # a declaration counts when it is within that number of bytes
 
 Wide = Literal["utf-16-le", "utf-16-be"]
 
@@ -35,7 +35,7 @@ def wide(page: bytes) -> Wide | None:
 
 
 def narrow(page: bytes, form: Wide) -> bytes:
-    """Give one byte for each UTF-16 unit of ``page``, mark included; 0xFF for what is not Latin.
+    """Return one byte for each UTF-16 unit of ``page``, mark included; 0xFF for what is not Latin.
 
     Offset ``i`` of the result is offset ``2 * i`` of the page.
     """
@@ -49,10 +49,10 @@ def narrow(page: bytes, form: Wide) -> bytes:
 
 
 def scannable(page: bytes) -> tuple[bytes, int, int]:
-    """Give bytes in which markup can be found as in ASCII, whatever the page's encoding.
+    """Return bytes in which markup can be found as in ASCII, whatever the page's encoding.
 
     With them come the offset where they begin to count, and how many bytes of the page one of
-    theirs stands for.
+    theirs means.
     """
     form = wide(page)
     if form:
@@ -66,7 +66,7 @@ def scannable(page: bytes) -> tuple[bytes, int, int]:
 
 
 def to_utf8(page: bytes) -> bytes:
-    """Give a page's text in UTF-8 without mark, decoded as a browser would."""
+    """Return a page's text in UTF-8 without mark, decoded as a browser would."""
     form = wide(page)
     if form:
         return page[2:].decode(form, "replace").encode("utf-8", "replace")
@@ -82,7 +82,7 @@ def to_utf8(page: bytes) -> bytes:
 
 
 def declared(head: bytes) -> str | None:
-    """Run the standard's prescan over the first bytes of a page; give the encoding's name."""
+    """Run the standard's prescan over the first bytes of a page; return the encoding's name."""
     head = head[:PRESCAN]
     position = 0
     while (position := head.find(b"<", position)) >= 0:
@@ -106,7 +106,7 @@ def declared(head: bytes) -> str | None:
 
 
 def charset_of(data: bytes, token: Token) -> str | None:
-    """Give the name of the encoding that a ``meta`` tag declares; None if it declares none."""
+    """Return the name of the encoding that a ``meta`` tag declares; None if it declares none."""
     found = attributes(data, token)
     if span := found.get(b"charset"):
         return _named(data[slice(*span)])
@@ -124,7 +124,7 @@ def _named(label: bytes) -> str | None:
 
 
 def is_utf8(page: bytes) -> bool:
-    """Say whether the bytes are UTF-8; ASCII is."""
+    """Whether the bytes are UTF-8; ASCII is."""
     if page.isascii():
         return True
     try:

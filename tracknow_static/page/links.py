@@ -15,7 +15,7 @@ from tracknow_static.tracknow import PAYMENT_HOSTS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# Where a page stands is not known while it is built; any https address gives the same answers.
+# The URL of a page is not known while it is built; any https address gives the same answers.
 ANYWHERE = "https://page.invalid/"
 
 
@@ -35,7 +35,7 @@ class PaymentUrl(NamedTuple):
 
 
 def all_hosts(extra: Collection[str] = ()) -> frozenset[str]:
-    """Give Stripe's hosts and the merchant's own."""
+    """Return Stripe's hosts and the merchant's own."""
     return PAYMENT_HOSTS | frozenset(extra)
 
 
@@ -57,5 +57,5 @@ def payment_url(url: str, base: str, hosts: Collection[str]) -> PaymentUrl | Non
 
 
 def is_payment_url(url: str, base: str = ANYWHERE, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:
-    """Say whether ``url``, written in a page at ``base``, leads to a payment page."""
+    """Whether ``url``, written in a page at ``base``, leads to a payment page."""
     return payment_url(url, base, hosts) is not None

@@ -32,7 +32,7 @@ class Place:
 
     ``late``: something runs before the tag, because the page declares its encoding only after it.
     ``declared``: the head declares an encoding, at whatever distance. ``settled``: nothing behind
-    ``offset`` has a say, nor has the tag's length.
+    ``offset`` matters, nor does the tag's length.
     """
 
     offset: int | None

@@ -1,4 +1,4 @@
-"""What a page says that matters: payment surfaces, redirects, policies, base and scripts.
+"""What matters in a page: payment surfaces, redirects, policies, base and scripts.
 
 The one reader of pages, for the build and for ``check``. The tokens of ``candidates`` decide where
 an element is, and so on which line; lxml reads its attributes.

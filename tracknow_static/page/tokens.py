@@ -81,7 +81,7 @@ class Token(NamedTuple):
 
 
 def tokens(data: bytes, start: int = 0) -> Iterator[Token]:
-    """Give the tokens of ``data`` from offset ``start`` on, in order and without gaps."""
+    """Yield the tokens of ``data`` from offset ``start`` on, in order and without gaps."""
     size = len(data)
     position = start
     foreign: list[bytes] = []
@@ -121,7 +121,7 @@ def tokens(data: bytes, start: int = 0) -> Iterator[Token]:
 
 
 def _step(foreign: list[bytes], name: bytes, closing: bool, empty: bool) -> bool:
-    """Keep the stack of foreign elements; say whether this tag is one of theirs."""
+    """Keep the stack of foreign elements; return whether this tag is one of theirs."""
     if not foreign:
         if name in _FOREIGN and not closing:
             if not empty:
@@ -132,7 +132,7 @@ def _step(foreign: list[bytes], name: bytes, closing: bool, empty: bool) -> bool
     if closing:
         if name in foreign:
             del foreign[len(foreign) - 1 - foreign[::-1].index(name) :]
-        elif inside and name in _BREAKOUT:  # the end of what the svg stands in
+        elif inside and name in _BREAKOUT:  # the end of what the svg is in
             foreign.clear()
             return False
         return inside
@@ -145,7 +145,7 @@ def _step(foreign: list[bytes], name: bytes, closing: bool, empty: bool) -> bool
 
 
 def raw_end(data: bytes, position: int, name: bytes) -> int | None:
-    """Give the offset where the raw text of an element ends; None if it has no raw text."""
+    """Return the offset where the raw text of an element ends; None if it has no raw text."""
     if name == b"script":
         return _script_end(data, position)
     if name == b"plaintext":
@@ -209,7 +209,7 @@ def other(data: bytes, here: int, following: int, in_foreign: bool) -> Token:
 
 
 def attributes(data: bytes, token: Token) -> dict[bytes, tuple[int, int]]:
-    """Give the attributes of a tag: lower-case name to the (start, end) offsets of its value.
+    """Return the attributes of a tag: lower-case name to the (start, end) offsets of its value.
 
     Quotes are left out; an attribute without value has an empty span. The first of two attributes
     with one name counts.
