@@ -27,17 +27,22 @@ _SERVER = "_granian"
 # What a bare record has; everything else came by `extra`.
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# Signing secrets, API keys, signatures, passwords in URLs, mail addresses.
+# Signing secrets, API keys, signatures, passwords in URLs, mail addresses. Linear in the length of
+# the text: a run of characters is searched from its start only.
 _HIDDEN = re.compile(
     r"""whsec_[A-Za-z0-9+/=_-]+
     | \b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9_]+
     | \bv[01]=[0-9a-fA-F]{16,}
     | (?<=://)[^\s/@:]*:[^\s/@]+(?=@)
-    | [A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+
+    | (?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+
     """,
     re.VERBOSE,
 )
 _BARE = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without space, quote, = and backslash
+
+# Characters of a message, and of each field, that are logged; and the frames of a traceback.
+_LONGEST = 2000
+_FRAMES = 30
 
 # The server's advice about its number of threads. Ours wait for the disk and not for the
 # processor, so there are more of them than it has cores.
@@ -92,21 +97,30 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
+def _cut(value: object) -> Any:
+    """Return a value for the log: short before anything searches it, and without secrets."""
+    if isinstance(value, int | float):
+        return value
+    # Hidden before the final cut, which could leave the recognisable part of a secret behind.
+    text = hide(str(value)[: 2 * _LONGEST])
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
 class TextFormatter(logging.Formatter):
-    """``2026-03-01T12:00:00.000Z info courier: delivered event=evt_1 status=200``."""
+    """``2026-03-01T12:00:00.000Z info deliver.worker: delivered event=evt_1 status=200``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Give one line; an exception follows in indented lines."""
         pairs = "".join(
-            f" {name}={_bare(value)}" for name, value in sorted(fields_of(record).items())
+            f" {name}={_bare(_cut(value))}" for name, value in sorted(fields_of(record).items())
         )
         head = f"{_time(record)} {record.levelname.lower()} {_short(record.name)}: "
-        lines = [head + _one_line(record.getMessage()) + pairs]
+        lines = [head + _one_line(_cut(record.getMessage())) + pairs]
         if record.exc_info and record.exc_info[1] is not None:
             kind, text, places = _exception(record.exc_info[1])
             lines.append(f"  {kind}: {_one_line(text)}" if text else f"  {kind}")
             lines.extend(f"    at {place}" for place in places)
-        return hide("\n".join(lines))
+        return "\n".join(lines)
 
 
 class JsonFormatter(logging.Formatter):
@@ -118,14 +132,14 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": _short(record.name),
-            "message": record.getMessage(),
-            **fields_of(record),
+            "message": _cut(record.getMessage()),
+            **{name: _cut(value) for name, value in fields_of(record).items()},
         }
         if record.exc_info and record.exc_info[1] is not None:
             kind, text, places = _exception(record.exc_info[1])
             shown["exception"] = {"type": kind, "message": text, "at": places}
         # JSON leaves DEL as it is, the one control character among ASCII that it does.
-        return hide(json.dumps(shown, default=str).replace("\x7f", "\\u007f"))
+        return json.dumps(shown).replace("\x7f", "\\u007f")
 
 
 def hide(text: str) -> str:
@@ -145,8 +159,8 @@ def _fit_to_print(record: logging.LogRecord) -> bool:
 def _exception(error: BaseException) -> tuple[str, str, list[str]]:
     """Give type, text and places; the text only of errors whose text we wrote ourselves."""
     kind = type(error)
-    text = str(error) if isinstance(error, TracknowError) else ""
-    frames = traceback.extract_tb(error.__traceback__)
+    text = _cut(error) if isinstance(error, TracknowError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     places = [f"{one.filename}:{one.lineno} {one.name}" for one in frames]
     name = (
         kind.__qualname__

@@ -163,7 +163,7 @@ def follows_redirects() -> Iterator[Any]:
     exchange = Sender._exchange
 
     def follow(self: Sender, request: httpcore.Request) -> Response:
-        response = self._open().handle_request(request)
+        response = self._connected().handle_request(request)
         headers = {name.lower(): value for name, value in response.headers}
         response.read()
         response.close()

@@ -21,7 +21,7 @@ from tests.relay.deliver.stand_in import (
     later,
     slowly,
 )
-from tracknow_static.relay.store import leases, queries
+from tracknow_static.relay.store import destinations, leases, queries
 from tracknow_static.relay.store.model import PAUSED
 from tracknow_static.relay.store.schema import deliveries
 
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracknow_static.relay.store.database import Database
-    from tracknow_static.relay.store.model import Claimed
+    from tracknow_static.relay.store.model import Breaker, Claimed
 
 HOUR = 3600
+
+
+def breaker_of(shop: Shop) -> Breaker:
+    """Return the breaker of the first destination."""
+    return destinations.breaker(shop.database, shop.destinations[0])
 
 
 # -- the ordinary case
@@ -169,6 +174,21 @@ def test_an_event_is_not_begun_when_its_lease_might_end_first(
     with small_shop.database.read() as connection:
         tokens = connection.execute(select(deliveries.c.token).order_by(deliveries.c.id)).scalars()
         assert max(tokens) > 1
+
+
+# -- events that cannot be sent
+
+
+def test_events_that_cannot_be_sent_are_dead_letters_alone(
+    shop: Shop, destination: StandIn
+) -> None:
+    """They become dead letters with a reason, and their destination is not blamed for them."""
+    bad = shop.sell(8, signature="t=1\r\nEvil: 1")
+    shop.sell(3)
+    drained = shop.drain()
+    assert (drained.delivered, drained.dead, drained.left) == (3, 8, 0)
+    assert shop.delivery(bad[0]).last_error == "unsendable"
+    assert breaker_of(shop).failures == 0
 
 
 # -- starting and stopping

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.relay.deliver.parts import BODY, attempt, claimed, network, one_peer
-from tests.relay.deliver.stand_in import Action, StandIn, answer, dribble, flood, hang, raw, reset
+from tests.relay.deliver.stand_in import (
+    Action,
+    Request,
+    StandIn,
+    answer,
+    dribble,
+    flood,
+    hang,
+    raw,
+    reset,
+)
 from tracknow_static import __version__
 from tracknow_static.relay.deliver.sender import LONGEST_BODY, Sender
 from tracknow_static.relay.store.model import without_query
@@ -78,7 +88,7 @@ def test_a_header_carries_no_second_header(text: str, name: str) -> None:
     got = _shared.send(claimed(BODY, **{name: f"x{text}\r\nEvil: 1"}))
     arrived = _stand_in.requests[before:]
     assert len(arrived) == (1 if got.status else 0)
-    assert got.status == 200 or got.error == "protocol"
+    assert got.status == 200 or got.error == "unsendable"
     assert all("evil" not in request.headers for request in arrived)
 
 
@@ -306,3 +316,60 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert attempt(f"http://127.0.0.1:{port}/").error == "connect"
+
+
+# -- connections that end while they are used again
+
+
+def closing_after(destination: StandIn, number: int) -> None:
+    """Have every connection close without a word at its next request after this number."""
+
+    def decide(request: Request) -> Action:
+        earlier = [past for past in destination.requests if past.connection == request.connection]
+        return raw(b"") if len(earlier) >= number else answer()
+
+    destination.decide = decide
+
+
+def test_a_used_connection_that_closes_unanswered_costs_no_attempt(destination: StandIn) -> None:
+    """The event goes out again at once on a fresh connection, within the same attempt."""
+    closing_after(destination, 1)
+    with contextlib.closing(Sender(destination.url, network())) as sender:
+        responses = [sender.send(claimed()) for _ in range(6)]
+    assert [response.status for response in responses] == [200] * 6
+    assert destination.connections == 6
+
+
+def test_a_fresh_connection_that_closes_unanswered_is_a_failure(destination: StandIn) -> None:
+    """It is no matter of bad luck with an idle connection: one request, one failed attempt."""
+    closing_after(destination, 0)
+    assert attempt(destination.url).error == "reset"
+    assert len(destination.requests) == 1
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again(destination: StandIn) -> None:
+    """Once a byte of an answer has come, the destination has read the event."""
+    with contextlib.closing(Sender(destination.url, network())) as sender:
+        assert sender.send(claimed()).status == 200
+        destination.decide = lambda _: raw(b"H")
+        assert sender.send(claimed()).error == "protocol"
+    assert len(destination.requests) == 2
+
+
+# -- what a hostile destination can put into the log
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"whsec_planted " * 6000,
+        b"HTTP/1.1 200 OK\r\nplanted planted\r\n\r\n",
+        b"HTTP/1.1 planted\r\n\r\n",
+        b"planted",
+    ],
+)
+def test_nothing_of_an_answer_is_in_the_detail(destination: StandIn, answered: bytes) -> None:
+    """The text of an error is ours: short, and without a byte that the destination sent."""
+    destination.decide = lambda _: raw(answered)
+    got = attempt(destination.url)
+    assert (got.error, got.detail) == ("protocol", "the answer is not valid HTTP")

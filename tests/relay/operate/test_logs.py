@@ -121,6 +121,23 @@ def test_what_looks_like_a_secret_is_hidden(secret: str) -> None:
     assert not any(part in shown for part in ("abcDEF", "4eC39", "51H", "0c86", "geheim", "buyer"))
 
 
+@pytest.mark.parametrize("text", ["a" * 2_000_000, "a@" * 1_000_000, "://a:" * 400_000])
+def test_hiding_takes_time_in_proportion_to_the_text(text: str) -> None:
+    """A destination or a caller cannot hold up the process by a text that is slow to search."""
+    assert len(logs.hide(text)) > 0
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_has_a_bounded_length(form: str) -> None:
+    """A long message or field is cut, and a secret where the cut falls is hidden nevertheless."""
+    out = lines(form)
+    secret = "x" * 1990 + " whsec_planted0123456789 " + "y" * 1_000_000
+    logging.getLogger("tracknow_static.relay").info("%s", secret, extra={"detail": secret})
+    shown = out.getvalue()
+    assert len(shown) < 5000
+    assert "planted" not in shown
+
+
 def test_libraries_are_quiet_at_debug_level() -> None:
     """What they say at debug level holds headers, statements and parameters."""
     out = lines("text", "debug")

@@ -84,8 +84,8 @@ def after(
 
     An answer of a misconfigured destination pauses; any answer about the event resumes.
     """
-    if seen.verdict is None:
-        return replace(breaker, probing_for=0.0)
+    if seen.verdict is None or seen.verdict.meaning is Meaning.UNSENT:
+        return replace(breaker, probing_for=0.0) if seen.probe else breaker
     meaning = seen.verdict.meaning
     if meaning.is_up:
         return replace(

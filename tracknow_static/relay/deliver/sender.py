@@ -57,7 +57,11 @@ _BROKEN = (NetworkError, httpcore.NetworkError, httpcore.ProtocolError, httpcore
 
 
 class Sender:
-    """Sends to one destination over one connection, kept open between events; for one thread."""
+    """Sends to one destination over one connection, kept open between events; for one thread.
+
+    A request that meets the closing of a used connection is sent again on a new one: that is still
+    one attempt.
+    """
 
     def __init__(self, destination: str, network: Network) -> None:
         self._url = httpcore.URL(destination)
@@ -65,12 +69,23 @@ class Sender:
         self._backend = GuardedBackend(network)
         self._host = _host_header(self._url)
         self._connection: httpcore.HTTPConnection | None = None
+        self._aborted = False
 
     def send(self, claimed: Claimed) -> Response:
         """Make one attempt, which ends within the network's time-out whatever the other end does."""
         started = time.monotonic()
         self._backend.deadline = started + self._network.timeout
-        response = self._try_exchange(self._request(claimed))
+        request = self._request(claimed)
+        is_reused = self._has_usable_connection()
+        response = self._try_exchange(request)
+        if (
+            is_reused
+            and response.error == "reset"
+            and not (self._backend.received or self._aborted)
+        ):
+            # A server may close an idle connection in the moment when it is used again: without a
+            # byte of an answer, that shows nothing about the destination or the event.
+            response = self._try_exchange(request)
         return replace(response, took_ms=_milliseconds_since(started))
 
     def reach(self) -> Response:
@@ -94,6 +109,7 @@ class Sender:
 
     def abort(self) -> None:
         """End an attempt that another thread makes: it fails at once."""
+        self._aborted = True
         self._backend.abort()
 
     def close(self) -> None:
@@ -127,7 +143,7 @@ class Sender:
         except httpcore.TimeoutException:
             response = Response(error="timeout", detail="waiting for the destination")
         except httpcore.LocalProtocolError:
-            response = Response(error="protocol", detail="a header of the event cannot be sent")
+            response = Response(error="unsendable", detail="a header of the event is not valid")
         except (httpcore.NetworkError, httpcore.ProtocolError) as failure:
             # The library's own texts quote what the destination sent.
             if self._backend.received and isinstance(failure, httpcore.ProtocolError):
@@ -138,7 +154,7 @@ class Sender:
         return response
 
     def _exchange(self, request: httpcore.Request) -> Response:
-        response = self._open().handle_request(request)
+        response = self._connected().handle_request(request)
         headers = {name.lower(): value for name, value in response.headers}
         try:
             self._read_body(response)
@@ -150,18 +166,24 @@ class Sender:
             date=_text(headers.get(b"date")),
         )
 
-    def _open(self) -> httpcore.HTTPConnection:
+    def _has_usable_connection(self) -> bool:
+        """Whether the connection can be used again; one that cannot is closed."""
         connection = self._connection
-        # A connection that was closed by the other end while idle counts as expired.
+        # One that the other end closed while it was idle has expired, too.
         if connection is None or connection.is_closed() or connection.has_expired():
             self.close()
-            connection = self._connection = httpcore.HTTPConnection(
+            return False
+        return True
+
+    def _connected(self) -> httpcore.HTTPConnection:
+        if self._connection is None:
+            self._connection = httpcore.HTTPConnection(
                 self._url.origin,
                 ssl_context=self._network.tls,
                 keepalive_expiry=_KEEPALIVE_SECONDS,
                 network_backend=self._backend,
             )
-        return connection
+        return self._connection
 
     def _read_body(self, response: httpcore.Response) -> None:
         """Read the answer's body; one that is too long, too slow or broken costs the connection.
@@ -310,6 +332,8 @@ class SenderPool:
     def _hold_if_failing(self, meaning: Meaning) -> None:
         """Hold at once when the breaker is about to open: it opens one transaction later."""
         with self._lock:
+            if meaning is Meaning.UNSENT:
+                return
             self._failures = 0 if meaning.is_up else self._failures + 1
             if self._failures >= THRESHOLD or meaning in (Meaning.MISCONFIGURED, Meaning.BUSY):
                 self.on_hold.set()

@@ -10,6 +10,7 @@ or its address is not public                                              has to
 429; 503 with Retry-After                 waits, not counted              is left alone as asked
 408, 425, other 5xx, no answer in time    is tried again by the schedule  may be down
 any other 4xx                             is tried again by the schedule  is up
+nothing: the event cannot be sent         is a dead letter                unknown
 ========================================  ==============================  =====================
 
 After the last step of the schedule the event is a dead letter. Not counted means that the schedule
@@ -51,11 +52,20 @@ class Meaning(enum.Enum):
     BUSY = "busy"
     FAILED = "failed"
     CLIENT_ERROR = "client error"
+    UNSENT = "unsent"
 
     @property
     def is_up(self) -> bool:
         """Whether the destination is up, and its answer is about this event alone."""
         return self in (Meaning.DELIVERED, Meaning.DEAD, Meaning.CLIENT_ERROR)
+
+
+# What the errors of an attempt without an answer mean, if not a failure of the destination.
+_WITHOUT_STATUS: dict[str | None, Meaning] = {
+    "address_refused": Meaning.MISCONFIGURED,
+    "unsendable": Meaning.UNSENT,
+    "internal": Meaning.UNSENT,
+}
 
 
 @dataclass(frozen=True)
@@ -106,9 +116,13 @@ def judge(response: Response, *, now: float) -> Verdict:
     )
 
 
+# Tried again by the event's own schedule.
+_ABOUT_THE_EVENT = frozenset({Meaning.CLIENT_ERROR, Meaning.UNSENT})
+
+
 def _meaning(status: int | None, error: str | None, *, asks_to_wait: bool) -> Meaning:
     if status is None:
-        return Meaning.MISCONFIGURED if error == "address_refused" else Meaning.FAILED
+        return _WITHOUT_STATUS.get(error, Meaning.FAILED)
     if 200 <= status < 300:
         return Meaning.DELIVERED
     if status in _DEAD:
@@ -140,7 +154,9 @@ def result(
         return _ended(claimed, verdict, "delivered", error=None)
     if meaning is Meaning.DEAD:
         return _ended(claimed, verdict, "dead", error="rejected")
-    if meaning is Meaning.CLIENT_ERROR or (meaning is Meaning.FAILED and not probe):
+    if verdict.error == "unsendable":
+        return _ended(claimed, verdict, "dead", error=verdict.error)
+    if meaning in _ABOUT_THE_EVENT or (meaning is Meaning.FAILED and not probe):
         step = schedule.delay(claimed.attempts, chance=chance)
         if step is None:
             return _ended(claimed, verdict, "dead", error=verdict.error or "gave_up")
