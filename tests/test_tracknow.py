@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tracknow_static import tracknow
+from tracknow_static.browser import compose as compose_module
 from tracknow_static.browser.compose import compose
 from tracknow_static.settings import Settings
 
@@ -65,3 +67,19 @@ def test_the_script_knows_the_same_payment_hosts() -> None:
     hosts = re.search(r"\((\w+(?:\|\w+)+)\)\\?\\\.stripe", script)
     assert hosts is not None
     assert {f"{name}.stripe.com" for name in hosts[1].split("|")} == tracknow.PAYMENT_HOSTS
+
+
+@pytest.mark.parametrize(
+    ("text", "placeholder"),
+    [
+        *[(word, True) for word in ("undefined", "NULL", "NaN", "true", "false", "none")],
+        *[(word, True) for word in ("CLICK_ID", "--CLICK-ID--", "__CLICKID__", "YOUR_CLICK_ID")],
+        *[(word, False) for word in ("", "3f1c", "nan-1", "clickid1", "my-click-id", "undefined_")],
+    ],
+)
+def test_placeholders_are_no_click_ids(text: str, placeholder: bool) -> None:
+    """The relay, the edge files and the script in the browser agree on each."""
+    assert tracknow.is_placeholder(text) is placeholder
+    source = (Path(compose_module.__file__).parent / "src" / "carry.js").read_text()
+    (pattern,) = re.findall(r"/\^\((undefined.*)\)\$/i", source)
+    assert bool(re.fullmatch(pattern, text, re.IGNORECASE | re.ASCII)) is placeholder

@@ -27,11 +27,11 @@ docs.stripe.com/payment-links. Merchants can have hosts of their own besides.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """Hosts that Stripe can never reach."""
 
-PLACEHOLDERS = (
-    *("undefined", "null", "NaN", "true", "false", "none"),
-    *("CLICK_ID", "click_id", "CLICKID", "__CLICKID__", "--CLICK-ID--", "YOUR_CLICK_ID"),
-)
-"""References that Stripe keeps and that are no click id: nobody has filled in the macro."""
+PLACEHOLDER = r"undefined|null|nan|true|false|none|[_-]*(?:your[\w-])?click[\w-]?id[_-]*"
+"""Pattern, in any case, of references that Stripe keeps and that are no click id.
+
+They are what a broken snippet writes, and macros that nobody filled in.
+"""
 
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
@@ -68,3 +68,8 @@ def is_reference(text: str) -> bool:
 def is_event_type(text: str) -> bool:
     """Whether ``text`` has the form of a Stripe event type, such as charge.refunded."""
     return bool(_EVENT_TYPE.fullmatch(text))
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether Stripe keeps a reference that is no click id, such as ``undefined``."""
+    return bool(re.fullmatch(PLACEHOLDER, text, re.IGNORECASE | re.ASCII))

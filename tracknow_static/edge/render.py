@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tracknow_static.errors import SettingsError
-from tracknow_static.tracknow import PLACEHOLDERS
+from tracknow_static.tracknow import PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def render(host: str, settings: Settings) -> list[EdgeFile]:
         "domain_pattern": re.escape(settings.cookie_domain or ""),
         "first": settings.attribution == "first",
         "gpc": settings.respect_gpc,
-        "placeholders": "|".join(PLACEHOLDERS),
+        "placeholder": PLACEHOLDER,
         "marker": f"{MARKER} {host}: change the options and run it again, not this file.",
     }
     templates = Environment(
