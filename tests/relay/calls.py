@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
 from tests.events import SECRET, encode, sign
-from tracknow_static.relay.app import Answer, Relay
+from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 
@@ -37,7 +38,18 @@ def config(url: str, **more: str) -> RelayConfig:
 def relay(url: str, *, clock: Callable[[], float] = time.time, **more: str) -> Relay:
     """The application on a database, without anything that delivers."""
     made = config(url, **more)
-    return Relay(made, Ingest.from_config(made, Database.from_config(made)), clock=clock)
+    return with_ingest(made, Ingest.from_config(made, Database.from_config(made)), clock=clock)
+
+
+def with_ingest(
+    config: RelayConfig,
+    ingest: Ingest,
+    *,
+    kind: type[Relay] = Relay,
+    clock: Callable[[], float] = time.time,
+) -> Relay:
+    """The application with an ingest of the test's."""
+    return kind(config, lambda _config: Parts(ingest), clock=clock)
 
 
 def environ(payload: bytes, signature: str | None, **changes: Any) -> dict[str, Any]:
@@ -65,7 +77,7 @@ def environ(payload: bytes, signature: str | None, **changes: Any) -> dict[str, 
     return {key: value for key, value in made.items() if value is not None}
 
 
-def call(application: Relay, environment: dict[str, Any], *, checked: bool = True) -> Answer:
+def call(application: Relay, environment: dict[str, Any], *, checked: bool = True) -> Response:
     """Call the application as a WSGI server does, by default under wsgiref's validator."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -79,16 +91,16 @@ def call(application: Relay, environment: dict[str, Any], *, checked: bool = Tru
     if hasattr(chunks, "close"):
         chunks.close()
     status, headers = started[0]
-    return Answer(status, tuple(headers), body)
+    return Response(status, tuple(headers), body)
 
 
-def post(application: Relay, body: dict[str, Any], **changes: Any) -> Answer:
+def post(application: Relay, body: dict[str, Any], **changes: Any) -> Response:
     """Post a signed event."""
     payload = encode(body)
     return call(application, environ(payload, sign(payload), **changes))
 
 
-def code(answer: Answer) -> tuple[int, str]:
+def code(answer: Response) -> tuple[int, str]:
     """Status and stable code of an answer."""
     return int(answer.status.split()[0]), str(json.loads(answer.body)["code"])
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.events import charge, encode, purchase, sign
-from tests.relay.calls import DESTINATION, call, code, environ, post, relay
-from tracknow_static.relay.app import Answer, Relay
+from tests.relay.calls import DESTINATION, PATH, call, code, environ, post, relay
+from tracknow_static.relay.app import Parts, Relay
+from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store import leases, queries
 from tracknow_static.relay.store.model import Filter
 
@@ -344,7 +345,9 @@ def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
 def test_pages_beside_the_webhook(sqlite_url: str) -> None:
     """Further paths answer GET and HEAD, and nothing else."""
     made = relay(sqlite_url)
-    made = Relay(made.config, made.ingest, pages={"/x": lambda _: Answer("200 OK", (), b"hello")})
+    hello = Response("200 OK", (), b"hello")
+    parts = Parts(made.ingest, pages={"/x": lambda _: hello})
+    made = Relay(made.config, lambda _config: parts)
     got = [
         call(made, environ(b"", None, REQUEST_METHOD=method, PATH_INFO="/x"), checked=False)
         for method in ("GET", "HEAD", "POST")
@@ -353,6 +356,16 @@ def test_pages_beside_the_webhook(sqlite_url: str) -> None:
     assert code(got[2]) == (405, "method_not_allowed")
     assert json.loads(got[2].body)["message"] == "Use GET."
     made.stop(5)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/"), ("PUT", PATH), ("POST", "/healthz")])
+def test_a_body_that_nobody_needs_is_read(application: Relay, method: str, path: str) -> None:
+    """What a caller still sends destroys no answer, and is not taken for its next request."""
+    body = io.BytesIO(b"x" * 100_000)
+    changes = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": body}
+    reply = call(application, environ(body.getvalue(), None, **changes), checked=False)
+    assert reply.status[:3] in ("404", "405")
+    assert body.read() == b""
 
 
 def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.app import Relay
+    from tracknow_static.relay.app import Parts, Relay
     from tracknow_static.relay.config import RelayConfig
 
     application: Relay
@@ -24,26 +24,28 @@ def create_application(config: RelayConfig | None = None) -> Relay:
     It opens no file, no connection and no thread before its first request, so that a server may
     fork after loading it. Raises ``SettingsError`` for a configuration that is not accepted.
     """
-    from tracknow_static.relay import health
     from tracknow_static.relay.app import Relay
     from tracknow_static.relay.config import RelayConfig
+
+    return Relay(RelayConfig.from_environ() if config is None else config, _build)
+
+
+def _build(config: RelayConfig) -> Parts:
+    from tracknow_static.relay import health
+    from tracknow_static.relay.app import Parts
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
 
-    config = RelayConfig.from_environ() if config is None else config
     database = Database.from_config(config)
     dispatcher = Dispatcher.from_config(config, database)
     ingest = Ingest.from_config(config, database, on_commit=dispatcher.wakeup.wake)
     housekeeper = Housekeeper(config, database, flush=ingest.flush)
-    begin = [dispatcher.start] if config.deliver else []
-    return Relay(
-        config,
+    return Parts(
         ingest,
         pages=health.pages(config, ingest),
-        begin=[*begin, housekeeper.start],
-        end=[dispatcher.stop, housekeeper.stop],
+        background=(dispatcher, housekeeper) if config.deliver else (housekeeper,),
     )
 
 

@@ -1,230 +1,342 @@
 """The WSGI application: verify, store durably, answer.
 
-No answer tells more about a signature than that it was not accepted, nothing unverified is stored
+No answer says more about a signature than that it was not accepted, nothing unverified is stored
 or logged, and nothing here talks to another host but the database.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
 
+from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.forks import renew_after_fork
-from tracknow_static.relay.receive.event import THIN_HELP, NotAnEventError, classify
-from tracknow_static.relay.receive.intake import RefusedBodyError, read_body
-from tracknow_static.relay.receive.signature import RefusedSignatureError, verify
+from tracknow_static.relay.receive.event import THIN_HELP, event_of
+from tracknow_static.relay.receive.response import Rejected, Response
+from tracknow_static.relay.receive.signature import verify
 from tracknow_static.relay.store.database import StorageError
-from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.tracknow import WEBHOOK_PATH, is_webhook_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
     from tracknow_static.relay.store.model import NewEvent
 
     Environ = Mapping[str, Any]
     StartResponse = Callable[..., Any]
-    Page = Callable[[Environ], "Answer"]
+    Page = Callable[[Environ], Response]
 
 log = logging.getLogger(__name__)
 
 ANSWERING = crash_points.declare("ingest.answering", "the event is durable, Stripe is not told")
 
+STORED = Response.json(200, {"code": "stored"})
 # Stripe tries again after minutes to hours whatever we say; other senders heed it.
-_RETRY_AFTER = ("Retry-After", "30")
-_REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    411: "Length Required",
-    413: "Content Too Large",
-    503: "Service Unavailable",
-}
+RETRY_AFTER = ("Retry-After", "30")
+_UNAVAILABLE = Rejected(
+    503, "storage_unavailable", "Not stored; send it again later.", RETRY_AFTER
+).response
+
+_CHUNK = 65_536
+# Ten digits are more than any limit; int() of a million digits would be slow.
+_LONGEST_LENGTH = 10
 
 
-class Answer(NamedTuple):
-    """What goes back: ``status`` with its phrase, such as ``200 OK``."""
+class Background(Protocol):
+    """A thread that works beside the requests, such as the one that delivers."""
 
-    status: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    def start(self) -> object:
+        """Begin; called once in a process."""
 
-
-def answer(status: int, code: str, message: str = "", *headers: tuple[str, str]) -> Answer:
-    """Make an answer in JSON; ``code`` is stable, ``message`` is for people."""
-    body = json.dumps({"code": code, "message": message} if message else {"code": code}).encode()
-    fixed = (
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    )
-    return Answer(f"{status} {_REASONS[status]}", fixed + headers, body)
+    def stop(self, timeout: float) -> bool:
+        """End; return whether it ended within the seconds."""
 
 
-STORED = answer(200, "stored")
-_NOT_FOUND = answer(404, "not_found", f"Webhooks go to {WEBHOOK_PATH}.")
-_POST_ONLY = answer(405, "method_not_allowed", "Use POST.", ("Allow", "POST"))
-_GET_ONLY = answer(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
-_BAD_SIGNATURE = answer(400, "signature_invalid", "The signature is not valid.")
+class Parts:
+    """What one process serves with; ``pages`` maps further paths to what answers GET there."""
 
+    def __init__(
+        self,
+        ingest: Ingest,
+        *,
+        pages: Mapping[str, Page] | None = None,
+        background: Sequence[Background] = (),
+    ) -> None:
+        self.ingest = ingest
+        self.pages = dict(pages or {})
+        self._background = tuple(background)
 
-def unavailable(code: str, message: str) -> Answer:
-    """Make the answer that has an event sent again."""
-    return answer(503, code, message, _RETRY_AFTER)
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._background:
+            thread.start()
 
-
-_UNAVAILABLE = unavailable("storage_unavailable", "Not stored; send it again later.")
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
-    """The request ends here; ``reason`` is what the counters call it."""
-
-    def __init__(self, reason: str, reply: Answer) -> None:
-        self.reason = reason
-        self.reply = reply
-        super().__init__(reason)
-
-
-# What ends a request: an answer, a body that cannot be read, storage that fails.
-REFUSALS = (Refused, RefusedBodyError, StorageError, SchemaError)
-
-
-def _explain(refusal: Exception) -> tuple[str, Answer]:
-    if isinstance(refusal, Refused):
-        return refusal.reason, refusal.reply
-    if isinstance(refusal, RefusedBodyError):
-        return refusal.code, answer(refusal.status, refusal.code, str(refusal))
-    return getattr(refusal, "code", "schema"), _UNAVAILABLE
+    def stop(self, timeout: float) -> bool:
+        """End the threads and close the database; return whether all ended within the seconds."""
+        deadline = time.monotonic() + timeout
+        ended = [thread.stop(max(0.0, deadline - time.monotonic())) for thread in self._background]
+        self.ingest.close()
+        self.ingest.database.close()
+        return all(ended)
 
 
 class Relay:
     """The application; give it to any WSGI server, before or after it forks.
 
-    ``pages`` maps further paths to what answers GET there. ``begin`` holds what starts with the
-    first request of each process, such as the thread that delivers; ``end`` what :meth:`stop`
-    calls with the seconds left, each giving whether it ended in time. ``clock`` gives Unix
-    seconds, for signatures.
+    It holds the configuration only. ``build`` makes everything else at the first request of each
+    process. ``clock`` gives Unix seconds, for signatures.
     """
 
     def __init__(
         self,
         config: RelayConfig,
-        ingest: Ingest,
+        build: Callable[[RelayConfig], Parts],
         *,
-        pages: Mapping[str, Page] | None = None,
-        begin: Sequence[Callable[[], object]] = (),
-        end: Sequence[Callable[[float], bool]] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
-        self.ingest = ingest
-        self.database = ingest.database
-        self._pages = dict(pages or {})
-        self._begin = tuple(begin)
-        self._end = tuple(end)
+        self._build = build
         self._clock = clock
-        self._starting = threading.Lock()
-        self._started = False
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Start anew in the child: threads stay behind."""
-        self._starting = threading.Lock()
-        self._started = False
+        self._parts: Parts | None = None
+        self._lock = threading.Lock()
+        self._at_work = 0
+        self._unusable = False
+        _watch_forks(self)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if not self._started:
-            self.start()
+        response = self._respond(environ)
+        start_response(response.status, list(response.headers))
+        return () if environ["REQUEST_METHOD"] == "HEAD" else (response.body,)
+
+    def _respond(self, environ: Environ) -> Response:
         try:
-            page = self.page(environ)
-            reply = page(environ) if page is not None else self._take_in(environ)
-        except REFUSALS as refusal:
-            reply = self.refuse(refusal)
-        start_response(reply.status, list(reply.headers))
-        return () if environ["REQUEST_METHOD"] == "HEAD" else (reply.body,)
-
-    def refuse(self, refusal: Exception) -> Answer:
-        """Count one of ``REFUSALS`` and give its answer."""
-        reason, reply = _explain(refusal)
-        self.ingest.count(f"refused:{reason}")
-        return reply
-
-    def start(self) -> None:
-        """Start this process's threads; a first request does it otherwise."""
-        with self._starting:
-            if not self._started:
-                for begin in self._begin:
-                    begin()
-                self._started = True
-
-    def stop(self, timeout: float) -> bool:
-        """End the threads and close the database; gives whether all ended within the seconds."""
-        deadline = time.monotonic() + timeout
-        ended = [end(max(0.0, deadline - time.monotonic())) for end in self._end]
-        self.ingest.close()
-        self.database.close()
-        return all(ended)
-
-    def _take_in(self, environ: Environ) -> Answer:
-        self.check_call(environ)
-        body = read_body(environ, self.config.max_body)
-        self._store(self.judge(environ, body))
+            page = self._page(environ)
+            if page is not None:
+                return page(environ)
+            body = read_body(environ, self.config.max_body)
+            self._store(self.event(environ, body))
+        except (Rejected, RelayError) as refusal:
+            return self.refuse(refusal)
         crash_points.reach(ANSWERING)
         return STORED
-
-    def page(self, environ: Environ) -> Page | None:
-        """Give the page that a request asks for, None for the webhook and what is not there."""
-        page = self._pages.get(environ.get("PATH_INFO", ""))
-        if page is None or environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return page
-        return lambda _environ: _GET_ONLY
-
-    def check_call(self, environ: Environ) -> None:
-        """Refuse what is no call of the webhook."""
-        if not is_webhook_path(environ.get("PATH_INFO", "")):
-            raise Refused("not_found", _NOT_FOUND)
-        if environ["REQUEST_METHOD"] != "POST":
-            raise Refused("method_not_allowed", _POST_ONLY)
-
-    def judge(self, environ: Environ, body: bytes) -> NewEvent:
-        """Verify a body and make the event out of it."""
-        return self._classify(environ, self._verify(environ, body), body)
 
     def _store(self, event: NewEvent) -> None:
         self.ingest.accept(event)
 
-    def _verify(self, environ: Environ, body: bytes) -> str:
-        header = environ.get("HTTP_STRIPE_SIGNATURE")
-        try:
-            return verify(body, header, self.config.secrets.current(), clock=self._clock)
-        except RefusedSignatureError as error:
-            raise Refused(error.reason, _BAD_SIGNATURE) from None
+    # -- the steps ----------------------------------------------------------------------------
 
-    def _classify(self, environ: Environ, text: str, body: bytes) -> NewEvent:
+    def _page(self, environ: Environ) -> Page | None:
         try:
-            event = classify(
-                text,
-                body,
-                self.config,
-                content_type=_header(environ.get("CONTENT_TYPE")),
-                signature=environ["HTTP_STRIPE_SIGNATURE"],
-            )
-        except NotAnEventError as error:
-            raise Refused(error.code, answer(400, error.code, str(error))) from None
+            return route(environ, self.parts.pages)
+        except Rejected:
+            _discard_body(environ, self.config.max_body)
+            raise
+
+    def event(self, environ: Environ, body: bytes) -> NewEvent:
+        """Verify a body and return the event that it holds; raise :class:`Rejected`."""
+        text = self._verify(environ, body)
+        event = event_of(
+            text,
+            body,
+            self.config,
+            content_type=_header(environ.get("CONTENT_TYPE")),
+            signature=environ["HTTP_STRIPE_SIGNATURE"],
+        )
         if event.kept_because == "thin":
             log.warning("%s (%s). %s", event.id, event.type, THIN_HELP)
         return event
 
+    def _verify(self, environ: Environ, body: bytes) -> str:
+        header = environ.get("HTTP_STRIPE_SIGNATURE")
+        return verify(body, header, self.config.secrets.current(), clock=self._clock)
+
+    def refuse(self, refusal: Exception) -> Response:
+        """Count a rejection, or a failure of the store, and return its response."""
+        if isinstance(refusal, Rejected):
+            reason, response = refusal.reason, refusal.response
+        else:
+            reason, response = getattr(refusal, "code", "storage"), _UNAVAILABLE
+        if not self._unusable:
+            self.ingest.count(f"refused:{reason}")
+        return response
+
+    # -- one process --------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> Parts:
+        """What this process serves with, made and started when it is first asked for."""
+        parts = self._parts
+        if parts is None:
+            with self._lock:
+                if self._unusable:
+                    raise StorageError(
+                        "forked", "the process forked while its database was at work"
+                    )
+                if self._parts is None:
+                    made = self._build(self.config)
+                    made.start()
+                    self._parts = made
+                parts = self._parts
+        return parts
+
+    def start(self) -> None:
+        """Start before the first request: a relay that was restarted has deliveries to make."""
+        assert self.parts is not None  # noqa: S101 - asking for them starts them
+
+    @property
+    def ingest(self) -> Ingest:
+        """What stores events in this process."""
+        return self.parts.ingest
+
+    @property
+    def database(self) -> Database:
+        """This process's database."""
+        return self.parts.ingest.database
+
+    def stop(self, timeout: float) -> bool:
+        """End this process's threads and close its database.
+
+        Return whether all ended within the seconds. A later request starts anew.
+        """
+        with self._lock:
+            parts, self._parts = self._parts, None
+        return parts is None or parts.stop(timeout)
+
+    # SQLite's state cannot be shared by two processes (sqlite.org/howtocorrupt.html, 2.6), and
+    # locks and threads do not survive a fork: idle connections are closed before it, and the child
+    # builds everything anew. Only a connection that is at work in that very moment is in the way.
+
+    def _before_fork(self) -> None:
+        self._at_work = 0 if self._parts is None else self._parts.ingest.database.close_idle()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            # Never closed here, nor finalised: it belongs to the parent.
+            _of_parents.append(parts)
+            parts.ingest.database.abandon()
+            self._unusable = self._at_work > 0
+
+
+_of_parents: list[Parts] = []
+
+
+def _watch_forks(relay: Relay) -> None:
+    if not hasattr(os, "register_at_fork"):  # pragma: no cover - Windows does not fork
+        return
+    reference = weakref.ref(relay)
+
+    def before() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._before_fork()  # noqa: SLF001 - of this module
+
+    def after() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._after_fork()  # noqa: SLF001
+
+    os.register_at_fork(before=before, after_in_child=after)
+
+
+# -- requests -------------------------------------------------------------------------------------
+
+
+def route(environ: Environ, pages: Mapping[str, Page]) -> Page | None:
+    """Return the page that a request asks for, None for the webhook.
+
+    Raises :class:`Rejected` for other paths (404) and methods (405).
+    """
+    path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+    if path in pages:
+        if method not in ("GET", "HEAD"):
+            raise Rejected(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
+        return pages[path]
+    if not is_webhook_path(path):
+        raise Rejected(404, "not_found", f"Webhooks go to {WEBHOOK_PATH}.")
+    if method != "POST":
+        raise Rejected(405, "method_not_allowed", "Use POST.", ("Allow", "POST"))
+    return None
+
+
+def _discard_body(environ: Environ, limit: int) -> None:
+    """Read a body that nobody needs, up to the limit.
+
+    A server that closes a connection while a body still arrives can destroy its own answer on the
+    way (RFC 9112, 9.6); one that keeps it open would take the rest for the next request.
+    """
+    with contextlib.suppress(Rejected):
+        read_body(environ, limit)
+
+
+def read_body(environ: Environ, limit: int) -> bytes:
+    """Read the whole body, at most ``limit`` bytes.
+
+    Raises :class:`Rejected` for one that is longer (413), ends before its stated length (400), or
+    has no length and no end (411).
+    """
+    length = stated_length(environ, limit)
+    # One byte more than may come tells a body that is too long from one that is as long as allowed.
+    body = _read(environ["wsgi.input"], limit + 1 if length is None else length)
+    if length is not None and len(body) < length:
+        raise Rejected(400, "body_incomplete", "The body is shorter than Content-Length.")
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
+
+
+def stated_length(environ: Environ, limit: int) -> int | None:
+    """Return the length that a request states, None when its body ends by itself.
+
+    Raises :class:`Rejected` for one that is over ``limit`` (413), no number (400), or missing
+    where nothing else ends the body (411).
+    """
+    stated = environ.get("CONTENT_LENGTH") or ""
+    if stated:
+        if not (stated.isascii() and stated.isdigit()):
+            raise Rejected(400, "length_invalid", "Content-Length is not a number.")
+        if len(stated) > _LONGEST_LENGTH or int(stated) > limit:
+            raise too_large(limit)
+        return int(stated)
+    # PEP 3333 has no way to say that a body without a length ends; servers that decode chunks
+    # themselves say it with `wsgi.input_terminated`, and the others give a length.
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if chunked or environ.get("wsgi.input_terminated"):
+        return None
+    raise Rejected(411, "length_required", "Send a Content-Length.")
+
+
+def too_large(limit: int) -> Rejected:
+    """Return the rejection of a body that is over the limit."""
+    return Rejected(413, "body_too_large", f"The body is larger than {limit} bytes.")
+
+
+def _read(stream: Any, number: int) -> bytes:
+    """Read up to a number of bytes; a stream may give fewer at a time than it was asked for."""
+    parts = []
+    left = number
+    while left:
+        try:
+            part = stream.read(min(left, _CHUNK))
+        except Exception:  # noqa: BLE001 - each server has its own errors for a caller that hung up
+            part = b""
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
 
 def _header(value: str | None) -> str | None:
-    """Keep a content type that can be sent on as it is."""
+    """Return a content type if it can be sent on as it is."""
     return value if value and len(value) < 256 and value.isascii() and value.isprintable() else None

@@ -8,14 +8,12 @@ alone.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.app import Answer
-from tracknow_static.relay.forks import renew_after_fork
+from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.events import add_tallies
 from tracknow_static.relay.store.migrations import SchemaError
@@ -26,28 +24,28 @@ if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.ingest import Ingest
 
-    Page = Callable[[Mapping[str, Any]], Answer]
+    Page = Callable[[Mapping[str, Any]], Response]
 
 # Who asks all the time makes one write a second, not more.
 _FRESH_SECONDS = 1.0
 
 
 def pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
-    """Give the pages by their paths; ``/metrics`` only if the configuration has it on."""
+    """Return the pages by their paths; ``/metrics`` only if the configuration has it on."""
     probe = Probe(ingest, timeout=config.commit_timeout)
 
-    def ready(_environ: Mapping[str, Any]) -> Answer:
+    def ready(_environ: Mapping[str, Any]) -> Response:
         found = probe.look()
-        return _json("200 OK" if found.ready else "503 Service Unavailable", found.as_dict())
+        return Response.json(200 if found.ready else 503, found.as_dict())
 
-    def metrics(environ: Mapping[str, Any]) -> Answer:
+    def metrics(environ: Mapping[str, Any]) -> Response:
         # Costs 20 ms: paid by the first scrape, not by every start.
         from tracknow_static.relay.operate.metrics import exposition
 
         content_type, body = exposition(ingest, str(environ.get("HTTP_ACCEPT", "")))
-        return _answer("200 OK", content_type, body)
+        return Response.make(200, content_type, body)
 
-    found: dict[str, Page] = {"/healthz": _alive, "/readyz": ready}
+    found: dict[str, Page] = {"/healthz": alive, "/readyz": ready}
     if config.metrics:
         found["/metrics"] = metrics
     return found
@@ -62,35 +60,30 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether an event would be stored."""
-        return all(one == "ok" for one in self.checks.values())
+        return all(result == "ok" for result in self.checks.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON knows it."""
+        """Return it as JSON knows it."""
         return {"ready": self.ready, "checks": self.checks}
 
 
 class Probe:
     """Finds out whether an event would be stored, by writing.
 
-    The write happens on a thread of its own: while a disk hangs, everybody who asks is told after
+    The write happens on a thread of its own: while a disk hangs, everybody who asks is answered after
     ``timeout`` seconds, and no second write is begun.
     """
 
     def __init__(self, ingest: Ingest, *, timeout: float) -> None:
         self._ingest = ingest
         self._timeout = timeout
-        self.after_fork()
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget the parent's thread."""
         self._lock = threading.Lock()
         self._running: threading.Event | None = None
         self._found: Readiness | None = None
         self._found_at = 0.0
 
     def look(self) -> Readiness:
-        """Give what is found now, or was found within the last second."""
+        """Return what is found now, or was found within the last second."""
         with self._lock:
             if self._found is not None and time.monotonic() - self._found_at < _FRESH_SECONDS:
                 return self._found
@@ -135,18 +128,6 @@ def examine(ingest: Ingest) -> Readiness:
     return Readiness(checks)
 
 
-def _alive(_environ: Mapping[str, Any]) -> Answer:
-    return _json("200 OK", {"alive": True})
-
-
-def _json(status: str, data: Mapping[str, Any]) -> Answer:
-    return _answer(status, "application/json", json.dumps(data).encode() + b"\n")
-
-
-def _answer(status: str, content_type: str, body: bytes) -> Answer:
-    headers = (
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    )
-    return Answer(status, headers, body)
+def alive(_environ: Mapping[str, Any]) -> Response:
+    """Answer that the process answers."""
+    return Response.json(200, {"alive": True})

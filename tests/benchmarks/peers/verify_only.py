@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracknow_static.relay.app import Relay
+from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.receive.rsgi import RsgiRelay
 from tracknow_static.relay.store.database import Database
@@ -18,7 +18,11 @@ class _Nowhere(Ingest):
         return Accepted(event.id, new=True)
 
 
+def _build(config: RelayConfig) -> Parts:
+    return Parts(_Nowhere.from_config(config, Database.from_config(config)))
+
+
 def create() -> RsgiRelay:
     """Make the application as `serve` runs it, from the environment."""
     config = RelayConfig.from_environ()
-    return RsgiRelay(Relay(config, _Nowhere.from_config(config, Database.from_config(config))))
+    return RsgiRelay(Relay(config, _build))

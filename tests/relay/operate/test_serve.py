@@ -31,6 +31,7 @@ from tests.relay.operate.parts import (
     whole_environment,
 )
 from tests.relay.operate.test_health import samples
+from tracknow_static.relay.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,13 +180,40 @@ def test_metrics_are_right_whichever_worker_answers(
         assert relay.end() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_one_worker_is_one_process(sqlite_url: str, tmp_path: Path) -> None:
+    """A relay with one worker costs the memory of one process."""
+    with serving(environment(sqlite_url), tmp_path) as relay:
+        assert relay.take(encode(purchase(1))) == 200
+        assert children(relay) == []
+        assert relay.end() == 0
+
+
+def test_alive_while_every_other_page_hangs(sqlite_url: str, tmp_path: Path) -> None:
+    """Whoever restarts a relay that does not answer leaves one alone whose disk hangs."""
+    environ = environment(sqlite_url, commit_timeout="60")
+    with serving(environ, tmp_path) as relay, ThreadPoolExecutor(40) as pool:
+        assert relay.call("/readyz")[0] == 200
+        time.sleep(1)  # what was found counts for a second
+        database = Database(sqlite_url)
+        with database.write():
+            waiting = [pool.submit(relay.call, "/readyz") for _ in range(40)]
+            assert not until(lambda: any(one.done() for one in waiting), seconds=1)
+            assert relay.call("/healthz")[0] == 200
+            assert not any(one.done() for one in waiting)
+        assert {one.result(60)[0] for one in waiting} == {200}
+        database.close()
+        assert relay.end() == 0
+
+
 def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
     """The relay goes on when the kernel kills a process of it."""
-    with serving(environment(sqlite_url), tmp_path) as relay:
-        (worker,) = children(relay)
-        os.kill(worker, signal.SIGKILL)
+    with serving(environment(sqlite_url), tmp_path, "--workers", "2") as relay:
+        before = children(relay)
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGKILL)
         assert until(lambda: took(relay, encode(purchase(1))))
-        assert children(relay) != [worker]
+        assert until(lambda: len(children(relay)) == 2 and before[0] not in children(relay))
         assert relay.end() == 0
 
 
@@ -207,8 +235,9 @@ def children(relay: Running) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel to be told")
 def test_no_worker_outlives_the_main_process(sqlite_url: str, tmp_path: Path) -> None:
     """After SIGKILL of the main process its address is free again."""
-    with serving(environment(sqlite_url), tmp_path) as relay:
+    with serving(environment(sqlite_url), tmp_path, "--workers", "2") as relay:
         workers = children(relay)
+        assert len(workers) == 2
         relay.end(signal.SIGKILL)
         assert until(lambda: not any(Path(f"/proc/{one}/exe").exists() for one in workers))
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.events import SECRET, encode, purchase, sign
 from tests.relay.calls import call, code, environ, post, relay
-from tracknow_static.relay.receive.signature import RefusedSignatureError, verify
+from tracknow_static.relay.receive.response import Rejected
+from tracknow_static.relay.receive.signature import verify
 from tracknow_static.relay.store import queries
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def accepted(header: str | None, *, body: bytes = BODY, now: float = AT) -> bool
     """Whether a header is accepted for a body at a time."""
     try:
         verify(body, header, [SECRET], clock=lambda: now)
-    except RefusedSignatureError:
+    except Rejected:
         return False
     return True
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event as hooks
 
+from tests.relay.calls import with_ingest
+from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.app import Relay
+from tracknow_static.relay.receive.response import Rejected
 from tracknow_static.relay.store import events, queries
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 def right(config: RelayConfig) -> Relay:
     """The relay as it is."""
-    return Relay(config, _ingest(Ingest, config))
+    return with_ingest(config, _ingest(Ingest, config))
 
 
 module: Any = importlib.import_module("tracknow_static.relay.app")
@@ -38,7 +41,7 @@ class _EarlyIngest(Ingest):
 
 def acknowledges_before_commit(config: RelayConfig) -> Relay:
     """Answers while the commit is still under way."""
-    return Relay(config, _ingest(_EarlyIngest, config))
+    return with_ingest(config, _ingest(_EarlyIngest, config))
 
 
 class _CheckingIngest(Ingest):
@@ -58,7 +61,7 @@ def _unique(event_id: str) -> str:
 
 def checks_then_inserts(config: RelayConfig) -> Relay:
     """Looks whether the event is there, then inserts, with nothing unique in the table."""
-    return Relay(config, _ingest(_CheckingIngest, config))
+    return with_ingest(config, _ingest(_CheckingIngest, config))
 
 
 def accepts_stale_signatures(config: RelayConfig) -> Relay:
@@ -101,10 +104,13 @@ def parses_before_verifying(config: RelayConfig) -> Relay:
 
     class Early(Relay):
         def _verify(self, environ: Any, body: bytes) -> str:
-            self._store(self._classify(environ, body.decode(), body))
+            signature = environ["HTTP_STRIPE_SIGNATURE"]
+            self._store(
+                module.event_of(body.decode(), body, config, content_type=None, signature=signature)
+            )
             return super()._verify(environ, body)
 
-    return Early(config, made.ingest)
+    return with_ingest(config, made.ingest, kind=Early)
 
 
 def stores_events_without_deliveries(config: RelayConfig) -> Relay:
@@ -138,10 +144,10 @@ def answers_200_when_storage_fails(config: RelayConfig) -> Relay:
         def _store(self, event: NewEvent) -> None:
             try:
                 super()._store(event)
-            except module.REFUSALS:
+            except RelayError:
                 return
 
-    return Polite(config, _ingest(Ingest, config))
+    return with_ingest(config, _ingest(Ingest, config), kind=Polite)
 
 
 def tells_which_part_failed(config: RelayConfig) -> Relay:
@@ -151,11 +157,10 @@ def tells_which_part_failed(config: RelayConfig) -> Relay:
         def _verify(self, environ: Any, body: bytes) -> str:
             try:
                 return super()._verify(environ, body)
-            except module.Refused as refused:
-                reply = module.answer(400, refused.reason)
-                raise module.Refused(refused.reason, reply) from None
+            except Rejected as rejected:
+                raise Rejected(400, rejected.reason, "Not accepted.") from None
 
-    return Talkative(config, _ingest(Ingest, config))
+    return with_ingest(config, _ingest(Ingest, config), kind=Talkative)
 
 
 def _ingest(kind: type[Ingest], config: RelayConfig) -> Ingest:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.worker import MARGIN, DestinationWorker
-from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.wakeup import WakeUp
@@ -79,11 +78,6 @@ class Dispatcher:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._clock = clock
-        self.after_fork()
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget the parent's threads: they do not exist in this process."""
         self._lock = threading.Lock()
         self._workers: list[DestinationWorker] = []
         self._watcher: threading.Thread | None = None

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
@@ -45,11 +44,6 @@ class Housekeeper:
         self._config = config
         self._database = database
         self._flush = flush
-        self.after_fork()
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget the parent's thread."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()

@@ -1,11 +1,13 @@
-"""``tracknow-relay serve``: the application under granian, with workers that end cleanly.
+"""``tracknow-relay serve``: the application under granian.
 
-Granian answers the requests that it has begun when it is stopped. The rest is done here: each
-worker then finishes its deliveries in flight, and all of it ends within a bound.
+One worker is this process itself; several are processes that granian forks, watches and replaces.
+Granian answers what it has begun when it is stopped. Here the deliveries in flight are finished
+afterwards, and all of it ends within a bound.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import gc
@@ -19,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
-from granian.server import Server
 
 from tracknow_static.errors import RelayError, SettingsError
 from tracknow_static.relay import create_application, logs
@@ -39,45 +40,81 @@ _PR_SET_PDEATHSIG = 1
 # New objects between two searches for cycles.
 _GARBAGE = 20_000
 
-# The worker's own; made after the fork.
-_relay: Relay | None = None
-
 
 def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
     """Serve until SIGTERM or SIGINT; return when everything has ended.
 
-    The workers read ``os.environ``, which must hold the same as ``config``. Deliveries in flight
+    Workers read ``os.environ``, which has to say the same as ``config``. Deliveries in flight
     get ``grace`` seconds to end, the whole stop ``grace + MARGIN``.
 
-    Raises :class:`SettingsError` when the address cannot be listened on, and ``SystemExit`` when
-    workers die one after the other.
+    Raises :class:`SettingsError` when the address cannot be listened on, ``RelayError`` when the
+    server ends by itself, and ``SystemExit`` when workers die one after the other.
     """
     host, port = listenable(config.bind)
-    # What it imports is then in memory once for all workers.
-    create_application(config)
+    options: dict[str, Any] = {
+        "address": host,
+        "port": port,
+        "interface": Interfaces.RSGI,
+        "http": HTTPModes.http1,
+        "websockets": False,
+        "log_dictconfig": logs.server_config(),
+        "log_level": LogLevels(config.log_level if config.log_level != "debug" else "info"),
+    }
+    shown = f"[{host}]" if ":" in host else host
+    announce = partial(_log.info, "webhook at http://%s:%d/stripe/webhook", shown, port)
+    if workers == 1:
+        asyncio.run(_serve_here(config, options, announce, grace))
+    else:
+        _serve_workers(options, announce, workers=workers, grace=grace)
+
+
+async def _serve_here(
+    config: RelayConfig, options: dict[str, Any], announce: partial[None], grace: float
+) -> None:
+    """Serve in this process."""
+    from granian.server.embed import Server
+
+    relay = _begin(config)
+    server = Server(RsgiRelay(relay), **options)
+    server.on_startup(announce)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    by_itself = serving.done()
+    stop_server: Any = server.stop
+    stop_server()
+    await asyncio.wait({serving}, timeout=MARGIN / 2)
+    stopping.cancel()
+    await asyncio.to_thread(_end, relay, grace)
+    if by_itself:
+        await serving
+        raise RelayError("The server ended by itself.")
+
+
+def _serve_workers(
+    options: dict[str, Any], announce: partial[None], *, workers: int, grace: float
+) -> None:
+    """Serve in several processes."""
+    from granian.server import Server
+
     server = Server(
         "tracknow_static.relay",
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
         loop=Loops.asyncio,
-        http=HTTPModes.http1,
-        websockets=False,
         workers=workers,
-        log_dictconfig=logs.server_config(),
-        log_level=LogLevels(config.log_level if config.log_level != "debug" else "info"),
         respawn_failed_workers=True,
         workers_kill_timeout=round(grace + MARGIN),
+        **options,
     )
-    shown = f"[{host}]" if ":" in host else host
-    server.on_startup(lambda: _log.info("webhook at http://%s:%d/stripe/webhook", shown, port))
-    server.serve(
-        spawn_target=partial(_worker, grace, os.getpid()), target_loader=_load, wrap_loader=False
-    )
+    server.on_startup(announce)
+    server.serve(target_loader=partial(_load, grace, os.getpid()), wrap_loader=False)
 
 
 def listenable(bind: str) -> tuple[str, int]:
-    """Return host and port if they are free; port 0 becomes a free one.
+    """Return host and port if nothing else listens there; port 0 becomes a free one.
 
     Granian shares a port with whoever else shares it, so that a second relay would quietly take
     half of the first one's requests. Raises :class:`SettingsError` when it is taken.
@@ -102,34 +139,44 @@ def listenable(bind: str) -> tuple[str, int]:
     return str(found[0]), int(found[1])
 
 
-def _load() -> Any:
-    """Make the worker's application; runs in the worker."""
-    global _relay  # noqa: PLW0603 - one process, one application
-    _relay = create_application()
-    _relay.start()
-    # What is loaded stays: none of it needs to be searched again. And a request leaves no cycles,
-    # so a search after every few hundred objects is wasted.
-    gc.freeze()
-    gc.set_threshold(_GARBAGE, 20, 50)
-    return RsgiRelay(_relay)
+class _Worker(RsgiRelay):
+    """The application in a process that granian started."""
+
+    def __init__(self, relay: Relay, grace: float) -> None:
+        super().__init__(relay)
+        self._grace = grace
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """End, once granian has answered what it had begun."""
+        _end(self.relay, self._grace)
 
 
-def _worker(grace: float, parent: int, *args: Any, **kwargs: Any) -> None:
-    """Run one worker: granian's own, then the end of what granian knows nothing of."""
+def _load(grace: float, parent: int) -> Any:
+    """Make a worker's application; runs in the worker."""
     _die_with(parent)
     config = RelayConfig.from_environ()
     logs.setup(config, everything=True)
-    try:
-        Server._spawn_rsgi_worker(*args, **kwargs)  # noqa: SLF001 - what `spawn_target` replaces
-    finally:
-        if _relay is not None:
-            with contextlib.suppress(RelayError):
-                if not _relay.stop(grace):
-                    _log.warning("some deliveries did not end in time; their events are sent again")
+    return _Worker(_begin(config), grace)
+
+
+def _begin(config: RelayConfig) -> Relay:
+    relay = create_application(config)
+    relay.start()
+    # What is loaded stays: nothing of it need be looked at again. And a request leaves no cycles
+    # behind, so that looking for them after every few hundred objects is work for nothing.
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 50)
+    return relay
+
+
+def _end(relay: Relay, grace: float) -> None:
+    with contextlib.suppress(RelayError):
+        if not relay.stop(grace):
+            _log.warning("some deliveries did not end in time; their events are sent again")
 
 
 def _die_with(parent: int) -> None:
-    """Stop when the main process is killed, instead of serving without it."""
+    """Stop when the main process is killed, instead of serving on without it."""
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tracknow_static.relay.receive.response import Rejected
 from tracknow_static.relay.store.model import NewEvent
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ _TEXT = re.compile(rf"[^\x00\ud800-\udfff]{{1,{_LONGEST_TEXT}}}")
 _LARGEST = 2**62
 
 
-class NotAnEventError(Exception):
-    """A signed body is no event of Stripe's; ``code`` is for the sender."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
-
-
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError  # NaN and Infinity are no JSON (RFC 8259, 6)
 
@@ -41,19 +34,19 @@ def _refuse_constant(_name: str) -> NoReturn:
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
-def classify(
+def event_of(
     text: str, payload: bytes, config: RelayConfig, *, content_type: str | None, signature: str
 ) -> NewEvent:
-    """Read an event out of a verified body and decide whether it is forwarded.
+    """Return the event in a verified body, and whether it is forwarded.
 
     ``kept_because`` of the result is None for one that is.
 
-    Raises :class:`NotAnEventError`.
+    Raises :class:`Rejected` for a body that is no event.
     """
     body = _parse(text)
     event_id, kind = _shape(body)
     subject = _subject(body)
-    account = _text(body.get("account"))
+    account = _account(body)
     livemode = body.get("livemode")
     livemode = livemode if isinstance(livemode, bool) else None
     checkout = kind.startswith("checkout.session.")
@@ -81,9 +74,9 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         body = _decode(text)
     except (ValueError, RecursionError):
-        raise NotAnEventError("invalid_json", "The body is not JSON.") from None
+        raise Rejected(400, "invalid_json", "The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise NotAnEventError("not_an_event", "The body is not a Stripe event.")
+        raise Rejected(400, "not_an_event", "The body is not a Stripe event.")
     return body
 
 
@@ -97,21 +90,34 @@ def _shape(body: dict[str, Any]) -> tuple[str, str]:
         and _TYPE.fullmatch(kind)
     )
     if not ok:
-        raise NotAnEventError("not_an_event", "The body is not a Stripe event.")
+        raise Rejected(400, "not_an_event", "The body is not a Stripe event.")
     assert isinstance(event_id, str)  # noqa: S101 - said above
     assert isinstance(kind, str)  # noqa: S101
     return event_id, kind
 
 
+def _account(body: dict[str, Any]) -> str | None:
+    """Return the account that an event belongs to, if it is not the endpoint's own.
+
+    Connect events name it in ``account``, those of an organisation's destination in ``context``,
+    which may be a path that ends with it (docs.stripe.com/context).
+    """
+    account = _text(body.get("account"))
+    if account is not None:
+        return account
+    context = _text(body.get("context"))
+    return context.rpartition("/")[2] if context and "acct_" in context else None
+
+
 def _subject(body: dict[str, Any]) -> dict[str, Any]:
-    """Give the object that the event is about; thin events name it without carrying it."""
+    """Return the object that the event is about; thin events name it without carrying it."""
     if body["object"] == "v2.core.event":
         related = body.get("related_object")
         return {"id": related.get("id")} if isinstance(related, dict) else {}
     data = body.get("data")
     subject = data.get("object") if isinstance(data, dict) else None
     if not isinstance(subject, dict):
-        raise NotAnEventError("not_an_event", "The body is not a Stripe event: no data.object.")
+        raise Rejected(400, "not_an_event", "The body is not a Stripe event: no data.object.")
     return subject
 
 
@@ -142,7 +148,7 @@ def _text(value: object) -> str | None:
 
 
 def _id_of(value: object) -> str | None:
-    """Give the id of an object, which Stripe writes as the id or, expanded, as the object."""
+    """Return the id of an object, which Stripe writes as the id or, expanded, as the object."""
     return _text(value.get("id") if isinstance(value, dict) else value)
 
 

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 # Granian's stubs do not say that this module gives it.
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
-from tracknow_static.relay import crash_points
+from tracknow_static.errors import RelayError
+from tracknow_static.relay import crash_points, health
 from tracknow_static.relay.app import (
     ANSWERING,
-    REFUSALS,
+    RETRY_AFTER,
     STORED,
-    Answer,
-    Refused,
-    answer,
-    unavailable,
+    route,
+    stated_length,
+    too_large,
 )
-from tracknow_static.relay.deliver.deadlines import Deadlines
-from tracknow_static.relay.receive.intake import stated_length, too_large
+from tracknow_static.relay.receive.response import Rejected, Response
+from tracknow_static.relay.store.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,6 @@ LARGE = 65_536
 LARGE_AT_ONCE = 64
 # Pages look into the database; while it hangs each who asks holds one thread.
 _PAGE_THREADS = 16
-
-_INCOMPLETE = answer(400, "body_incomplete", "The body ended before it was complete.")
-_SLOW = answer(408, "body_timeout", f"The body took more than {BODY_SECONDS:g} seconds.")
-_BUSY = unavailable("busy", "Too many large bodies at once; send it again later.")
 
 
 class RsgiRelay:
@@ -72,21 +68,22 @@ class RsgiRelay:
         """Answer one request."""
         environ = _environ(scope)
         try:
-            page = self.relay.page(environ)
-            if page is not None:
-                loop = asyncio.get_running_loop()
-                reply = await loop.run_in_executor(self._pages, page, environ)
-            else:
-                reply = await self._take_in(environ, protocol)
-        except REFUSALS as refusal:
-            reply = self.relay.refuse(refusal)
-        _send(protocol, environ, reply)
+            response = await self._respond(environ, protocol)
+        except (Rejected, RelayError) as refusal:
+            response = self.relay.refuse(refusal)
+        _send(protocol, environ, response)
 
-    async def _take_in(self, environ: dict[str, Any], protocol: HTTPProtocol) -> Answer:
-        self.relay.check_call(environ)
+    async def _respond(self, environ: dict[str, Any], protocol: HTTPProtocol) -> Response:
+        page = route(environ, self.relay.parts.pages)
+        if page is health.alive:
+            # On the loop: it answers while every other page hangs.
+            return page(environ)
+        if page is not None:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pages, page, environ)
         length = stated_length(environ, self.relay.config.max_body)
         body = await self._read(protocol, length)
-        event = self.relay.judge(environ, body)
+        event = self.relay.event(environ, body)
         await self.relay.ingest.accept_async(event)
         crash_points.reach(ANSWERING)
         return STORED
@@ -101,11 +98,12 @@ class RsgiRelay:
             with self._room():
                 return await self._read_large(protocol, length, patience)
         except ProtocolClosed:
-            raise Refused("body_incomplete", _INCOMPLETE) from None
+            raise _incomplete() from None
         except asyncio.CancelledError:
             if not patience.over:
                 raise
-            raise Refused("body_timeout", _SLOW) from None
+            text = f"The body took more than {self._body_seconds:g} seconds."
+            raise Rejected(408, "body_timeout", text) from None
         finally:
             self._deadlines.remove(patience)
 
@@ -123,13 +121,14 @@ class RsgiRelay:
             if size > limit:
                 raise too_large(limit)
         if length is not None and size < length:
-            raise Refused("body_incomplete", _INCOMPLETE)
+            raise _incomplete()
         return b"".join(parts)
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:
         if self._large >= LARGE_AT_ONCE:
-            raise Refused("busy", _BUSY)
+            text = "Too many large bodies at once; send it again later."
+            raise Rejected(503, "busy", text, RETRY_AFTER)
         self._large += 1
         try:
             yield
@@ -161,8 +160,12 @@ class _Patience:
         self._waiting.cancel()
 
 
+def _incomplete() -> Rejected:
+    return Rejected(400, "body_incomplete", "The body ended before it was complete.")
+
+
 def _environ(scope: Scope) -> dict[str, Any]:
-    """Give what the application reads of a request under WSGI's names."""
+    """Return what the application reads of a request under WSGI's names."""
     get = scope.headers.get
     return {
         "REQUEST_METHOD": scope.method,
@@ -175,15 +178,17 @@ def _environ(scope: Scope) -> dict[str, Any]:
     }
 
 
-def _send(protocol: HTTPProtocol, environ: dict[str, Any], reply: Answer) -> None:
-    status, headers = _said(reply.status, reply.headers)
+def _send(protocol: HTTPProtocol, environ: dict[str, Any], response: Response) -> None:
+    status, headers = _translated(response.status, response.headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         protocol.response_empty(status, headers)
     else:
-        protocol.response_bytes(status, headers, reply.body)
+        protocol.response_bytes(status, headers, response.body)
 
 
 @lru_cache(64)
-def _said(status: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, list[tuple[str, str]]]:
-    """Give status and headers as RSGI has them."""
+def _translated(
+    status: str, headers: tuple[tuple[str, str], ...]
+) -> tuple[int, list[tuple[str, str]]]:
+    """Return status and headers as RSGI has them."""
     return int(status[:3]), [(name.lower(), value) for name, value in headers]

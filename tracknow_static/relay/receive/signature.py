@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from stripe import SignatureVerificationError, WebhookSignature
 
+from tracknow_static.relay.receive.response import Rejected
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -23,14 +25,6 @@ _LONGEST_HEADER = 4096
 _TIME = re.compile(r"(?:^|,)t=([0-9]{1,12})(?=,|$)")
 
 
-class RefusedSignatureError(Exception):
-    """A request is not Stripe's; ``reason`` is for counters, never for the sender."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
 def verify(
     body: bytes,
     header: str | None,
@@ -39,28 +33,32 @@ def verify(
     clock: Callable[[], float] = time.time,
     tolerance: float = TOLERANCE_SECONDS,
 ) -> str:
-    """Check the signature over the raw bytes; gives the body's text.
+    """Check the signature over the raw bytes; return the body's text.
 
     ``header`` is the value of ``Stripe-Signature``; any of ``secrets`` may have signed. ``clock``
     gives Unix seconds.
 
-    Raises :class:`RefusedSignatureError`.
+    Raises :class:`Rejected`; its ``reason`` is for counters, never for the sender.
     """
     if not header:
-        raise RefusedSignatureError("signature_missing")
+        raise _invalid("signature_missing")
     stamps = _TIME.findall(header)
     if len(header) > _LONGEST_HEADER or not header.isascii() or len(stamps) != 1:
-        raise RefusedSignatureError("signature_malformed")
+        raise _invalid("signature_malformed")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise RefusedSignatureError("signature_malformed") from None
+        raise _invalid("signature_malformed") from None
     if not any(_signed(text, header, secret) for secret in secrets):
-        raise RefusedSignatureError("signature_mismatch")
+        raise _invalid("signature_mismatch")
     # After the comparison: whoever cannot sign learns nothing about the clock from the timing.
     if abs(clock() - int(stamps[0])) > tolerance:
-        raise RefusedSignatureError("signature_stale")
+        raise _invalid("signature_stale")
     return text
+
+
+def _invalid(reason: str) -> Rejected:
+    return Rejected(400, "signature_invalid", "The signature is not valid.", reason=reason)
 
 
 def _signed(text: str, header: str, secret: str) -> bool:

@@ -22,7 +22,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.forks import close_before_fork, renew_after_fork
 from tracknow_static.relay.store import migrations
 
 if TYPE_CHECKING:
@@ -59,15 +58,11 @@ class StorageError(RelayError):
 
 
 class Database:
-    """One database, usable from threads and, in each process after a fork, anew.
+    """One database, usable from threads.
 
     It opens itself on first use: the file is made, the schema is made, migrated or checked.
     Every use raises :class:`StorageError` (a ``RelayError`` with a stable ``code``) when the
     database cannot be reached, and ``migrations.SchemaError`` when its schema does not fit.
-
-    Only a connection that is at work in the very moment of the fork is in the way: SQLite's state
-    cannot be shared by two processes (sqlite.org/howtocorrupt.html, 2.6), and the child refuses to
-    work with it.
 
     ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``destinations`` are the URLs that every
     event stored from now on is delivered to; one that is added later gets later events only
@@ -103,10 +98,7 @@ class Database:
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
         self.identity = uuid.uuid4().hex
-        self._at_work = 0
-        self._unusable = False
-        close_before_fork(self)
-        renew_after_fork(self)
+        self._raw: list[Any] = []
 
     @classmethod
     def from_config(
@@ -239,6 +231,7 @@ class Database:
             pooled = self.engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
+            self._raw = [driver]
             return driver
 
     def _prepare_file(self) -> None:
@@ -265,6 +258,23 @@ class Database:
         self.engine.dispose()
         with self._turn:
             self._close_lock_file()
+
+    def close_idle(self) -> int:
+        """Close SQLite connections that are not at work, before a fork; return how many are."""
+        if self.path is None:
+            return 0
+        pool: Any = self.engine.pool
+        at_work = int(pool.checkedout())
+        self.engine.dispose()
+        raw, self._raw = self._raw, []
+        for connection in raw:
+            connection.close()
+        return at_work
+
+    def abandon(self) -> None:
+        """Leave the database to the parent process; for a child that must not use it."""
+        # Held by the child, too, the lock would outlive a parent that is killed.
+        self._close_lock_file()
 
     # -- inner --------------------------------------------------------------------------------
 
@@ -303,8 +313,6 @@ class Database:
         SQLite would write on into a file that no longer has a name, and every acknowledged event
         would be lost with the last open handle.
         """
-        if self._unusable:
-            raise StorageError("forked", "the process forked while its database was at work")
         if self.path is None or self._inode is None:
             return
         try:
@@ -361,21 +369,6 @@ class Database:
                     return None
                 raise StorageError("database_gone", f"{name}: {error.strerror}") from None
         return self._lock_file
-
-    def before_fork(self) -> None:
-        """Close the connections that are not at work, and count those that are."""
-        pool: Any = self.engine.pool
-        self._at_work = pool.checkedout()
-        self.engine.dispose()
-
-    def after_fork(self) -> None:
-        """Drop the parent's connections and locks: shared by two processes they protect neither."""
-        self.identity = uuid.uuid4().hex
-        self._opening = threading.Lock()
-        self._turn = threading.Lock()
-        self._close_lock_file()
-        self._unusable = self.path is not None and self._at_work > 0
-        self.engine.dispose(close=False)
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

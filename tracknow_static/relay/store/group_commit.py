@@ -19,9 +19,8 @@ from weakref import WeakKeyDictionary
 
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.deliver.deadlines import Deadlines
-from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,14 +86,6 @@ class Writer:
         self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = (
             WeakKeyDictionary()
         )
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget the parent's thread and queue."""
-        self._queue = queue.SimpleQueue()
-        self._starting = threading.Lock()
-        self._thread = None
-        self._deadlines = WeakKeyDictionary()
 
     def submit(self, event: NewEvent) -> Accepted:
         """Store one event; it is durable when this returns.

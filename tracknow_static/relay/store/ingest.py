@@ -9,7 +9,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store import events
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.group_commit import Writer
@@ -49,12 +48,6 @@ class Ingest:
         self._counted: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._writer = Writer(self._store, timeout=commit_timeout)
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Leave lock and counters to the parent."""
-        self._lock = threading.Lock()
-        self._counted = Counter()
 
     @classmethod
     def from_config(

@@ -6,7 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.forks import renew_after_fork
 from tracknow_static.relay.store.database import StorageError
 
 if TYPE_CHECKING:
@@ -28,13 +27,6 @@ class WakeUp:
         self._woken = threading.Event()
         self._connection: Any = None
         self._seen: int | None = None
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Forget the parent's connection: it is neither used nor closed here."""
-        self._woken = threading.Event()
-        self._connection = None
-        self._seen = None
 
     def wake(self) -> None:
         """End the wait of this process."""
