@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 
 from tests.events import purchase
 from tests.relay.calls import DESTINATION, code, post, relay
+from tests.relay.store import version_1
 from tests.relay.store.parts import accept
 from tracknow_static.relay.store import leases, migrations, queries
 from tracknow_static.relay.store.database import Database, StorageError
@@ -41,6 +42,7 @@ def fail(connection: Connection) -> None:
     connection.execute(text("SELECT nonsense FROM nowhere"))
 
 
+NEWEST = migrations.newest_version()
 NEXT = (*migrations.STEPS, add_note)
 
 
@@ -64,9 +66,46 @@ def filled(url: str) -> Database:
     return database
 
 
-def test_steps_make_the_schema_that_the_code_uses(database_url: str) -> None:
-    """Tables, columns, nullability and indexes of a migrated database are those of `schema`."""
-    database = Database(database_url)
+@pytest.fixture
+def first_version(database_url: str) -> str:
+    """URL of a database of version 1: a delivered session and its charge, which is pending."""
+    engine = Database(database_url)
+    if engine.path is not None:
+        engine.path.parent.mkdir(parents=True)
+    with engine.engine.begin() as connection:
+        version_1.fill(connection, DESTINATION, b"kept")
+    engine.close()
+    return database_url
+
+
+def test_the_first_version_is_read_or_refused(first_version: str) -> None:
+    """SQLite is migrated when it is opened; PostgreSQL is refused until `migrate` is run."""
+    database = Database(first_version, [DESTINATION])
+    if database.backend == "postgresql":
+        with pytest.raises(SchemaError, match=r"has version 1, .* run `tracknow-relay migrate`"):
+            queries.status(database)
+        assert database.migrate() == (1, NEWEST)
+    session, charge = queries.find(database, Filter(reference="click_1")).events
+    assert (session.id, charge.id, charge.reference_found) == ("evt_1", "evt_2", "click_1")
+    (pending,) = leases.claim(database, limit=9, lease_seconds=60)
+    assert (pending.event_id, pending.payload) == ("evt_2", b"kept")
+    assert queries.status(database).tallies["accepted", ""] == 2
+    assert not accept(database, NewEvent("evt_1", "charge.succeeded", b"again")).new
+    database.close()
+
+
+def test_a_fresh_database_has_the_schema_that_the_code_uses(database_url: str) -> None:
+    """Tables, columns, nullability and indexes are those of `schema`."""
+    check_schema(Database(database_url))
+
+
+def test_a_migrated_database_has_the_same_schema(first_version: str) -> None:
+    """The steps lead to what is made at once."""
+    check_schema(Database(first_version))
+
+
+def check_schema(database: Database) -> None:
+    """Migrate a database and compare what is there with `schema`."""
     database.migrate()
     with database.read() as connection:
         found = inspect(connection)
@@ -76,15 +115,17 @@ def test_steps_make_the_schema_that_the_code_uses(database_url: str) -> None:
             assert there == {one.name: one.nullable for one in table.columns}
             indexes = {one["name"]: one["column_names"] for one in found.get_indexes(name)}
             wanted = {one.name: [column.name for column in one.columns] for one in table.indexes}
-            assert {key: indexes[key] for key in wanted} == wanted
+            # A unique constraint has an index of its own, which PostgreSQL lists.
+            assert {key: of for key, of in indexes.items() if key in wanted} == wanted
+            assert {str(key) for key in indexes if str(key).startswith("events_")} <= set(wanted)
     database.close()
 
 
 def test_fresh_database_is_made_and_left_alone(database_url: str) -> None:
     """The first migration makes everything, a second one nothing."""
     database = Database(database_url)
-    assert database.migrate() == (0, 1)
-    assert database.migrate() == (1, 1)
+    assert database.migrate() == (0, NEWEST)
+    assert database.migrate() == (NEWEST, NEWEST)
     database.close()
 
 
@@ -92,7 +133,7 @@ def test_old_data_survive_an_upgrade(database_url: str) -> None:
     """A step over a database in use keeps events and deliveries, and they are delivered."""
     database = filled(database_url)
     with contextlib.closing(with_steps(database_url)) as newer:
-        assert newer.migrate() == (1, 2)
+        assert newer.migrate() == (NEWEST, NEWEST + 1)
     with database.read() as connection:
         assert connection.execute(text("SELECT note FROM events")).scalar() == "of evt_1"
     assert [one.payload for one in leases.claim(database, limit=9, lease_seconds=60)] == [b"kept"]
@@ -107,7 +148,7 @@ def test_failed_step_leaves_everything_as_it_was(database_url: str) -> None:
         newer.migrate()
     newer.close()
     assert not {"note", "half"} & set(columns(database, "events"))
-    assert queries.status(database).schema_version == 1
+    assert queries.status(database).schema_version == NEWEST
     assert accept(database, NewEvent("evt_2", "charge.succeeded", b"")).new
     database.close()
 
@@ -121,7 +162,8 @@ def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(work, range(6)))
-    assert sorted(found) == [(0, 2), *[(2, 2)] * 5]
+    newest = NEWEST + 1
+    assert sorted(found) == [(0, newest), *[(newest, newest)] * 5]
 
 
 def test_sqlite_is_migrated_when_opened(sqlite_url: str) -> None:
@@ -138,7 +180,7 @@ def test_postgresql_waits_for_its_operator(postgres_url: str) -> None:
     with pytest.raises(SchemaError, match="tracknow-relay migrate") as caught:
         newer.open()
     newer.close()
-    assert (caught.value.found, caught.value.known) == (1, 2)
+    assert (caught.value.found, caught.value.known) == (NEWEST, NEWEST + 1)
     assert "note" not in columns(database, "events")
     database.close()
 
@@ -150,7 +192,7 @@ def test_newer_schema_is_refused(database_url: str) -> None:
     with contextlib.closing(with_steps(database_url)) as newer:
         newer.migrate()
     application = relay(database_url)
-    with pytest.raises(SchemaError, match="newer than the 1 that this program knows"):
+    with pytest.raises(SchemaError, match=f"newer than the {NEWEST} that this program knows"):
         queries.find(application.database, Filter())
     with pytest.raises(SchemaError):
         application.database.migrate()

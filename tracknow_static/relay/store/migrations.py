@@ -22,8 +22,23 @@ if TYPE_CHECKING:
 
     Step = Callable[[Connection], None]
 
-# The first step leads from nothing to version 1.
-STEPS: tuple[Step, ...] = (metadata.create_all,)
+
+def _fewer_indexes(connection: Connection) -> None:
+    for name in ("events_type", "events_object", "customer_references_reference"):
+        connection.execute(text(f"DROP INDEX {name}"))
+    connection.execute(
+        text(
+            "CREATE INDEX events_object ON events (object_id)"
+            " WHERE object_id IS NOT NULL AND payment_intent IS NULL"
+        )
+    )
+    connection.execute(
+        text("CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)")
+    )
+
+
+# The first step leads from version 1 to version 2.
+STEPS: tuple[Step, ...] = (_fewer_indexes,)
 
 # Any number that nothing else on the server uses for its advisory locks.
 _ADVISORY_LOCK = 0x7472_6163
@@ -58,16 +73,21 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> tuple[int,
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    before = version(connection)
-    _refuse_newer(before, len(steps))
-    for number, step in enumerate(steps[before:], start=before + 1):
-        step(connection)
-        if number == 1:
-            statement = "INSERT INTO schema_version (version) VALUES (:number)"
-        else:
-            statement = "UPDATE schema_version SET version = :number"
-        connection.execute(text(statement), {"number": number})
-    return before, len(steps)
+    before, newest = version(connection), newest_version(steps)
+    _refuse_newer(before, newest)
+    if before == 0:
+        metadata.create_all(connection)
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (1)"))
+    else:
+        for step in steps[before - 1 :]:
+            step(connection)
+    connection.execute(text("UPDATE schema_version SET version = :newest"), {"newest": newest})
+    return before, newest
+
+
+def newest_version(steps: Sequence[Step] = STEPS) -> int:
+    """Return the version that this program makes."""
+    return 1 + len(steps)
 
 
 def is_current(connection: Connection, steps: Sequence[Step] = STEPS) -> bool:
@@ -76,16 +96,16 @@ def is_current(connection: Connection, steps: Sequence[Step] = STEPS) -> bool:
     Raises :class:`SchemaError` for a newer schema, and for an older one on PostgreSQL, which
     other hosts may still need as it is.
     """
-    found = version(connection)
-    _refuse_newer(found, len(steps))
-    if 0 < found < len(steps) and connection.dialect.name == "postgresql":
+    found, newest = version(connection), newest_version(steps)
+    _refuse_newer(found, newest)
+    if 0 < found < newest and connection.dialect.name == "postgresql":
         raise SchemaError(
             found,
-            len(steps),
-            f"The database's schema has version {found}, this program needs {len(steps)}. "
+            newest,
+            f"The database's schema has version {found}, this program needs {newest}. "
             "Stop older relays and run `tracknow-relay migrate`.",
         )
-    return found == len(steps)
+    return found == newest
 
 
 def _refuse_newer(found: int, known: int) -> None:

@@ -282,14 +282,19 @@ def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
     Twins share object and type. A query of its own: as part of the first one, SQLite would look
     for them through all events of the type.
     """
-    subjects = {row.object_id for row in rows if row.object_id is not None}
-    statement = select(events.c.id, events.c.object_id, events.c.type, events.c.received_at).where(
-        events.c.object_id.in_(subjects)
-    )
+    paid = {row.payment_intent for row in rows if row.object_id and row.payment_intent}
+    unpaid = {row.object_id for row in rows if row.object_id and not row.payment_intent}
     first: dict[tuple[str, str], tuple[float, str]] = {}
-    for row in connection.execute(statement):
-        key, this = (row.object_id, row.type), (row.received_at, row.id)
-        first[key] = min(first.get(key, this), this)
+    for condition in (
+        events.c.payment_intent.in_(paid),
+        events.c.payment_intent.is_(None) & events.c.object_id.in_(unpaid),
+    ):
+        statement = select(
+            events.c.id, events.c.object_id, events.c.type, events.c.received_at
+        ).where(condition, events.c.object_id.is_not(None))
+        for row in connection.execute(statement):
+            key, this = (row.object_id, row.type), (row.received_at, row.id)
+            first[key] = min(first.get(key, this), this)
     found = {row.id: first.get((row.object_id, row.type)) for row in rows}
     return {name: twin[1] for name, twin in found.items() if twin is not None and twin[1] != name}
 
@@ -394,8 +399,14 @@ def _belongs_to(reference: str) -> ColumnElement[bool]:
     intents = select(events.c.payment_intent).where(
         events.c.reference == reference, events.c.payment_intent.is_not(None)
     )
+    # By the sessions' customers, and then their keys: no index by reference is needed.
     customers = select(customer_references.c.customer).where(
-        customer_references.c.reference == reference
+        customer_references.c.reference == reference,
+        customer_references.c.customer.in_(
+            select(events.c.customer).where(
+                events.c.reference == reference, events.c.customer.is_not(None)
+            )
+        ),
     )
     paid = select(events.c.id).where(events.c.payment_intent.in_(intents))
     renewed = select(events.c.id).where(events.c.customer.in_(customers))

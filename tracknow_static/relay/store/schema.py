@@ -51,20 +51,22 @@ events = Table(
     # Last, so that SQLite reads the other columns without touching the payload's pages.
     Column("payload", LargeBinary),
 )
+# An event is written into each of its indexes while Stripe waits: there is one only for what claims,
+# duplicates, purges and pages need, and for what joins a charge with its checkout session.
 Index("events_received", events.c.received_at, events.c.id)
-Index("events_type", events.c.type, events.c.received_at)
 Index(
     "events_kept",
     events.c.received_at,
     sqlite_where=text("kept_because IS NOT NULL"),
     postgresql_where=text("kept_because IS NOT NULL"),
 )
+# Twins share the object. Most share the payment intent, too, and are found by it.
+_UNPAID = "object_id IS NOT NULL AND payment_intent IS NULL"
 Index(
     "events_object",
     events.c.object_id,
-    events.c.type,
-    sqlite_where=text("object_id IS NOT NULL"),
-    postgresql_where=text("object_id IS NOT NULL"),
+    sqlite_where=text(_UNPAID),
+    postgresql_where=text(_UNPAID),
 )
 for _column in ("reference", "payment_intent", "customer"):
     Index(
@@ -154,7 +156,6 @@ customer_references = Table(
     Column("reference", Text, nullable=False),
     Column("seen_at", Double, nullable=False),
 )
-Index("customer_references_reference", customer_references.c.reference)
 
 # Counters. Each process writes rows of its own, so that counting never makes one wait for another.
 tallies = Table(
@@ -165,6 +166,14 @@ tallies = Table(
     Column("owner", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
     Column("updated_at", Double, nullable=False),
+)
+
+# What the database says of itself: its id, and when it was purged last.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 schema_version = Table(
