@@ -38,7 +38,11 @@ def config(url: str, **more: str) -> RelayConfig:
 def relay(url: str, *, clock: Callable[[], float] = time.time, **more: str) -> Relay:
     """The application on a database, without anything that delivers."""
     made = config(url, **more)
-    return with_ingest(made, Ingest.from_config(made, Database.from_config(made)), clock=clock)
+    return Relay(made, _build, clock=clock)
+
+
+def _build(config: RelayConfig) -> Parts:
+    return Parts(Ingest.from_config(config, Database.from_config(config)))
 
 
 def with_ingest(

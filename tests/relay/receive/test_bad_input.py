@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.events import SECRET, digest, encode, purchase, sign
-from tests.relay.calls import Memory, call, code, config, environ, relay
-from tracknow_static.relay.app import Relay
+from tests.relay.calls import Memory, call, code, config, environ, relay, with_ingest
 from tracknow_static.relay.store import queries
 
 NUMBER = 110_000
@@ -89,7 +88,7 @@ def _call(chance: random.Random) -> dict[str, Any]:
 def test_mutated_calls_are_refused() -> None:
     """More than 100,000 mutated headers, bodies and lengths: each refused, none stored."""
     memory = Memory()
-    application = Relay(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
+    application = with_ingest(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
     good = call(application, environ(PAYLOAD, f"t={NOW:.0f},v1={DIGEST}"))
     assert (good.status, len(memory.events)) == ("200 OK", 1)  # what the mutants are made from
     chance = random.Random(20_260_101)
@@ -145,7 +144,7 @@ def test_signed_json_of_any_shape(body: Any, whole: bool) -> None:
         body = {**purchase(), **body}
     payload = json.dumps(body).encode()
     memory = Memory()
-    application = Relay(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
+    application = with_ingest(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
     reply = code(call(application, environ(payload, sign(payload, at=NOW)), checked=False))
     assert reply in {(200, "stored"), (400, "not_an_event"), (400, "invalid_json")}
     assert bool(memory.events) == (reply[0] == 200)
@@ -156,7 +155,7 @@ def test_signed_json_of_any_shape(body: Any, whole: bool) -> None:
 def test_bytes_of_any_kind(payload: bytes, header: str) -> None:
     """No bytes and no header raise anything or are accepted."""
     memory = Memory()
-    application = Relay(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
+    application = with_ingest(CONFIG, memory, clock=lambda: NOW)  # type: ignore[arg-type]
     assert code(call(application, environ(payload, header), checked=False))[0] in (400, 413)
     signed = environ(payload, sign(payload, at=NOW))
     assert code(call(application, signed, checked=False))[0] == 400

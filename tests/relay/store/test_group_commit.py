@@ -141,6 +141,29 @@ def test_stop_commits_what_waits() -> None:
     assert store.batches == [1, 1]
 
 
+def test_stop_waits_for_its_own_thread() -> None:
+    """A request that comes while the thread is stopped starts another one, and both are served."""
+    store = Store()
+    writer = Writer(store, timeout=20)
+    store.open.clear()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(writer.submit, new(1))
+        assert store.entered.acquire(timeout=20)
+        thread = writer._thread
+        assert thread is not None
+        stopped = pool.submit(writer.stop)
+        while writer._thread is not None:
+            time.sleep(0.001)
+        second = pool.submit(writer.submit, new(2))
+        assert store.entered.acquire(timeout=20), "the second thread commits beside the first"
+        store.open.set()
+        assert first.result().new
+        assert second.result().new
+        stopped.result()
+    assert not thread.is_alive()
+    writer.stop()
+
+
 def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever fails below, the caller gets a 503 and no traceback."""
     application = relay(sqlite_url)

@@ -81,7 +81,7 @@ class Writer:
         self._store = store
         self._timeout = timeout
         self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
-        self._starting = threading.Lock()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = (
             WeakKeyDictionary()
@@ -116,30 +116,27 @@ class Writer:
 
     def stop(self) -> None:
         """Commit what is queued and end the thread; a later event starts it again."""
-        with self._starting:
+        with self._lock:
             thread, self._thread = self._thread, None
-        if thread is not None:
             self._queue.put(None)
+            # The next thread gets a queue of its own, or it might take this one's end for its own.
+            self._queue = queue.SimpleQueue()
+        if thread is not None:
             thread.join(_STOP_SECONDS)
 
     def _enqueue(self, ticket: _Ticket) -> None:
-        if self._thread is None:
-            self._start()
-        if self._queue.qsize() >= _BACKLOG:
-            raise StorageError("busy", f"{_BACKLOG} events wait for the database")
-        self._queue.put(ticket)
-        crash_points.reach(QUEUED)
-
-    def _start(self) -> None:
-        with self._starting:
+        with self._lock:
             if self._thread is None:
                 # A daemon: a hung disk must not keep the process from exiting. What it loses then
                 # was never acknowledged.
-                thread = threading.Thread(
+                self._thread = threading.Thread(
                     target=self._run, args=(self._queue,), name="tracknow-commit", daemon=True
                 )
-                thread.start()
-                self._thread = thread
+                self._thread.start()
+            if self._queue.qsize() >= _BACKLOG:
+                raise StorageError("busy", f"{_BACKLOG} events wait for the database")
+            self._queue.put(ticket)
+        crash_points.reach(QUEUED)
 
     def _run(self, waiting: queue.SimpleQueue[_Ticket | None]) -> None:
         while True:
