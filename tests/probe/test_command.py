@@ -12,6 +12,7 @@ from tests.probe.test_servers import build
 from tests.servers import free_port
 from tests.web_servers import serving
 from tracknow_static.cli import cli
+from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +82,16 @@ def test_formats_and_severities(tmp_path: Path) -> None:
     assert "2 pages: 2 carry the script as they should" in text.stdout
     codes = [done.exit_code for done in (github, sarif, text, never, mild)]
     assert codes == [1, 1, 1, 0, 0]
+
+
+def test_settings_come_from_the_live_manifest(tmp_path: Path) -> None:
+    """A site built with other options is compared with those; a flag beats them."""
+    site = build(tmp_path, Settings(window_days=30, exclude=("guide/**",)))
+    with serving("nginx", tmp_path, site, server="error_page 404 /404.html;") as port:
+        url = f"http://127.0.0.1:{port}/"
+        right = run(url, "--list", "-", "--json", stdin="/guide/")
+        other = run(url, "--list", "-", "--json", "--window-days", "31", stdin="/guide/")
+    report = json.loads(right.stdout)
+    assert report["pages"] == {url: "current", f"{url}guide/": "excluded"}
+    assert report["settings"] == f"{url}assets/tracknow.json"
+    assert json.loads(other.stdout)["pages"][url] == "stale"

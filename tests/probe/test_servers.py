@@ -27,14 +27,14 @@ _PAGE = (
 _PAGES = ("index.html", "guide/index.html", "blog/one.html", "404.html")
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, settings: Settings = Settings()) -> Path:  # noqa: B008 - frozen
     """Build a small site with the script in every page."""
     site = folder / "site"
     for number, page in enumerate(_PAGES):
         file = site / page
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_PAGE.format(padding=f"<p>{number}</p>" * 50))
-    assert not process_site(site, Settings(), site_url="/").failures
+    assert not process_site(site, settings, site_url="/").failures
     urls = "".join(
         f"<url><loc>http://HOST/{page.removesuffix('index.html')}</loc></url>" for page in _PAGES
     )

@@ -121,11 +121,21 @@ def _paths(root: str) -> Iterator[str]:
 
 
 def _load(root: str, path: str) -> Manifest | None:
-    """Return the manifest at ``path``, or None for another file of that name."""
     try:
         with Path(root, path).open("rb") as file:
-            document = json.loads(file.read(_LARGEST))
-    except (OSError, ValueError, RecursionError):
+            return parse(file.read(_LARGEST), path)
+    except OSError:
+        return None
+
+
+def parse(content: bytes, path: str) -> Manifest | None:
+    """Return the manifest in a file's bytes, or None for another file of that name.
+
+    Raises :class:`SettingsError` for one of a newer format and for one that is damaged.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or document.get("tool") != _TOOL:
         return None

@@ -128,20 +128,27 @@ def probe(
     the deployed site.
     """
     from tracknow_static.audit.severities import Severities
+    from tracknow_static.page.built_with import with_manifest
     from tracknow_static.probe.client import Client
     from tracknow_static.probe.output import print_probe
-    from tracknow_static.probe.run import Probe
+    from tracknow_static.probe.run import Probe, live_manifest
 
     try:
         severities = Severities(project.severity, project.source)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     with Client(seconds=timeout, resolve=resolve) as client:
+        try:
+            manifest = live_manifest(client, url, project.settings)
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from None
+        project = with_manifest(project, manifest)
         probe = Probe(
             client=client,
             url=url,
             settings=project.settings,
             source=project.source,
+            opted_out=manifest.opted_out if manifest else (),
             most_pages=pages,
             pages=_listed(list_file, url),
             expects_edge=expects_edge,

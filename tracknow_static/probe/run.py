@@ -13,6 +13,7 @@ from tracknow_static.audit.page import PageAuditor
 from tracknow_static.audit.policy import Needs
 from tracknow_static.browser.compose import compose
 from tracknow_static.page.findings import Finding, finding
+from tracknow_static.page.manifest import NAME, parse
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.probe.page import (
     judge_cookies,
@@ -33,6 +34,7 @@ from tracknow_static.probe.sitemap import Robots, listed_pages, spread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracknow_static.page.manifest import Manifest
     from tracknow_static.probe.client import Answer, Client
     from tracknow_static.settings import Settings
 
@@ -43,6 +45,16 @@ _WORKERS = ("sw.js", "service-worker.js", "serviceworker.js")
 _REGISTERED = re.compile(rb"""serviceWorker\s*\.\s*register\(\s*["'`]([^"'`]+)""")
 _PRECACHE = re.compile(rb"precache|workbox|cache\.addAll|caches\.open")
 _PAGE_IN_CACHE = re.compile(rb"""["'`][^"'`]*(?:\.html|/)["'`]""")
+
+
+def live_manifest(client: Client, url: str, settings: Settings) -> Manifest | None:
+    """Return the manifest that the deployed site publishes beside the script's file, if any.
+
+    Raises :class:`SettingsError` for one of a newer format.
+    """
+    address = urljoin(url, f"{settings.asset_dir}/{NAME}")
+    answer = client.get(address)
+    return parse(answer.body, address) if answer.status == 200 else None
 
 
 @dataclass
@@ -57,6 +69,7 @@ class Probe:
     url: str
     settings: Settings
     source: str = ""
+    opted_out: tuple[str, ...] = ()
     most_pages: int = 50
     pages: tuple[str, ...] = ()
     expects_edge: bool = False
@@ -69,7 +82,8 @@ class Probe:
     @cached_property
     def _auditor(self) -> PageAuditor:
         path = urlsplit(self.url).path
-        processor = PageProcessor(self.settings, compose(self.settings), path)
+        script, opted_out = compose(self.settings), frozenset(self.opted_out)
+        processor = PageProcessor(self.settings, script, path, opted_out)
         return PageAuditor(processor, Needs.of(processor, self.url), self.url)
 
     def run(self) -> None:
