@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.relay.deliver.parts import BODY, Shop, network, to
 from tests.relay.deliver.stand_in import (
@@ -189,6 +189,55 @@ def test_events_that_cannot_be_sent_are_dead_letters_alone(
     assert (drained.delivered, drained.dead, drained.left) == (3, 8, 0)
     assert shop.delivery(bad[0]).last_error == "unsendable"
     assert breaker_of(shop).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("DELETE FROM events WHERE id = :bad", "event_unreadable"),
+        ("UPDATE events SET payload = NULL WHERE id = :bad", "payload_missing"),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_a_dead_letter_alone(
+    shop: Shop, destination: StandIn, damage: str, reason: str
+) -> None:
+    """Whatever was erased by hand, or purged at the wrong moment, stops no other event."""
+    (bad,) = shop.sell()
+    good = shop.sell(5)
+    with shop.database.write() as connection:
+        connection.execute(text(damage), {"bad": bad})
+        (row,) = connection.execute(
+            select(deliveries.c.id).where(deliveries.c.event_id == bad)
+        ).scalars()
+    drained = shop.drain()
+    assert (drained.delivered, drained.dead, drained.left) == (5, 1, 0)
+    assert destination.counts == dict.fromkeys(good, 1)
+    with shop.database.read() as connection:
+        found = connection.execute(select(deliveries).where(deliveries.c.id == row)).one()
+    assert (found.state, found.last_error) == ("dead", reason)
+    assert breaker_of(shop).failures == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "payload = 'text'",
+        "signature = x'ff'",
+        "type = CAST(x'ff' AS TEXT)",
+        "received_at = 'never'",
+    ],
+)
+def test_what_sqlite_lets_a_hand_write_stops_no_other_event(
+    small_shop: Shop, destination: StandIn, damage: str
+) -> None:
+    """SQLite keeps a value of any type in any column: such an event is a dead letter alone."""
+    (bad,) = small_shop.sell()
+    good = small_shop.sell(5)
+    with small_shop.database.write() as connection:
+        connection.execute(text(f"UPDATE events SET {damage} WHERE id = :bad"), {"bad": bad})
+    drained = small_shop.drain()
+    assert (drained.delivered, drained.dead, drained.left) == (5, 1, 0)
+    assert destination.counts == dict.fromkeys(good, 1)
 
 
 # -- starting and stopping

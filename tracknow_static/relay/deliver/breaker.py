@@ -84,7 +84,7 @@ def after(
 
     An answer of a misconfigured destination pauses; any answer about the event resumes.
     """
-    if seen.verdict is None or seen.verdict.meaning is Meaning.UNSENT:
+    if seen.verdict is None or not seen.verdict.meaning.is_answer:
         return replace(breaker, probing_for=0.0) if seen.probe else breaker
     meaning = seen.verdict.meaning
     if meaning.is_up:

@@ -26,13 +26,12 @@ from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver import verdict
 from tracknow_static.relay.deliver.breaker import THRESHOLD
 from tracknow_static.relay.deliver.network import GuardedBackend, NetworkError
-from tracknow_static.relay.deliver.verdict import Meaning, Response
+from tracknow_static.relay.deliver.verdict import Meaning, Response, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracknow_static.relay.deliver.network import Network
-    from tracknow_static.relay.deliver.verdict import Verdict
     from tracknow_static.relay.store.model import Claimed
 
 _log = logging.getLogger(__name__)
@@ -249,7 +248,10 @@ class SenderPool:
         self._lock = threading.Lock()
 
     def submit(self, job: Job) -> None:
-        """Give a job to the next free thread."""
+        """Give a job to the next free thread; one that cannot be sent is finished at once."""
+        if job.claimed.problem is not None:
+            self.finished.put(Finished(job, Verdict(Meaning.UNSENT, error=job.claimed.problem)))
+            return
         try:
             self._executor.submit(self._work, job)
         except RuntimeError:
@@ -332,7 +334,7 @@ class SenderPool:
     def _hold_if_failing(self, meaning: Meaning) -> None:
         """Hold at once when the breaker is about to open: it opens one transaction later."""
         with self._lock:
-            if meaning is Meaning.UNSENT:
+            if not meaning.is_answer:
                 return
             self._failures = 0 if meaning.is_up else self._failures + 1
             if self._failures >= THRESHOLD or meaning in (Meaning.MISCONFIGURED, Meaning.BUSY):

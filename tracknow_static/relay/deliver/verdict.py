@@ -10,7 +10,7 @@ or its address is not public                                              has to
 429; 503 with Retry-After                 waits, not counted              is left alone as asked
 408, 425, other 5xx, no answer in time    is tried again by the schedule  may be down
 any other 4xx                             is tried again by the schedule  is up
-nothing: the event cannot be sent         is a dead letter                unknown
+nothing: the event cannot be read or sent is a dead letter                unknown
 ========================================  ==============================  =====================
 
 After the last step of the schedule the event is a dead letter. Not counted means that the schedule
@@ -53,18 +53,24 @@ class Meaning(enum.Enum):
     FAILED = "failed"
     CLIENT_ERROR = "client error"
     UNSENT = "unsent"
+    ERROR = "error"
 
     @property
     def is_up(self) -> bool:
         """Whether the destination is up, and its answer is about this event alone."""
         return self in (Meaning.DELIVERED, Meaning.DEAD, Meaning.CLIENT_ERROR)
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it shows anything about the destination."""
+        return self not in (Meaning.UNSENT, Meaning.ERROR)
+
 
 # What the errors of an attempt without an answer mean, if not a failure of the destination.
 _WITHOUT_STATUS: dict[str | None, Meaning] = {
     "address_refused": Meaning.MISCONFIGURED,
     "unsendable": Meaning.UNSENT,
-    "internal": Meaning.UNSENT,
+    "internal": Meaning.ERROR,
 }
 
 
@@ -116,8 +122,8 @@ def judge(response: Response, *, now: float) -> Verdict:
     )
 
 
-# Tried again by the event's own schedule.
-_ABOUT_THE_EVENT = frozenset({Meaning.CLIENT_ERROR, Meaning.UNSENT})
+# Tried again by the event's own schedule, also while the destination is down.
+_ABOUT_THE_EVENT = frozenset({Meaning.CLIENT_ERROR, Meaning.ERROR})
 
 
 def _meaning(status: int | None, error: str | None, *, asks_to_wait: bool) -> Meaning:
@@ -154,7 +160,7 @@ def result(
         return _ended(claimed, verdict, "delivered", error=None)
     if meaning is Meaning.DEAD:
         return _ended(claimed, verdict, "dead", error="rejected")
-    if verdict.error == "unsendable":
+    if meaning is Meaning.UNSENT:
         return _ended(claimed, verdict, "dead", error=verdict.error)
     if meaning in _ABOUT_THE_EVENT or (meaning is Meaning.FAILED and not probe):
         step = schedule.delay(claimed.attempts, chance=chance)

@@ -60,7 +60,8 @@ class Claimed:
 
     ``token`` is the fence: a result counts only while it is the delivery's current one.
     ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
-    them all. It waits since ``accepted_at``: when it was stored, or last replayed.
+    them all. It waits since ``accepted_at``: when it was stored, or last replayed. ``problem`` is
+    a short code when its event cannot be read: there is nothing to send then.
     """
 
     delivery_id: int
@@ -74,6 +75,7 @@ class Claimed:
     tries: int
     type: str
     accepted_at: float
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
