@@ -18,8 +18,6 @@ from tracknow_static.probe.client import BODY_LIMIT, MOST_HOPS, USER_AGENT, Clie
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Reply = "Callable[[BaseHTTPRequestHandler], None]"
-
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -65,21 +63,19 @@ def answer(
     return reply
 
 
-BIG = b"a" * (50 * BODY_LIMIT)
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.compress,
+    "": bytes,
+}
 
 
-@pytest.mark.parametrize(
-    ("encoding", "raw"),
-    [
-        ("gzip", gzip.compress(BIG, 1)),
-        ("br", brotli.compress(BIG, quality=1)),
-        ("zstd", zstandard.compress(BIG)),
-        ("", BIG),
-    ],
-)
-def test_a_body_is_bounded_whatever_it_expands_to(encoding: str, raw: bytes) -> None:
+@pytest.mark.parametrize("encoding", _COMPRESS)
+def test_a_body_is_bounded_whatever_it_expands_to(encoding: str) -> None:
     """The beginning is kept, which has the script."""
-    assert decoded(raw, encoding) == BIG[:BODY_LIMIT]
+    raw = _COMPRESS[encoding](b"a" * (10 * BODY_LIMIT))
+    assert decoded(raw, encoding) == b"a" * BODY_LIMIT
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "x-secret"])
