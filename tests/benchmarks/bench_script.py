@@ -1,6 +1,9 @@
-"""What the script weighs, and what it costs a page with 1,000 links in Chromium.
+"""What the script weighs, and what it costs pages in Chromium.
 
-usage: bench_script.py [--rounds N] [--peer FILE]
+usage: bench_script.py [--rounds N] [--peer FILE] [--before TREE]
+
+--before names a folder or a git revision with an earlier script, which is measured beside today's
+on pages that are large in one way each. The goal is at most a third of the time before.
 
 The peer is Dub's published script with outbound links, the closest in what it does. Its package on
 npm only loads it from Dub's servers, so its weight is recorded here, from its sources built as its
@@ -16,14 +19,20 @@ import os
 import shutil
 import statistics
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.benchmarks.script_costs import measure, script_of, served
 from tools import minify
 from tracknow_static.browser.compose import CATEGORIES, compose
 from tracknow_static.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver.chromium.webdriver import ChromiumDriver
+
+ROOT = Path(__file__).resolve().parents[2]
 LINKS = 1000
 RECORDED = ("Dub, outbound links (recorded)", 5353, 2323)
 PAGE = (
@@ -84,75 +93,85 @@ def weights(peer: bytes | None) -> None:
         print(f"ours / Dub's: {both / packed(peer):.2f} in gzip")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(PAGE)))
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):  # the browser went on
-            self.wfile.write(PAGE)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay quiet."""
-
-
-def times(rounds: int, peer: bytes | None) -> int:
-    """Print evaluation times; give 1 when Chromium is missing where it must not be."""
+@contextlib.contextmanager
+def _chromium() -> Iterator[ChromiumDriver | None]:
+    """Yield a Chromium, or None where it is not installed."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
-        print("no Chromium here: evaluation not measured")
-        return int(bool(os.environ.get("CI")))
+        yield None
+        return
     from selenium import webdriver
 
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def evaluation(browser: ChromiumDriver, rounds: int, peer: bytes | None) -> None:
+    """Print how long the script takes to start, beside an empty one."""
     script = compose(Settings())
     whole = f"{script.inline};\n{(script.asset or b'').decode()}"
     # name: script, query of the landing page
     cases = {
         "empty script": ("0", ""),
         "ours, visitor without an id": (whole, ""),
-        "ours, 100 links decorated": (whole, "?click_id=0b9c7a52-6a3e-4c9f-9d0e-3f1f1f0a7c11"),
+        "ours, visitor with an id": (whole, "?click_id=0b9c7a52-6a3e-4c9f-9d0e-3f1f1f0a7c11"),
     }
     if peer is not None:
         cases["Dub, outbound links"] = (peer.decode(), "?dub_id=0b9c7a52")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"):
-        options.add_argument(flag)
-    service = webdriver.ChromeService(driver)
-    browser = webdriver.Chrome(options=options, service=service)
     taken: dict[str, list[float]] = {name: [] for name in cases}
-    try:
+    with served({"/": PAGE}) as address:
         for turn in range(rounds + 1):
             for name, (text, query) in cases.items():
-                browser.get(f"http://127.0.0.1:{server.server_port}/{query}")
+                browser.get(f"{address}/{query}")
                 one = browser.execute_script(EVALUATE, text)
                 browser.delete_all_cookies()
                 browser.execute_script("localStorage.clear()")
                 if turn:  # the first round warms up
                     taken[name].append(one)
-    finally:
-        browser.quit()
-        server.shutdown()
     empty = taken["empty script"]
     print(f"\nevaluation, {LINKS} links, {rounds} rounds{'':14} median ms  beside the empty script")
     for name, values in taken.items():
         more = statistics.median(one - none for one, none in zip(values, empty, strict=True))
         print(f"{name:50} {statistics.median(values):9.2f}  {more:+9.2f}")
-    return 0
+
+
+def costs(browser: ChromiumDriver, rounds: int, before: str | None) -> None:
+    """Print the time of the script on large pages, and how it compares with an earlier one."""
+    scripts = {"now": script_of(str(ROOT))}
+    if before is not None:
+        scripts["before"] = script_of(before)
+    print(f"\nscript on the main thread, visitor with an id, {rounds} rounds: median ms")
+    print(f"{'':40} {'now':>9}" + (f" {'before':>9} {'now/before':>11}" if before else ""))
+    for load, taken in measure(browser, scripts, rounds).items():
+        line = f"{load:40} {taken['now']:9.1f}"
+        if before is not None:
+            line += f" {taken['before']:9.1f} {taken['now'] / taken['before']:11.2f}"
+        print(line)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print both tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--peer", type=Path, help="Dub's built script")
+    parser.add_argument("--before", metavar="TREE", help="folder or git revision")
     options = parser.parse_args(arguments)
     peer = options.peer.read_bytes() if options.peer else None
     weights(peer)
-    return times(options.rounds, peer)
+    with _chromium() as browser:
+        if browser is None:
+            print("no Chromium here: times not measured")
+            return int(bool(os.environ.get("CI")))
+        evaluation(browser, options.rounds, peer)
+        costs(browser, max(1, options.rounds // 3), options.before)
+    return 0
 
 
 if __name__ == "__main__":
