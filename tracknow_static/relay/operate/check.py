@@ -18,7 +18,7 @@ from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.access import configured
+from tracknow_static.relay.operate.cli import configured
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.ingest import Ingest

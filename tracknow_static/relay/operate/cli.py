@@ -1,7 +1,11 @@
-"""The ``tracknow-relay`` command; each subcommand is imported only when it is called."""
+"""The ``tracknow-relay`` command, and what its subcommands work on.
+
+Each subcommand is imported only when it is called.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -14,7 +18,10 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.lazy_group import LazyGroup, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.database import Database
 
 _HERE = "tracknow_static.relay.operate"
 
@@ -76,6 +83,33 @@ def _read(file: Path) -> None:
                 [f"--env-file: {str(file)!r}: {name!r} has no value. Accepted: NAME=VALUE lines."]
             )
         os.environ.setdefault(name, value)
+
+
+def configured(*, needs_secrets: bool = False) -> RelayConfig:
+    """Read the configuration and set up the log.
+
+    Only what verifies signatures needs the signing secret: the other commands work without it,
+    also for a user who may not read its file. Raises :class:`SettingsError`.
+    """
+    from tracknow_static.relay import logs
+    from tracknow_static.relay.config import RelayConfig
+
+    config = RelayConfig.from_environ(needs_secrets=needs_secrets)
+    logs.setup(config, everything=True)
+    return config
+
+
+@contextlib.contextmanager
+def opened(config: RelayConfig) -> Iterator[Database]:
+    """Open the database, and close it at the end."""
+    from tracknow_static.relay.store.database import Database
+
+    database = Database.from_config(config)
+    try:
+        database.open()
+        yield database
+    finally:
+        database.close()
 
 
 def main(args: Sequence[str] | None = None) -> None:

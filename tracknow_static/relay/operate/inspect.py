@@ -14,13 +14,14 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.access import configured, known_destination, opened
+from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import PAUSED, Filter
+from tracknow_static.relay.store.model import PAUSED, Filter, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Status
 
 _AGE = re.compile(r"(\d{1,6})\s*([smhdw])")
@@ -79,6 +80,21 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def known_destination(database: Database, text: str) -> str:
+    """Return the destination that a user means: its URL, whole or without the query.
+
+    Raises :class:`SettingsError` when none or several are meant.
+    """
+    urls = [entry.destination for entry in queries.status(database).destinations]
+    if text in urls:
+        return text
+    found = [url for url in urls if without_query(url) == text]
+    if len(found) == 1:
+        return found[0]
+    accepted = ", ".join(map(without_query, urls)) or "none is known"
+    raise SettingsError([f"destination: {text!r} is not accepted. Accepted: {accepted}."])
 
 
 @click.command(

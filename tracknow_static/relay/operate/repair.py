@@ -11,8 +11,8 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.access import configured, known_destination, opened
-from tracknow_static.relay.operate.inspect import filters
+from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.inspect import filters, known_destination
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying

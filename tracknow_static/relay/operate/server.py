@@ -81,6 +81,8 @@ async def _serve_here(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # The end of a terminal, or of a log file that is rotated, does not end the server.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, text, update
 
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
-from tracknow_static.relay.store.schema import deliveries, destinations, is_pending
-from tracknow_static.relay.store.wakeup import CHANNEL
+from tracknow_static.relay.store.schema import CHANNEL, deliveries, destinations, is_pending
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Update

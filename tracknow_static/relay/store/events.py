@@ -17,8 +17,13 @@ from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.model import PENDING, Accepted, NewEvent
-from tracknow_static.relay.store.schema import customer_references, deliveries, events, tallies
-from tracknow_static.relay.store.wakeup import CHANNEL
+from tracknow_static.relay.store.schema import (
+    CHANNEL,
+    customer_references,
+    deliveries,
+    events,
+    tallies,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,7 @@ from sqlalchemy import select, text, tuple_, update
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.events import add_delivery
 from tracknow_static.relay.store.model import PENDING, Replayed
-from tracknow_static.relay.store.schema import deliveries, events
-from tracknow_static.relay.store.wakeup import CHANNEL
+from tracknow_static.relay.store.schema import CHANNEL, deliveries, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 metadata = MetaData()
 
+# PostgreSQL notifies workers of new deliveries through it.
+CHANNEL = "tracknow_relay"
+
 # SQLite numbers rows only in a column of exactly the type INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 

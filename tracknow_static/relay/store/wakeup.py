@@ -7,11 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.schema import CHANNEL
 
 if TYPE_CHECKING:
     from tracknow_static.relay.store.database import Database
-
-CHANNEL = "tracknow_relay"
 
 # SQLite has no notifications between processes; looking whether the file changed costs 5 µs.
 _LOOK_SECONDS = 0.1
