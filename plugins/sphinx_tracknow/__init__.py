@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
 from tracknow_static import __version__
 from tracknow_static.errors import SettingsError
-from tracknow_static.page.plugin_build import OptOuts, finish
+from tracknow_static.page.plugin_build import OptOuts, clean, finish
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
-    from sphinx.builders.html import StandaloneHTMLBuilder
     from sphinx.config import Config
     from sphinx.util.typing import ExtensionMetadata
 
 log = logging.getLogger(__name__)
-
-# The others that write HTML (epub, htmlhelp, json …) write no site.
-_BUILDERS = ("html", "dirhtml", "singlehtml")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -45,12 +43,27 @@ def _check(app: Sphinx, config: Config) -> None:  # noqa: ARG001
     _settings(config)
 
 
+def _site_url(config: Config) -> str:
+    """Return the URL of the site; the path is that of the 404 page's own files, if there is one."""
+    base: str = config.html_baseurl
+    if "notfound.extension" in config.extensions:
+        base = urljoin(base, config.notfound_urls_prefix or "/")
+    return base
+
+
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     """Process everything that the build has written, whichever extension wrote it."""
-    settings = _settings(app.config)
-    if exception or app.builder.name not in _BUILDERS or not settings.enabled:
+    builder = app.builder
+    if exception or not isinstance(builder, StandaloneHTMLBuilder):
         return
-    builder = cast("StandaloneHTMLBuilder", app.builder)
+    # HTML for a help viewer or an e-book, or in JSON for another program.
+    if builder.embedded or not builder.out_suffix.endswith(("html", "htm")):
+        log.info("tracknow: builder %r writes no site; no script added", builder.name)
+        return
+    settings = _settings(app.config)
+    if not settings.enabled:
+        clean(app.outdir, settings)
+        return
     opt_outs = OptOuts()
     for name, metadata in app.env.metadata.items():
         if "tracknow" in metadata:
@@ -61,7 +74,7 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
         settings,
         log,
         generator="sphinx",
-        site_url=app.config.html_baseurl,
+        site_url=_site_url(app.config),
         opt_outs=opt_outs,
     )
     if failed:

@@ -14,13 +14,14 @@ import ada_url
 from tracknow_static.audit.attribution import attribution
 from tracknow_static.audit.policy import Lack, Needs, Policy
 from tracknow_static.page import links
+from tracknow_static.page.copies import MissingCodecError, decompress
 from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.process import is_xml
 from tracknow_static.page.reader import MARKUP, PageContents, read
 from tracknow_static.page.splice import Spliced, elements_of_ours, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tracknow_static.audit.attribution import Reaches
     from tracknow_static.audit.stripe_account import Comparison
@@ -105,14 +106,20 @@ class PageAuditor:
     def _hosts(self) -> frozenset[str]:
         return self.processor.hosts | (self.comparison.domains if self.comparison else frozenset())
 
-    def audit(self, path: str, content: bytes) -> PageAudit:
-        """Audit the page at ``path``, a slash-separated path inside the site."""
+    def audit(
+        self, path: str, content: bytes, copies: Iterable[tuple[str, bytes]] = ()
+    ) -> PageAudit:
+        """Audit the page at ``path``, a slash-separated path inside the site.
+
+        ``copies`` are its compressed copies, each with its suffix.
+        """
         page = self._page(path, content)
         surfaces = page.contents.surfaces
         findings = [
             *self._of_state(page),
             *self._of_surfaces(page),
             *self._of_markup(page),
+            *_of_copies(page.file, content, copies),
         ]
         audited = []
         for surface in surfaces:
@@ -263,6 +270,21 @@ class PageAuditor:
             attribution=result.text,
             price=price,
         )
+
+
+def _of_copies(file: str, content: bytes, copies: Iterable[tuple[str, bytes]]) -> Iterator[Finding]:
+    for suffix, copy in copies:
+        try:
+            page = decompress(copy, suffix)
+        except MissingCodecError as module:
+            fix = f"Install {module}, so that it can be read."
+            yield finding("TN503", file + suffix, 1, fix=fix)
+            continue
+        if page is not None and remove(page) == remove(content):
+            if page != content:
+                yield finding("TN501", file + suffix, 1)
+        else:
+            yield finding("TN502", file + suffix, 1)
 
 
 def lacking(code: str, file: str, line: int, lack: Lack) -> Finding:

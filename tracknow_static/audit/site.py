@@ -12,6 +12,7 @@ from tracknow_static import __version__
 from tracknow_static.audit.host_files import read_headers
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
+from tracknow_static.audit.service_worker import stale_precache
 from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
 from tracknow_static.page.findings import Finding, finding, printable
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
     from tracknow_static.page.manifest import Manifest
+    from tracknow_static.page.walk import Entry
 
+_PROBLEMS = 1_000  # findings about files that are no pages
 _VARIANTS = 100  # different scripts that are kept apart; no real site has that many
 
 
@@ -88,6 +91,7 @@ class SiteAudit:
         self.headers, self._header_problems = read_headers(Path(self.root))
         self._variants: dict[str, tuple[int, str, str]] = {}
         self._covered: dict[tuple[int, str], None] = {}
+        self._problems: list[Finding] = []
         self.elements = False
         self.forms: dict[str, None] = {}
         self._carrying = False
@@ -96,22 +100,38 @@ class SiteAudit:
         """Audit every page, folder by folder in the order of their names."""
         for entry in walk(self.root, self._processor, self._others):
             if entry.kind == "other":
-                continue
-            page = _unread(entry.path, entry.error) if entry.error else self._page(entry.path)
-            self.totals.add(page)
-            yield page
+                self._other_file(entry.path)
+            elif entry.kind == "source":
+                self._problems.append(finding("TN304", printable(entry.path), 1))
+            else:
+                page = _unread(entry.path, entry.error) if entry.error else self._page(entry)
+                self.totals.add(page)
+                yield page
 
-    def _page(self, path: str) -> PageAudit:
+    def _page(self, entry: Entry) -> PageAudit:
         try:
-            content = Path(self.root, path).read_bytes()
+            content = Path(self.root, entry.path).read_bytes()
+            copies = [(suffix, self._copy(entry.path + suffix)) for suffix in entry.copies]
         except OSError as error:
-            return _unread(path, error)
-        page = self._auditor.audit(path, content)
+            return _unread(entry.path, error)
+        page = self._auditor.audit(entry.path, content, copies)
         self._note(page)
         if page.findings:
-            weighed = tuple(self._severities.apply(page.findings))
-            page = replace(page, findings=weighed)
+            page = replace(page, findings=tuple(self._severities.apply(page.findings)))
         return page
+
+    def _copy(self, path: str) -> bytes:
+        return Path(self.root, path).read_bytes()
+
+    def _other_file(self, path: str) -> None:
+        """Look into a script for a precache that pages have left behind."""
+        if not path.endswith(".js") or len(self._problems) >= _PROBLEMS:
+            return
+        try:
+            content = Path(self.root, path).read_bytes()
+        except OSError:  # no page: it cannot be without the script
+            return
+        self._problems += stale_precache(Path(self.root), path, content)
 
     def _note(self, page: PageAudit) -> None:
         """Remember of a page what concerns the site: a bounded number of things."""
@@ -134,6 +154,7 @@ class SiteAudit:
         """Return what concerns the site as a whole, once all pages have been read."""
         findings = [
             *self._of_pages(),
+            *self._problems,
             *self._of_manifests(),
             *self._header_problems,
             *self._of_asset(),

@@ -1,4 +1,4 @@
-"""Every code of a finding: of a build (TN1 to TN3), an audit (TN4), and a live site (TN6)."""
+"""Every code of a finding: build (TN1 to TN3), audit (TN4), copies (TN5), live site (TN6)."""
 
 from __future__ import annotations
 
@@ -59,13 +59,19 @@ _ALL = (
         "TN302",
         "info",
         "fragment without head: no script added",
-        "Exclude it, or make it a whole document.",
+        "Nothing to do for a part that other pages load; a page of its own needs a head.",
     ),
     Code(
         "TN303",
         "info",
         "something runs before the script, because the page declares its encoding late",
         "Move <meta charset> to the beginning of <head>.",
+    ),
+    Code(
+        "TN304",
+        "info",
+        "file that begins like a page and has another suffix: left as it is",
+        "Give it the suffix .html if it is published as a page.",
     ),
     Code(
         "TN401",
@@ -180,6 +186,12 @@ _ALL = (
         "Move <meta charset> and then <base> to the beginning of <head>, and inject again.",
     ),
     Code(
+        "TN441",
+        "warning",
+        "service worker that has the page as it was before the script: visitors get that one",
+        "Make the list of its precache last, after the build or `inject`.",
+    ),
+    Code(
         "TN451",
         "error",
         "payment link that the Stripe account does not know",
@@ -221,6 +233,19 @@ _ALL = (
         "buy button or pricing table of the other mode than the API key",
         "Copy its code from the Dashboard in the mode that you publish.",
     ),
+    Code(
+        "TN501",
+        "error",
+        "compressed copy without the script: servers send it in place of the page",
+        "Run `tracknow-static inject`, or compress after everything else.",
+    ),
+    Code(
+        "TN502",
+        "warning",
+        "compressed copy with other content than its page",
+        "Compress the page again.",
+    ),
+    Code("TN503", "info", "compressed copy that cannot be read here"),
 )
 
 CODES: dict[str, Code] = {code.name: code for code in (*_ALL, *LIVE_CODES)}

@@ -188,7 +188,10 @@ def _print_text(report: SiteReport, output: _Output) -> None:
 
 
 def _object(report: SiteReport, output: _Output) -> dict[str, Any]:
-    names = ("pages", "changed", "unchanged", "excluded", "skipped", "links", "pages_with_links")
+    names = (
+        *("pages", "changed", "unchanged", "copies_changed", "excluded", "skipped"),
+        *("links", "pages_with_links"),
+    )
     return {
         "site": printable(output.site_dir),
         "command": "remove" if report.removing else "inject",

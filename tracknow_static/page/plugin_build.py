@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tracknow_static import rules
 from tracknow_static.page.findings import grouped, on_more_pages
+from tracknow_static.page.manifest import find
 from tracknow_static.page.process import path_spec
-from tracknow_static.page.site import process_site
+from tracknow_static.page.site import process_site, remove_site
+from tracknow_static.page.walk import site_root
 
 if TYPE_CHECKING:
     import os
@@ -103,6 +106,13 @@ def finish(
     return _failed(report)
 
 
+def clean(site_dir: str | os.PathLike[str], settings: Settings) -> None:
+    """Remove the script that an earlier build left in files which this one did not write again."""
+    root = site_root(site_dir)
+    if find(root).get("") or any(Path(root, settings.asset_dir).glob("carry.*.js")):
+        remove_site(root)
+
+
 def _lines(
     report: SiteReport, settings: Settings, opt_outs: OptOuts, excluded: list[str]
 ) -> Iterator[tuple[int, str]]:
@@ -132,10 +142,11 @@ def _failed(report: SiteReport) -> str | None:
     if report.failures:
         number = len(report.failures)
         return f"{number} file{'s' * (number > 1)} could not be read or written"
-    number = sum(finding.severity == "error" for finding in report.findings)
-    if number:
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    links = sum(finding.code == "TN101" for finding in errors)
+    if links:
         return (
-            f"{number} payment link{'s' * (number > 1)} of Stripe's test mode, "
+            f"{links} payment link{'s' * (links > 1)} of Stripe's test mode, "
             "and the option test_links makes this an error"
         )
-    return None
+    return f"{errors[0]}" if errors else None

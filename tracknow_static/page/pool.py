@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tracknow_static.page.report import PageResult
     from tracknow_static.page.site import Worker
+    from tracknow_static.page.walk import Entry
 
 _BATCH = 256  # pages that a process takes at a time
 
@@ -26,7 +27,7 @@ _BATCH = 256  # pages that a process takes at a time
 _worker: Worker | None = None
 
 
-def pooled(worker: Worker, pages: Iterator[str], jobs: int) -> Iterator[PageResult]:
+def pooled(worker: Worker, pages: Iterator[Entry], jobs: int) -> Iterator[PageResult]:
     """Process pages in several processes, a few batches ahead of the reader, in order."""
     waiting: deque[Future[list[PageResult]]] = deque()
     with ProcessPoolExecutor(jobs, initializer=_start, initargs=(worker,)) as pool:
@@ -60,7 +61,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _batch(paths: list[str]) -> list[PageResult]:
+def _batch(pages: list[Entry]) -> list[PageResult]:
     assert _worker is not None  # noqa: S101
     with _worker.files:
-        return [_worker.process(path) for path in paths]
+        return [_worker.process(page) for page in pages]

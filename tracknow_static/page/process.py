@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tracknow_static.page import links
 from tracknow_static.page.candidates import worth_reading
@@ -22,6 +23,25 @@ if TYPE_CHECKING:
 
 _XML_SUFFIXES = (".xhtml", ".xht")
 _SUFFIXES = (".html", ".htm", *_XML_SUFFIXES)
+# What a site's other files end in. A file with no such suffix is looked into: Pelican can write
+# pages without any, and hosts with languages call theirs index.html.de.
+_NO_PAGES = re.compile(
+    r"\.(?:css|[mc]?js|map|wasm|json(?:ld)?|webmanifest|xml|xslt?|rss|atom|[ct]sv|ya?ml|toml|ini|log"
+    r"|pdf|epub|ps|docx?|xlsx?|pptx?|od[ts]|ics|vcf|inv|buildinfo|doctree|pickle|tmp|lock|sig|asc"
+    r"|png|jpe?g|gif|webp|avif|svgz?|ico|bmp|tiff?|heic|psd|ai|eps|woff2?|ttf|otf|eot"
+    r"|mp[34]|m4[av]|og[gva]|opus|wav|flac|webm|mov|avi|gz|br|zst|zip|tar|tgz|bz2|xz|7z|rar"
+    r"|whl|jar|exe|dmg|deb|rpm|apk|iso|bin|pem|key|py|ipynb|[chr]|go|rs|java|tsx?|jsx|s[ac]ss|less"
+    r"|sh|sql|db)"
+)
+# Sources of pages, and pages that a server runs: published, but not as they are.
+_SOURCES = re.compile(
+    r"\.(?:md|markdown|rst|adoc|txt|j2|jinja2?|tmpl|tpl|hbs|mustache|ejs|erb|liquid|njk|vue|svelte"
+    r"|mht(?:ml)?|eml|php|aspx?|jsp|shtml)"
+)
+_DOCUMENT = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
+)
+_GZIP = b"\x1f\x8b"
 # The page that servers show at any depth: relative URLs in it lead nowhere.
 _ANYWHERE = "404.html"
 _WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -30,6 +50,19 @@ _WHOLE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 def is_page(name: str) -> bool:
     """Whether a file is a page, by its name."""
     return name.lower().endswith(_SUFFIXES)
+
+
+def may_be_page(name: str) -> Literal["page", "source"] | None:
+    """Whether a file with another suffix is a page if it :func:`looks_like_page`, or its source."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - it is a name
+    if _NO_PAGES.fullmatch(suffix):
+        return None
+    return "source" if _SOURCES.fullmatch(suffix) else "page"
+
+
+def looks_like_page(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of an HTML document."""
+    return _DOCUMENT.match(start) is not None
 
 
 def is_xml(path: str) -> bool:
@@ -85,8 +118,13 @@ class PageProcessor:
         """Return the page at ``path`` as it should be; ``base`` replaces its usual one."""
         if is_xml(path):
             return Spliced(page, page, changed=False, skipped="XHTML")
+        if page.startswith(_GZIP):
+            return Spliced(page, page, changed=False, skipped="gzip data")
         base = self.base(path) if base is None else base
-        return transform(page, self.tag(base), relative=not _WHOLE_URL.match(base))
+        spliced = transform(page, self.tag(base), relative=not _WHOLE_URL.match(base))
+        return (
+            replace(spliced, skipped=_fragment(page)) if spliced.skipped == "fragment" else spliced
+        )
 
     def process(self, path: str, page: bytes) -> tuple[bytes, PageResult]:
         """Return the page at ``path``, a slash-separated path inside the site, as it should be."""
@@ -115,6 +153,14 @@ class PageProcessor:
         # With a tag of several lines, findings name those of the page as it will be.
         several = b"\n" in self.tag("")
         return read(spliced.page if several else spliced.bare, self.hosts)
+
+
+def _fragment(page: bytes) -> str:
+    """Return the word for a page that is no document."""
+    start = page[:1000].strip()
+    if not start and not page.strip():
+        return "empty file"
+    return "verification file" if start.startswith(b"google-site-verification:") else "fragment"
 
 
 def path_spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:

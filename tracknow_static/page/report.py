@@ -27,7 +27,7 @@ class PageResult(NamedTuple):
 
     ``file`` is its path inside the site, ``changed`` whether its bytes are to change, ``reason``
     why it was skipped, ``surfaces`` kind and URL of what leads to a payment page, ``failure`` why
-    nothing was done.
+    nothing was done, ``copies_changed`` the number of compressed copies that follow the page.
     """
 
     file: str
@@ -37,6 +37,7 @@ class PageResult(NamedTuple):
     surfaces: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     failure: str | None = None
+    copies_changed: int = 0
 
 
 @dataclass
@@ -52,6 +53,7 @@ class SiteReport:
     pages: int = 0
     changed: int = 0
     unchanged: int = 0
+    copies_changed: int = 0
     excluded: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     links: int = 0
@@ -70,7 +72,9 @@ class SiteReport:
     @property
     def clean(self) -> bool:
         """Whether the site was as it should be before the pass: nothing to change, no failure."""
-        files = self.asset_changed or self.manifest_changed or self.old_assets
+        files = (
+            self.asset_changed or self.manifest_changed or self.copies_changed or self.old_assets
+        )
         return not (self.changed or files or self.failures)
 
     @property
@@ -90,6 +94,7 @@ class SiteReport:
             return
         self.changed += page.changed
         self.unchanged += not page.changed
+        self.copies_changed += page.copies_changed
         if page.outcome == "carries":
             self.pages += 1
         elif page.outcome == "excluded":

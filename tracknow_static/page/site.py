@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracknow_static.page.findings import printable
+from tracknow_static.page import copies
+from tracknow_static.page.findings import finding, printable
 from tracknow_static.page.manifest import NAME, Record, find
 from tracknow_static.page.own_files import OwnFiles
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.report import Failure, PageResult, SiteReport
+from tracknow_static.page.splice import remove
 from tracknow_static.page.walk import site_root, walk
 from tracknow_static.page.writing import Replacer
 from tracknow_static.settings import Settings
@@ -91,19 +93,44 @@ class Worker:
     check: bool
     files: Replacer = field(default_factory=Replacer)
 
-    def process(self, path: str) -> PageResult:
-        """Process the page at ``path``, and write it if it changes."""
-        whole = f"{self.root}/{path}"
+    def process(self, page: Entry) -> PageResult:
+        """Process a page; write it and its compressed copies if they change."""
+        whole = f"{self.root}/{page.path}"
         try:
-            page, status = _read(whole)
-            content, result = self.processor.process(path, page)
+            old, status = _read(whole)
+            new, result = self.processor.process(page.path, old)
             if result.changed and not self.check:
-                self.files.replace(whole, content, status)
+                self.files.replace(whole, new, status)
+            for suffix in page.copies:
+                result = self._refresh(whole + suffix, suffix, old, new, result)
         except OSError as error:
-            return PageResult(printable(path), failure=_reason(error))
+            return PageResult(printable(page.path), failure=_reason(error))
         except MemoryError:
-            return PageResult(printable(path), failure="Too large for this machine's memory")
+            return PageResult(printable(page.path), failure="Too large for this machine's memory")
         return result
+
+    def _refresh(
+        self, file: str, suffix: str, old: bytes, new: bytes, result: PageResult
+    ) -> PageResult:
+        """Make a copy of the page as it was one of the page as it is."""
+        copy, status = _read(file)
+        name = result.file + suffix
+        try:
+            content = copies.decompress(copy, suffix)
+            if content == new:
+                return result
+            if content not in (old, remove(old)):
+                found = finding("TN502", name, 1)
+                return result._replace(findings=(*result.findings, found))
+            if not self.check:
+                self.files.replace(file, copies.compress(new, suffix), status)
+        except copies.MissingCodecError as module:
+            if not result.changed:
+                return result
+            fix = f"Install {module}, delete the copy, or compress after everything else."
+            found = finding("TN501", name, 1, fix=fix)
+            return result._replace(findings=(*result.findings, found))
+        return result._replace(copies_changed=result.copies_changed + 1)
 
 
 def _read(path: str) -> tuple[bytes, os.stat_result]:
@@ -180,11 +207,11 @@ class SitePass:
 
     def _some_page_carries(self) -> bool:
         trial = Worker(self.root, self.processor, check=True)
-        pages = (entry.path for entry in self._walk() if entry.kind == "page")
+        pages = (entry for entry in self._walk() if entry.kind == "page")
         results = map(trial.process, pages)
         return any(page.outcome == "carries" and page.failure is None for page in results)
 
-    def _pooled(self, worker: Worker, pages: Iterator[str]) -> Iterator[PageResult]:
+    def _pooled(self, worker: Worker, pages: Iterator[Entry]) -> Iterator[PageResult]:
         # Late: it takes as long to import as a hundred pages do.
         from tracknow_static.page.pool import pooled
 
@@ -197,20 +224,22 @@ class SitePass:
     def _walk(self) -> Iterator[Entry]:
         return walk(self.root, self.processor, self._others)
 
-    def _pages(self, report: SiteReport, files: OwnFiles) -> Iterator[str]:
-        """Yield the paths of all pages, and look at the files between them."""
-        for path, kind, error in self._walk():
-            if kind == "page":
-                if self.record and path in self.processor.opted_out:
-                    self.record.opted_out.append(path)
-                yield path
-            elif error is not None:
-                report.failures.append(_failure(path, error))
+    def _pages(self, report: SiteReport, files: OwnFiles) -> Iterator[Entry]:
+        """Yield all pages, and look at the files between them."""
+        for entry in self._walk():
+            if entry.kind == "page":
+                if self.record and entry.path in self.processor.opted_out:
+                    self.record.opted_out.append(entry.path)
+                yield entry
+            elif entry.kind == "source":
+                report.findings.append(finding("TN304", printable(entry.path), 1))
+            elif entry.error is not None:
+                report.failures.append(_failure(entry.path, entry.error))
             else:
                 try:
-                    files.see(path)
+                    files.see(entry.path)
                 except OSError as problem:
-                    report.failures.append(_failure(path, problem))
+                    report.failures.append(_failure(entry.path, problem))
 
 
 def _write(

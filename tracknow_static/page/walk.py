@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tracknow_static.errors import SiteError
+from tracknow_static.page import copies
 from tracknow_static.page.findings import printable
-from tracknow_static.page.process import is_page
+from tracknow_static.page.process import is_page, looks_like_page, may_be_page
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
     from tracknow_static.page.process import PageProcessor
 
 
+Kind = Literal["page", "source", "other", "unreadable"]
+
+
 class Entry(NamedTuple):
     """A file of a site; or a folder that cannot be read, with its error.
 
-    ``path`` is slash-separated and relative to the site.
+    ``path`` is slash-separated and relative to the site. A ``source`` has an HTML document's
+    beginning and a suffix that no page has. ``copies`` are the suffixes of compressed copies.
     """
 
     path: str
-    kind: Literal["page", "other", "unreadable"]
+    kind: Kind
     error: OSError | None = None
+    copies: tuple[str, ...] = ()
+
+
+_START = 512  # bytes of a file that are looked at
 
 
 def site_root(site_dir: str | os.PathLike[str]) -> str:
@@ -48,7 +57,8 @@ def walk(root: str, processor: PageProcessor, others: Collection[str] = ()) -> I
     while folders:
         prefix = folders.pop()
         below: list[str] = []
-        files: list[tuple[str, Literal["page", "other"]]] = []
+        files: list[tuple[str, Kind]] = []
+        packed: set[str] = set()
         try:
             with os.scandir(f"{root}/{prefix}") as listing:
                 for entry in listing:
@@ -56,15 +66,31 @@ def walk(root: str, processor: PageProcessor, others: Collection[str] = ()) -> I
                     if entry.is_dir(follow_symlinks=False):
                         if name != ".git" and f"{prefix}{name}/" not in others:
                             below.append(f"{prefix}{name}/")
-                    elif not is_page(name):
-                        files.append((name, "other"))
-                    elif _is_own(entry, prefix + name, root, processor):
-                        files.append((name, "page"))
+                        continue
+                    if name.endswith(copies.SUFFIXES):
+                        packed.add(name)
+                    kind = _kind(entry)
+                    if kind != "page" or _is_own(entry, prefix + name, root, processor):
+                        files.append((name, kind))
         except OSError as error:
             yield Entry(prefix or ".", "unreadable", error)
         for name, kind in sorted(files):
-            yield Entry(prefix + name, kind)
+            beside = (suffix for suffix in copies.SUFFIXES if name + suffix in packed)
+            yield Entry(prefix + name, kind, copies=tuple(beside) if packed else ())
         folders += sorted(below, reverse=True)
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    if is_page(entry.name):
+        return "page"
+    kind = may_be_page(entry.name)
+    try:
+        if kind is None or not entry.is_file():
+            return "other"
+        with open(entry.path, "rb") as file:  # noqa: PTH123 - as cheap as it gets
+            return kind if looks_like_page(file.read(_START)) else "other"
+    except OSError:
+        return "other"
 
 
 def _is_own(entry: os.DirEntry[str], path: str, root: str, processor: PageProcessor) -> bool:
