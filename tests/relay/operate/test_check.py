@@ -31,10 +31,18 @@ def test_check_reaches_a_destination_without_an_event(
     sqlite_url: str, destination: StandIn
 ) -> None:
     """A connection is made, and no request."""
-    found = check(environment(sqlite_url, destination.url))
+    environ = environment(sqlite_url, destination.url)
+    run(environ, "migrate")
+    found = check(environ)
     assert {result for result, _ in found.values()} == {"ok"}
     assert destination.wait_for(lambda: destination.connections == 1)
     assert destination.requests == []
+
+
+def test_check_makes_no_database(sqlite_url: str, destination: StandIn) -> None:
+    """On a volume that is away, a running relay would store into one that a command made."""
+    assert check(environment(sqlite_url, destination.url))["database"][0] == "warning"
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
 def test_check_finds_an_unreachable_destination(sqlite_url: str) -> None:
@@ -99,7 +107,9 @@ def test_an_env_file_configures_a_command(sqlite_url: str, tmp_path: Path) -> No
     file = tmp_path / "env"
     lines = [f"{k}={v}" for k, v in environment("sqlite:////nowhere/x").items()]
     file.write_text("# comment\n" + "\n".join(lines) + "\n")
-    found = run_json({"TRACKNOW_RELAY_DATABASE": sqlite_url}, "--env-file", str(file), "status")
+    environ = {"TRACKNOW_RELAY_DATABASE": sqlite_url}
+    run_json(environ, "--env-file", str(file), "migrate")
+    found = run_json(environ, "--env-file", str(file), "status")
     assert found["accepted"] == 0
 
 

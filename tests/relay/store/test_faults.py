@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.events import purchase
 from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import database as module
 from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -99,6 +100,50 @@ def test_replaced_file_is_noticed(application: Relay) -> None:
     assert code(post(application, purchase(3))) in (STORED, UNAVAILABLE)
     assert code(post(application, purchase(3))) == STORED
     assert stored(application) == ["evt_1", "evt_3"]
+
+
+def test_another_database_in_its_place_is_refused(application: Relay) -> None:
+    """A running relay never moves to another file; with its own it goes on and has every event."""
+    path = path_of(application)
+    away = path.with_name("away")
+    path.rename(away)
+    assert code(post(application, purchase(2))) == UNAVAILABLE
+    stranger = Database(f"sqlite:///{path}")
+    stranger.open()
+    stranger.close()
+    for _ in range(3):
+        assert code(post(application, purchase(2))) == UNAVAILABLE
+    away.rename(path)
+    assert code(post(application, purchase(2))) == STORED
+    assert stored(application) == ["evt_1", "evt_2"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_lost_log_is_noticed(application: Relay, replaced: bool, caplog: Any) -> None:
+    """Without SQLite's log nothing more is acknowledged, and nothing acknowledged is missing."""
+    path = path_of(application)
+    log = path.with_name(path.name + "-wal")
+    log.unlink()
+    if replaced:
+        log.write_bytes(b"")
+    for _ in range(2):
+        assert code(post(application, purchase(2))) == UNAVAILABLE
+    assert "log was deleted or replaced" in caplog.text
+    application.stop(5)
+    again = Database(f"sqlite:///{path}")
+    assert [event.id for event in queries.find(again, Filter()).events] == ["evt_1"]
+    again.close()
+
+
+def test_who_only_looks_makes_no_database(sqlite_url: str) -> None:
+    """A missing file is an error that names it, and stays missing."""
+    looking = Database(sqlite_url, create=False)
+    with pytest.raises(StorageError, match="there is no database") as caught:
+        queries.status(looking)
+    assert caught.value.code == "database_gone"
+    assert looking.path is not None
+    assert not looking.path.parent.exists()
+    looking.close()
 
 
 def test_no_folder_to_write_to(fast_path: Path) -> None:

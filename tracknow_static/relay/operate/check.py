@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import sys
 from dataclasses import asdict, dataclass
@@ -108,9 +109,12 @@ def _modes(config: RelayConfig) -> Iterator[CheckResult]:
 
 
 def _database(config: RelayConfig) -> Iterator[CheckResult]:
-    database = Database.from_config(config)
+    database = Database.from_config(config, create=False)
     ingest = Ingest.from_config(config, database)
     where = logs.hide(database.url.render_as_string(hide_password=True))
+    if database.path is not None and not database.path.exists():
+        yield from _future_file(database.path, ingest.min_free_bytes)
+        return
     try:
         status = queries.status(database)
         found = health.examine(ingest).checks
@@ -122,15 +126,29 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
             yield CheckResult("database", OK, text)
         free = database.free_bytes()
         if free is not None:
-            result = OK if free >= ingest.min_free_bytes else FAILED
-            text = f"{free / 1e6:,.0f} MB are free, {config.min_free_mb:,} are needed"
-            yield CheckResult("disk", result, text)
+            yield _disk(free, ingest.min_free_bytes)
         for entry in status.destinations:
             yield from _delivery(entry, is_configured=entry.destination in config.destinations)
     except (StorageError, SchemaError) as error:
         yield CheckResult("database", FAILED, f"{where}: {logs.hide(str(error))}")
     finally:
         database.close()
+
+
+def _disk(free: int, needed: int) -> CheckResult:
+    text = f"{free / 1e6:,.0f} MB are free, {needed / 1e6:,.0f} are needed"
+    return CheckResult("disk", OK if free >= needed else FAILED, text)
+
+
+def _future_file(path: Path, needed: int) -> Iterator[CheckResult]:
+    """Check whether `serve` can make the file: a command that only looks makes none."""
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        yield CheckResult("database", FAILED, f"{path} cannot be made in {folder}")
+        return
+    text = f"{path} does not exist yet: serve makes it. If it did exist, its volume is away"
+    yield CheckResult("database", WARNING, text)
+    yield _disk(shutil.disk_usage(folder).free, needed)
 
 
 def _delivery(entry: DestinationStatus, *, is_configured: bool) -> Iterator[CheckResult]:

@@ -100,11 +100,15 @@ def configured(*, needs_secrets: bool = False) -> RelayConfig:
 
 
 @contextlib.contextmanager
-def opened(config: RelayConfig) -> Iterator[Database]:
-    """Open the database, and close it at the end."""
+def opened(config: RelayConfig, *, create: bool = False) -> Iterator[Database]:
+    """Open the database, and close it at the end.
+
+    Without ``create`` one that is not there is an error: on a volume that is away for a while, a
+    command that only looks would make an empty one, which a running relay might store into.
+    """
     from tracknow_static.relay.store.database import Database
 
-    database = Database.from_config(config)
+    database = Database.from_config(config, create=create)
     try:
         database.open()
         yield database

@@ -16,6 +16,7 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.filters import STATES
 from tracknow_static.relay.store.model import PAUSED, Filter, without_query
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class When(click.ParamType[float]):
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that select events; their values make a :class:`Filter`."""
     options = (
-        click.option("--state", type=click.Choice(queries.STATES), help="State of the delivery."),
+        click.option("--state", type=click.Choice(STATES), help="State of the delivery."),
         click.option(
             "--type",
             "types",

@@ -74,7 +74,7 @@ def _try_database(config: RelayConfig) -> None:
     until it is back, and Stripe sends them again.
     """
     try:
-        with opened(config):
+        with opened(config, create=True):
             pass
     except StorageError as error:
         if config.database.startswith("sqlite"):
@@ -94,7 +94,7 @@ def worker(grace: float) -> None:
     from tracknow_static.relay.operate.housekeeping import Housekeeper
 
     config = configured()
-    with opened(config) as database, _stop_signals() as stop, _ignored_hang_up():
+    with opened(config, create=True) as database, _stop_signals() as stop, _ignored_hang_up():
         housekeeper = Housekeeper(config, database)
         housekeeper.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))

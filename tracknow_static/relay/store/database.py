@@ -1,16 +1,13 @@
-"""The relay's database: an engine, durable settings, and turns at writing.
+"""The relay's database: an engine, durable settings, and transactions.
 
 SQLite is used with a write-ahead log and ``synchronous=FULL``: when a commit returns, its bytes
-have been synced. Its own way of waiting for a lock is a race of sleepers that starves some
-processes for seconds, so writers first queue at a ``flock`` beside the file.
+have been synced.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import shutil
+import logging
 import threading
 import time
 import uuid
@@ -21,8 +18,8 @@ from sqlalchemy import Double, cast, create_engine, event, extract, func, litera
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tracknow_static.errors import RelayError
 from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store.sqlite_file import SqliteFile, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +28,9 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.config import RelayConfig
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["Database", "StorageError"]
+
+log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
@@ -49,14 +45,6 @@ _CONNECT_SECONDS = 5
 _CHECKPOINT_PAGES = 500
 
 
-class StorageError(RelayError):
-    """The database did not take what it was given; ``code`` is short and stable."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
-
-
 class Database:
     """One database, usable from threads.
 
@@ -66,7 +54,8 @@ class Database:
 
     ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``destinations`` are the URLs that every
     event stored from now on is delivered to; one that is added later gets later events only
-    (``replay`` sends it older ones). ``clock`` replaces the database's clock (tests); times are
+    (``replay`` sends it older ones). Without ``create`` a database that is
+    not there is an error. ``clock`` replaces the database's clock (tests); times are
     Unix seconds.
     """
 
@@ -77,6 +66,7 @@ class Database:
         url: str,
         destinations: Sequence[str] = (),
         *,
+        create: bool = True,
         clock: Callable[[], float] | None = None,
         pool_size: int = 5,
     ) -> None:
@@ -87,13 +77,11 @@ class Database:
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.url = parsed
         self.path = Path(str(parsed.database)) if self.backend == "sqlite" else None
+        self._file = None if self.path is None else SqliteFile(self.path, create=create)
         self._clock = clock
         self._opening = threading.Lock()
         self._schema_fits = False
-        self._turn = threading.Lock()
-        self._lock_file: int | None = None
-        self._inode: tuple[int, int] | None = None
-        self._had_file = False
+        self._id: str | None = None
         self.engine = self._make_engine(pool_size)
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
@@ -102,10 +90,14 @@ class Database:
 
     @classmethod
     def from_config(
-        cls, config: RelayConfig, *, clock: Callable[[], float] | None = None
+        cls,
+        config: RelayConfig,
+        *,
+        create: bool = True,
+        clock: Callable[[], float] | None = None,
     ) -> Database:
         """Return the database that a configuration names."""
-        return cls(config.database, config.destinations, clock=clock)
+        return cls(config.database, config.destinations, create=create, clock=clock)
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -124,6 +116,9 @@ class Database:
             if not fits:
                 with self._write() as connection:
                     migrations.migrate(connection, self.steps)
+            with self._transaction() as connection:
+                found = migrations.database_id(connection)
+            self._recognise(found)
             self._schema_fits = True
 
     def migrate(self) -> tuple[int, int]:
@@ -131,6 +126,23 @@ class Database:
         self._prepare_file()
         with self._write() as connection:
             return migrations.migrate(connection, self.steps)
+
+    def _prepare_file(self) -> None:
+        if self._file is not None:
+            self._file.prepare()
+
+    def _recognise(self, found: str) -> None:
+        """Refuse a database that took the place of the one this process began with."""
+        if self._id is None:
+            self._id = found
+        elif found != self._id:
+            self._lose_file()
+            text = "another database took its place; bring it back, or restart for the new one"
+            raise StorageError("database_replaced", f"{self.path or 'PostgreSQL'}: {text}")
+
+    @property
+    def _is_open(self) -> bool:
+        return self._schema_fits and (self._file is None or self._file.is_known)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -175,25 +187,37 @@ class Database:
         self._check_file()
         with _as_storage_error(), self.engine.begin() as connection:
             yield connection
+        self._check_file(opened=True)
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[Connection]:
-        if self.path is None:
-            with _as_storage_error(), self._writing.begin() as connection:
-                yield connection
-            return
         with self.turn():
             self._check_file()
             with _as_storage_error(), self._writing.begin() as connection:
                 yield connection
+            # What was committed into a file or a log without a name is not stored.
+            self._check_file(opened=True)
+
+    def _check_file(self, *, opened: bool = False) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.check(opened=opened)
+        except StorageError as error:
+            log.critical("%s", error)
+            self._lose_file()
+            raise
+
+    def _lose_file(self) -> None:
+        """Close every connection: the last one writes what its log holds into the file."""
+        if self._file is not None:
+            self.close_idle()
+            self._file.forget()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Keep others who write, in all processes, waiting until the block ends (SQLite)."""
-        if self.path is None:
-            yield
-            return
-        with self._turn, self._file_lock():
+        with contextlib.nullcontext() if self._file is None else self._file.turn():
             yield
 
     def run(self, work: Callable[[Connection], _Result]) -> _Result:
@@ -217,12 +241,7 @@ class Database:
 
         Raises :class:`StorageError` when its folder is gone.
         """
-        if self.path is None:
-            return None
-        try:
-            return shutil.disk_usage(self.path.parent).free
-        except OSError as error:
-            raise StorageError("database_gone", f"{self.path.parent}: {error.strerror}") from None
+        return None if self._file is None else self._file.free_bytes()
 
     def raw_connection(self) -> Any:
         """Return a driver connection of its own, outside the pool; the caller closes it."""
@@ -234,34 +253,16 @@ class Database:
             self._raw = [driver]
             return driver
 
-    def _prepare_file(self) -> None:
-        """Make the folder and an empty file that only this user reads; they hold personal data."""
-        if self.path is None:
-            return
-        if self._had_file and not self.path.exists():
-            # A volume may be away for a while: what a new file took would be lost when it is back.
-            text = f"{self.path}: the file is gone; bring it back, or restart for a new one"
-            raise StorageError("database_gone", text)
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # An existing file must not be opened here: closing it would drop the locks that
-            # SQLite holds on it for the whole process (sqlite.org/howtocorrupt.html, 2.2), and
-            # another process could then delete the log that acknowledged events are in.
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
-        self._remember_inode()
-
     def close(self) -> None:
         """Close every connection; the object stays usable."""
         self.engine.dispose()
-        with self._turn:
-            self._close_lock_file()
+        if self._file is not None:
+            self._file.forget_log()
+            self._file.close()
 
     def close_idle(self) -> int:
         """Close SQLite connections that are not at work, before a fork; return how many are."""
-        if self.path is None:
+        if self._file is None:
             return 0
         pool: Any = self.engine.pool
         at_work = int(pool.checkedout())
@@ -269,12 +270,13 @@ class Database:
         raw, self._raw = self._raw, []
         for connection in raw:
             connection.close()
+        self._file.forget_log()
         return at_work
 
     def abandon(self) -> None:
         """Leave the database to the parent process; for a child that must not use it."""
-        # Held by the child, too, the lock would outlive a parent that is killed.
-        self._close_lock_file()
+        if self._file is not None:
+            self._file.abandon()
 
     # -- inner --------------------------------------------------------------------------------
 
@@ -306,69 +308,6 @@ class Database:
         else:
             event.listen(engine, "connect", _postgres_connected)
         return engine
-
-    def _check_file(self) -> None:
-        """Refuse to go on with a file that was deleted or replaced under us.
-
-        SQLite would write on into a file that no longer has a name, and every acknowledged event
-        would be lost with the last open handle.
-        """
-        if self.path is None or self._inode is None:
-            return
-        try:
-            stat = os.stat(self.path)  # noqa: PTH116 - at every commit, and much faster
-        except OSError as error:
-            self._forget_file()
-            raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
-        if (stat.st_dev, stat.st_ino) != self._inode:
-            self._forget_file()
-            raise StorageError("database_gone", f"{self.path}: it was replaced")
-
-    def _remember_inode(self) -> None:
-        assert self.path is not None  # noqa: S101
-        stat = self.path.stat()
-        self._inode = (stat.st_dev, stat.st_ino)
-        self._had_file = True
-
-    def _forget_file(self) -> None:
-        self._inode = None
-        self.engine.dispose()
-
-    def _close_lock_file(self) -> None:
-        handle, self._lock_file = self._lock_file, None
-        if handle is not None:
-            os.close(handle)
-
-    @property
-    def _is_open(self) -> bool:
-        return self._schema_fits and (self.path is None or self._inode is not None)
-
-    @contextlib.contextmanager
-    def _file_lock(self) -> Iterator[None]:
-        if fcntl is None:  # pragma: no cover - Windows
-            yield
-            return
-        handle = self._open_lock_file()
-        if handle is None:
-            yield
-            return
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
-
-    def _open_lock_file(self) -> int | None:
-        if self._lock_file is None:
-            assert self.path is not None  # noqa: S101
-            name = self.path.with_name(self.path.name + "-turn")
-            try:
-                self._lock_file = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                if error.errno in (errno.ENOLCK, errno.ENOTSUP):
-                    return None
-                raise StorageError("database_gone", f"{name}: {error.strerror}") from None
-        return self._lock_file
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

@@ -8,6 +8,7 @@ opens it. PostgreSQL is shared by hosts that may run other versions, so its oper
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
@@ -82,7 +83,16 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> tuple[int,
         for step in steps[before - 1 :]:
             step(connection)
     connection.execute(text("UPDATE schema_version SET version = :newest"), {"newest": newest})
+    connection.execute(
+        text("INSERT INTO facts (name, value) VALUES ('id', :id) ON CONFLICT DO NOTHING"),
+        {"id": uuid.uuid4().hex},
+    )
     return before, newest
+
+
+def database_id(connection: Connection) -> str:
+    """Return what tells this database from any other, also from a new one in its place."""
+    return str(connection.execute(text("SELECT value FROM facts WHERE name = 'id'")).scalar_one())
 
 
 def newest_version(steps: Sequence[Step] = STEPS) -> int:

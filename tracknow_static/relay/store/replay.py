@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text, tuple_, update
 
-from tracknow_static.relay.store import queries
+from tracknow_static.relay.store import filters
 from tracknow_static.relay.store.events import add_delivery
 from tracknow_static.relay.store.model import PENDING, Replayed
 from tracknow_static.relay.store.schema import CHANNEL, deliveries, events
@@ -78,7 +78,7 @@ class _Count:
 
 
 def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequence[Any]:
-    statement = queries.restrict(
+    statement = filters.restrict(
         select(events.c.id, events.c.received_at, events.c.kept_because), wanted
     ).where(events.c.received_at <= until)
     if after is not None:
@@ -151,7 +151,7 @@ class _Plan:
     def _urls(self, own: dict[str, Any]) -> Sequence[str]:
         if self._destinations:
             return self._destinations
-        if queries.means_deliveries(self._wanted):
+        if filters.means_deliveries(self._wanted):
             # None is left where somebody settled it, or made it due, since the event was found.
             return tuple(own)
         return tuple(own) or self._database.destinations
@@ -176,7 +176,7 @@ class _Plan:
             .order_by(deliveries.c.id)
         )
         if not self._destinations:
-            statement = queries.narrow(statement, self._wanted)
+            statement = filters.narrow(statement, self._wanted)
         if self._write:
             statement = statement.with_for_update()
         found: dict[str, dict[str, Any]] = {}

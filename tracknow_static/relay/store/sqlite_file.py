@@ -1,0 +1,187 @@
+"""The file behind an SQLite database: whether it is still the one, and whose turn it is to write.
+
+SQLite writes on into a file that no longer has a name, and every event acknowledged then is lost
+with the last open handle. So file and write-ahead log are looked at before and after each commit.
+
+SQLite's own way of waiting for a lock is a race of sleepers that starves some processes for
+seconds, so writers first queue at a ``flock`` beside the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from typing import TYPE_CHECKING
+
+from tracknow_static.errors import RelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
+    fcntl = None  # type: ignore[assignment]
+
+_Inode = tuple[int, int]
+
+
+class StorageError(RelayError):
+    """The database did not store what it was given; ``code`` is short and stable."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+class SqliteFile:
+    """One database file, with the log that SQLite keeps beside it.
+
+    ``create`` is false for who only looks: a file that is not there is then an error, not made.
+    """
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self.path = path
+        self._create = create
+        self._inode: _Inode | None = None
+        self._log_inode: _Inode | None = None
+        self._was_there = False
+        self._log_was_lost = False
+        self._turn = threading.Lock()
+        self._lock_file: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the file was found or made, and has not been lost since."""
+        return self._inode is not None
+
+    def prepare(self) -> None:
+        """Find the file, or make it with its folder; only this user reads them: personal data.
+
+        Raises :class:`StorageError` when that is not possible.
+        """
+        if self._log_was_lost:
+            raise self._lost_log()
+        if not self.path.exists():
+            if self._was_there:
+                # A volume may be away for a while: what a new file took would be lost when it is
+                # back.
+                text = f"{self.path}: the file is gone; bring it back, or restart for a new one"
+                raise StorageError("database_gone", text)
+            if not self._create:
+                text = f"{self.path}: there is no database; serve, worker and migrate make one"
+                raise StorageError("database_gone", text)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # An existing file must not be opened here: closing it would drop the locks that
+            # SQLite holds on it for the whole process (sqlite.org/howtocorrupt.html, 2.2), and
+            # another process could then delete the log that acknowledged events are in.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
+        self._inode = _inode(self.path)
+        self._was_there = True
+
+    def check(self, *, opened: bool) -> None:
+        """Raise :class:`StorageError` when file or log were deleted or replaced under us.
+
+        The log is remembered once a connection has ``opened`` it: SQLite itself replaces one that
+        belongs to no database.
+        """
+        if self._inode is None:
+            return
+        try:
+            found = _inode(self.path)
+        except OSError as error:
+            raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
+        if found != self._inode:
+            raise StorageError("database_gone", f"{self.path}: it was replaced")
+        try:
+            log = _inode(self._log)
+        except OSError:
+            log = None
+        if self._log_inode is None:
+            self._log_inode = log if opened else None
+        elif log != self._log_inode:
+            self._log_was_lost = True
+            raise self._lost_log()
+
+    def forget(self) -> None:
+        """Look for the file anew the next time; every connection to it is closed."""
+        self._inode = None
+        self._log_inode = None
+
+    def forget_log(self) -> None:
+        """Expect another log: SQLite deletes it when the last connection is closed."""
+        self._log_inode = None
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep others who write, in all processes, waiting until the block ends."""
+        with self._turn, self._lock():
+            yield
+
+    def free_bytes(self) -> int:
+        """Return the free space in the file's folder; raise :class:`StorageError` without it."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            raise StorageError("database_gone", f"{self.path.parent}: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Close the file that the turns are taken at."""
+        with self._turn:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close it in a forked child, where the lock would outlive a parent that is killed."""
+        handle, self._lock_file = self._lock_file, None
+        if handle is not None:
+            os.close(handle)
+
+    @property
+    def _log(self) -> str:
+        return f"{self.path}-wal"
+
+    def _lost_log(self) -> StorageError:
+        text = (
+            f"{self._log}: SQLite's log was deleted or replaced while the relay ran. Nothing more "
+            "is stored until the relay is restarted"
+        )
+        return StorageError("log_lost", text)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        if fcntl is None:  # pragma: no cover - Windows
+            yield
+            return
+        handle = self._open_lock_file()
+        if handle is None:
+            yield
+            return
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+    def _open_lock_file(self) -> int | None:
+        if self._lock_file is None:
+            name = self.path.with_name(self.path.name + "-turn")
+            try:
+                self._lock_file = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+                    return None
+                raise StorageError("database_gone", f"{name}: {error.strerror}") from None
+        return self._lock_file
+
+
+def _inode(path: str | Path) -> _Inode:
+    stat = os.stat(path)  # noqa: PTH116 - at every commit, and much faster
+    return stat.st_dev, stat.st_ino
