@@ -220,7 +220,9 @@ def test_show_of_an_unknown_event(environ: dict[str, str]) -> None:
 )
 def test_a_wrong_option_is_named(sqlite_url: str, args: list[str], named: str) -> None:
     """The text names the value, and the exit code says that nothing was done."""
-    result = run(environment(sqlite_url), *args, code=2)
+    environ = environment(sqlite_url)
+    run(environ, "migrate")
+    result = run(environ, *args, code=2)
     assert named in result.stderr
     assert "Traceback" not in result.output
 

@@ -210,7 +210,9 @@ def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> 
 
 def test_drain_is_silent_when_nothing_is_due(sqlite_url: str, destination: StandIn) -> None:
     """Cron sends a mail for every line."""
-    result = run(environment(sqlite_url, destination.url), "drain")
+    environ = environment(sqlite_url, destination.url)
+    run(environ, "migrate")
+    result = run(environ, "drain")
     assert result.output == ""
 
 

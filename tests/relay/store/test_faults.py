@@ -105,15 +105,17 @@ def test_replaced_file_is_noticed(application: Relay) -> None:
 def test_another_database_in_its_place_is_refused(application: Relay) -> None:
     """A running relay never moves to another file; with its own it goes on and has every event."""
     path = path_of(application)
-    away = path.with_name("away")
-    path.rename(away)
+    folder = path.parent
+    away = folder.with_name("away")
+    folder.rename(away)
     assert code(post(application, purchase(2))) == UNAVAILABLE
     stranger = Database(f"sqlite:///{path}")
     stranger.open()
     stranger.close()
     for _ in range(3):
         assert code(post(application, purchase(2))) == UNAVAILABLE
-    away.rename(path)
+    shutil.rmtree(folder)
+    away.rename(folder)
     assert code(post(application, purchase(2))) == STORED
     assert stored(application) == ["evt_1", "evt_2"]
 
