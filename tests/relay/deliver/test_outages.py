@@ -16,7 +16,7 @@ from tests.relay.deliver.stand_in import (
 )
 from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.breaker import LONGEST_OPEN, THRESHOLD
-from tracknow_static.relay.store import destinations, queries, replay
+from tracknow_static.relay.store import destinations, leases, queries, replay
 from tracknow_static.relay.store.model import PAUSED, Filter
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -256,6 +256,31 @@ def test_a_busy_destination_is_left_alone(
 
 
 # -- clocks
+
+
+def test_a_clock_set_back_in_an_outage_delays_nothing(shop: Shop, destination: StandIn) -> None:
+    """Breaker and deliveries wait as long as they would have, not the hours of the correction too."""
+    destination.decide = lambda _: answer(500)
+    shop.sell(10)
+    shop.live(10 * MINUTE, step=30)
+    assert destinations.breaker(shop.database, destination.url).open_for > 0
+    shop.now -= 6 * HOUR
+    destination.decide = lambda _: answer()
+    shop.live(LONGEST_OPEN * 1.2 + 60, step=30)
+    assert shop.states() == {"pending": 0, "in_flight": 0, "delivered": 10, "dead": 0}
+
+
+def test_a_clock_set_back_is_corrected_once(shop: Shop, destination: StandIn) -> None:
+    """Another process, or a later look, moves nothing a second time."""
+    destination.decide = lambda _: answer(429, Retry_After="3600")
+    shop.sell()
+    shop.drain()
+    shop.now -= 6 * HOUR
+    others = [shop.another_database() for _ in range(2)]
+    assert [leases.correct_clock(database) for database in others] == [1, 0]
+    for database in others:
+        assert 3500 < destinations.breaker(database, destination.url).open_for <= 3600
+        database.close()
 
 
 def test_a_clock_that_jumps_loses_nothing(shop: Shop, destination: StandIn) -> None:

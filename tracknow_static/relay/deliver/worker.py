@@ -52,7 +52,7 @@ _LINGER = 0.01
 _LOOK_EVERY = 30.0
 # What is due and yet was not claimed is being claimed by another process: look again soon.
 _LOOK_SOON = 0.05
-# Seconds between two looks for due times that a wrong clock wrote.
+# Seconds between two looks for times that a wrong clock wrote.
 _CORRECT_EVERY = 60.0
 _STORAGE_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)
 # Connections are closed after this time without a delivery.
@@ -99,7 +99,7 @@ class DestinationWorker(threading.Thread):
         self._finished: list[Finished] = []
         # `time.monotonic` when the database is asked for due deliveries next.
         self._look_at = 0.0
-        # `time.monotonic` when due times are compared next with what a correct clock writes.
+        # `time.monotonic` when times are compared next with what a correct clock writes.
         self._correct_at = 0.0
         self._is_healthy = False
         self._storage_failures = 0
@@ -200,6 +200,7 @@ class DestinationWorker(threading.Thread):
     # -- claiming -----------------------------------------------------------------------------
 
     def _claim(self) -> None:
+        self._correct_clock()
         state = destinations.breaker(self._database, self.destination)
         self._is_healthy = breaker.is_healthy(state)
         gate, wait = breaker.gate(state)
@@ -214,7 +215,6 @@ class DestinationWorker(threading.Thread):
 
     def _claim_many(self) -> None:
         room, leased_at = self.window - self._under_way, time.monotonic()
-        self._correct_due_times()
         found = leases.claim(
             self._database,
             limit=room,
@@ -230,7 +230,6 @@ class DestinationWorker(threading.Thread):
     def _claim_probe(self, state: Breaker) -> None:
         """Send one event, if this process is the one that gets to probe."""
         leased_at = time.monotonic()
-        self._correct_due_times()
         found = leases.claim(
             self._database,
             limit=1,
@@ -256,10 +255,10 @@ class DestinationWorker(threading.Thread):
             self._under_way += 1
             self._pool.submit(Job(claimed, probe, start_by=leased_at + self._start_within))
 
-    def _correct_due_times(self) -> None:
+    def _correct_clock(self) -> None:
         if time.monotonic() >= self._correct_at:
             self._correct_at = time.monotonic() + _CORRECT_EVERY
-            leases.correct_due_times(self._database, [self.destination])
+            leases.correct_clock(self._database, [self.destination])
 
     def _look_in(self, wait: float | None) -> None:
         """Decide when the database is asked next, unless something happens before."""
