@@ -230,3 +230,92 @@ def test_drain_needs_no_signing_secret(sqlite_url: str, destination: StandIn) ->
     accept(environ, encode(purchase(1)))
     del environ["STRIPE_WEBHOOK_SECRET"]
     assert run_json(environ, "drain")["delivered"] == 1
+
+
+# -- destinations that are no longer configured
+
+NEW = "https://new.example/hook"
+
+
+def without_first(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment after ONE was replaced by NEW."""
+    return {**environ, "TRACKNOW_RELAY_DESTINATIONS": f"{NEW},{TWO}"}
+
+
+def waiting(url: str) -> dict[str, str]:
+    """Store five events: three wait for ONE, two are dead letters there; TWO accepted all."""
+    environ = filled(url)
+    run(environ, "replay", "evt_0", "evt_1", "evt_2", "--destination", ONE, "--rate", "0")
+    return environ
+
+
+def test_retire_moves_what_a_former_destination_did_not_accept(database_url: str) -> None:
+    """Pending deliveries and dead letters are due for the new destination, and nothing is left."""
+    environ = without_first(waiting(database_url))
+    dry = run_json(environ, "retire", ONE, "--to", NEW, "--dry-run")
+    assert dry == {"dry_run": True, "moved": 5, "given_up": 0, "in_flight": 0}
+    done = run_json(environ, "retire", ONE, "--to", NEW)
+    assert done == {**dry, "dry_run": False}
+    assert pending(environ) == {ONE: 0, NEW: 5, TWO: 0}
+    run(environ, "retire", ONE, "--to", NEW, code=1)
+    run(environ, "status", "--strict")
+
+
+def test_retire_moves_no_event_twice(sqlite_url: str) -> None:
+    """An event that the other destination has already is not sent there again."""
+    environ = without_first(waiting(sqlite_url))
+    run(environ, "replay", "evt_1", "--destination", NEW, "--rate", "0")
+    done = run_json(environ, "retire", ONE, "--to", NEW)
+    assert (done["moved"], done["given_up"]) == (4, 1)
+    assert pending(environ) == {ONE: 0, NEW: 5, TWO: 0}
+
+
+def test_retire_gives_up(database_url: str) -> None:
+    """What nobody wants any more is removed, and its payloads can be purged."""
+    environ = without_first(waiting(database_url))
+    assert run_json(environ, "retire", ONE, "--give-up")["given_up"] == 5
+    assert pending(environ) == {ONE: 0, NEW: 0, TWO: 0}
+    assert run_json(environ, "purge", "--delivered-days", "0")["payloads"] == 5
+
+
+def test_retire_leaves_alone_what_is_in_flight(sqlite_url: str) -> None:
+    """A worker that still runs with the old configuration settles what it holds."""
+    environ = waiting(sqlite_url)
+    database = database_of(environ)
+    leases.claim(database, limit=1, lease_seconds=60, destinations=[ONE])
+    database.close()
+    done = run_json(without_first(environ), "retire", ONE, "--to", NEW)
+    assert (done["moved"], done["in_flight"]) == (4, 1)
+
+
+def test_retire_refuses_a_configured_destination(environ: dict[str, str]) -> None:
+    """Its deliveries are on their way; and a target has to be configured."""
+    assert "still configured" in run(environ, "retire", ONE, "--give-up", code=2).stderr
+    result = run(without_first(environ), "retire", ONE, "--to", "https://x.example/", code=2)
+    assert NEW in result.stderr
+    run(without_first(environ), "retire", ONE, code=2)
+
+
+# -- erasing
+
+
+def test_purge_erases_one_customers_payloads(either: dict[str, str]) -> None:
+    """Whatever their state, and no others; duplicates are recognised, and delivered nowhere."""
+    run(either, "replay", "evt_1", "--destination", ONE, "--rate", "0")
+    body = encode(purchase(1))
+    dry = run_json(either, "purge", "--customer", "cus_1", "--dry-run")
+    assert dry == {"dry_run": True, "payloads": 1, "bytes": len(body), "not_delivered": 1}
+    assert run_json(either, "purge", "--customer", "cus_1") == {**dry, "dry_run": False}
+    assert run_json(either, "show", "evt_1")["payload_bytes"] is None
+    assert run_json(either, "show", "evt_2")["payload_bytes"] is not None
+    accept(either, body)
+    assert pending(either) == {ONE: 0, TWO: 0}
+    assert run_json(either, "status")["destinations"][0]["dead"] == 4
+    run(either, "purge", "--customer", "cus_1", code=1)
+
+
+def test_purge_erases_events_by_id(environ: dict[str, str]) -> None:
+    """For buyers without a customer id."""
+    assert run_json(environ, "purge", "--event", "evt_2", "--event", "evt_3")["payloads"] == 2
+    assert run_json(environ, "list", "--state", "dead")["events"][0]["id"] == "evt_0"
+    run(environ, "purge", "--event", "evt_2", "--dead-days", "1", code=2)

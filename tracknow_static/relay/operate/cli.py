@@ -44,6 +44,9 @@ COMMANDS = {
     "show": Place(f"{_HERE}.inspect", "show", "Show one event and every attempt."),
     "replay": Place(f"{_HERE}.repair", "replay", "Deliver events again."),
     "resume": Place(f"{_HERE}.repair", "resume", "Deliver to a paused destination again."),
+    "retire": Place(
+        f"{_HERE}.repair", "retire", "Move or give up what waits for a former destination."
+    ),
     "purge": Place(f"{_HERE}.repair", "purge", "Remove old payloads."),
 }
 

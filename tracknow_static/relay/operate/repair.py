@@ -1,25 +1,28 @@
-"""``migrate``, ``replay``, ``resume`` and ``purge``: what changes the store by hand."""
+"""``migrate``, ``replay``, ``resume``, ``retire`` and ``purge``: what changes the store by hand."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
+from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import filters, known_destination
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
+from tracknow_static.relay.store import retire as retiring
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter, without_query
 
 if TYPE_CHECKING:
+    from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.model import Replayed
 
 _KEPT = "kept"
@@ -154,7 +157,57 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
         sys.exit(exit_codes.ATTENTION)
 
 
-@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing was waiting"))
+@click.argument("destination", metavar="URL")
+@click.option("--to", metavar="URL", help="Move the deliveries to this destination.")
+@click.option("--give-up", is_flag=True, help="Remove the deliveries: they are never sent.")
+@_dry_run_option
+@format_option()
+def retire(
+    destination: str, to: str | None, give_up: bool, dry_run: bool, output_format: str
+) -> None:
+    """Move or give up what waits for a destination that is no longer configured.
+
+    After a change of the namespace, --to moves what the old one did not accept to the new one;
+    dead letters are included.
+    """
+    if (to is None) != give_up:
+        raise click.UsageError("Name the destination to move to with --to, or use --give-up.")
+    config = configured()
+    with opened(config) as database:
+        url = known_destination(database, destination)
+        if url in config.destinations:
+            raise click.UsageError(
+                f"{without_query(url)} is still configured. First remove it from "
+                "TRACKNOW_RELAY_DESTINATIONS, or change TRACKNOW_NAMESPACE."
+            )
+        target = None if to is None else _configured_destination(config, to)
+        with output.progress("retiring", quiet=output_format == "json") as advance:
+            done = retiring.retire(database, url, to=target, dry_run=dry_run, progress=advance)
+    if output_format == "json":
+        output.print_json({"dry_run": dry_run, **asdict(done)})
+    else:
+        would = "would be" if dry_run else "were"
+        click.echo(f"{done.moved} deliveries {would} moved, {done.given_up} {would} given up.")
+        if done.in_flight:
+            click.echo(f"{done.in_flight} are in flight: run this again in a minute.")
+    if not (done.moved or done.given_up):
+        sys.exit(exit_codes.ATTENTION)
+
+
+def _configured_destination(config: RelayConfig, text: str) -> str:
+    found = [url for url in config.destinations if text in (url, without_query(url))]
+    if len(found) == 1:
+        return found[0]
+    accepted = ", ".join(map(without_query, config.destinations))
+    raise SettingsError([f"--to: {text!r} is not accepted. Accepted: {accepted}."])
+
+
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED, attention="with --customer or --event: there is no such payload"
+    )
+)
 @click.option(
     "--delivered-days",
     type=click.FloatRange(0),
@@ -165,15 +218,41 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
     type=click.FloatRange(0),
     help="The same for dead letters and kept events (TRACKNOW_RELAY_RETENTION_DEAD_DAYS).",
 )
+@click.option(
+    "--customer",
+    "customers",
+    multiple=True,
+    metavar="ID",
+    help="Erase this customer's payloads (cus_…) instead, whatever their age (repeatable).",
+)
+@click.option(
+    "--event",
+    "event_ids",
+    multiple=True,
+    metavar="ID",
+    help="Erase the payload of this event (evt_…) instead (repeatable).",
+)
 @_dry_run_option
 @format_option()
 def purge(
-    delivered_days: float | None, dead_days: float | None, dry_run: bool, output_format: str
+    delivered_days: float | None,
+    dead_days: float | None,
+    customers: tuple[str, ...],
+    event_ids: tuple[str, ...],
+    dry_run: bool,
+    output_format: str,
 ) -> None:
     """Remove payloads that are older than the retention; a running relay does so every hour.
 
-    What recognises a duplicate stays, and nothing that is still to be delivered is removed.
+    What recognises a duplicate stays, and nothing that is still to be delivered is removed. With
+    --customer or --event only those payloads are erased, and what was still to be delivered of
+    them is not delivered any more.
     """
+    if customers or event_ids:
+        if delivered_days is not None or dead_days is not None:
+            raise click.UsageError("--customer and --event erase at any age: leave out the days.")
+        _erase(customers, event_ids, dry_run=dry_run, as_json=output_format == "json")
+        return
     config = configured()
     quiet = output_format == "json"
     with opened(config) as database, output.progress("purging", quiet=quiet) as advance:
@@ -201,3 +280,26 @@ def purge(
     click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
     if done.references:
         click.echo(f"{done.references} customers' click ids {would} removed.")
+
+
+def _erase(
+    customers: tuple[str, ...], event_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
+) -> None:
+    with opened(configured()) as database:
+        done = purging.erase(database, customers=customers, event_ids=event_ids, dry_run=dry_run)
+    if as_json:
+        output.print_json(
+            {
+                "dry_run": dry_run,
+                "payloads": done.events,
+                "bytes": done.size,
+                "not_delivered": done.unsent,
+            }
+        )
+    else:
+        would = "would be" if dry_run else "were"
+        click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} erased.")
+        if done.unsent:
+            click.echo(f"{done.unsent} of these events had not been delivered everywhere.")
+    if not done.events:
+        sys.exit(exit_codes.ATTENTION)

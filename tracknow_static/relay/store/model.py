@@ -254,6 +254,30 @@ class Replayed:
 
 
 @dataclass(frozen=True)
+class Retired:
+    """What was done, or would be done, with the deliveries of a destination.
+
+    They were ``moved`` to another one or ``given_up``; those ``in_flight`` were left alone.
+    """
+
+    moved: int
+    given_up: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Erased:
+    """How many payloads were erased, or would be, and of how many events that were still to be sent.
+
+    ``size`` is in bytes.
+    """
+
+    events: int
+    size: int
+    unsent: int
+
+
+@dataclass(frozen=True)
 class Purged:
     """How many payloads a purge removed, or would remove, and what they hold in bytes."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import delete, distinct, func, select, text, tuple_, update
 
 from tracknow_static.relay.store.events import write_tallies
-from tracknow_static.relay.store.model import PENDING, Purged
+from tracknow_static.relay.store.model import DEAD, PENDING, Erased, Purged
 from tracknow_static.relay.store.schema import (
     attempts,
     customer_references,
@@ -68,6 +69,72 @@ def purge(
         _add_up(database, now - _OWNER_SECONDS)
         _give_back(database)
     return Purged(number, size, forgotten)
+
+
+def erase(
+    database: Database,
+    *,
+    customers: Sequence[str] = (),
+    event_ids: Sequence[str] = (),
+    dry_run: bool = False,
+) -> Erased:
+    """Remove the payloads of some customers' events, and of some events, whatever their state.
+
+    What was still to be delivered is not delivered any more, and the customers' click ids are
+    forgotten; what recognises a duplicate stays.
+    """
+    done = Erased(events=0, size=0, unsent=0)
+    wanted = events.c.id.in_(event_ids) | events.c.customer.in_(customers)
+    statement = (
+        select(events.c.id, func.length(events.c.payload).label("size"))
+        .where(wanted, events.c.payload.is_not(None))
+        .order_by(events.c.id)
+    )
+    with database.read() as connection:
+        found = connection.execute(statement).all()
+    for first in range(0, len(found), _CHUNK):
+        rows = found[first : first + _CHUNK]
+        ids = [row.id for row in rows]
+        if dry_run:
+            with database.read() as connection:
+                unsent = _unsent(connection, ids)
+        else:
+            unsent = database.run(partial(_erase_chunk, database=database, ids=ids))
+        size = sum(row.size for row in rows)
+        done = Erased(done.events + len(rows), done.size + size, done.unsent + unsent)
+    if not dry_run and customers:
+        forget = delete(customer_references).where(customer_references.c.customer.in_(customers))
+        database.run(lambda connection: connection.execute(forget))
+    if not dry_run:
+        _give_back(database)
+    return done
+
+
+def _unsent(connection: Connection, ids: Sequence[str]) -> int:
+    """Return how many of the events are still to be delivered."""
+    statement = select(func.count(distinct(deliveries.c.event_id))).where(
+        deliveries.c.event_id.in_(ids), deliveries.c.state == PENDING
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def _erase_chunk(connection: Connection, *, database: Database, ids: Sequence[str]) -> int:
+    unsent = _unsent(connection, ids)
+    unsettled = (
+        select(deliveries.c.id)
+        .where(deliveries.c.event_id.in_(ids))
+        .order_by(deliveries.c.id)
+        .with_for_update()
+    )
+    ways = connection.execute(unsettled).scalars().all()
+    _remove(connection, database, ids, ways)
+    # A delivery without a payload could only become a dead letter that nobody can replay.
+    connection.execute(
+        delete(deliveries).where(
+            deliveries.c.event_id.in_(ids), deliveries.c.state.in_((PENDING, DEAD))
+        )
+    )
+    return unsent
 
 
 def _old(connection: Connection, after: tuple[float, str], before: float) -> Sequence[Any]:
