@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -218,6 +219,15 @@ def test_our_check_finds_nothing_in_the_documentation(site: Path) -> None:
     pages = [*site.rglob("*.html")]
     assert len(pages) > len([*DOCS.rglob("*.md")])
     assert all(page.read_bytes().count(b"<script data-tracknow>") == 1 for page in pages)
+
+
+def test_the_manifest_is_documented(site: Path) -> None:
+    """The table of the manifest has a row for each key of a real one, and no other."""
+    manifest = json.loads((site / "assets" / "tracknow.json").read_text(encoding="utf-8"))
+    table = (DOCS / "reference" / "manifest.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == manifest.keys()
 
 
 def test_the_documentation_asks_no_other_host(site: Path) -> None:
