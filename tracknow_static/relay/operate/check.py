@@ -20,6 +20,7 @@ from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured
+from tracknow_static.relay.operate.limits import limited
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.ingest import Ingest
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.model import DestinationStatus
+
+# How long the database may take.
+_SECONDS = 30.0
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 _COLORS = {OK: "green", WARNING: "yellow", FAILED: "red"}
@@ -116,8 +120,9 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
         yield from _future_file(database.path, ingest.min_free_bytes)
         return
     try:
-        status = queries.status(database)
-        found = health.examine(ingest).checks
+        with limited(database, _SECONDS):
+            status = queries.status(database)
+            found = health.examine(ingest).checks
         if found["database"] != "ok":
             text = f"{where} cannot be written: {found['database']}"
             yield CheckResult("database", FAILED, text)

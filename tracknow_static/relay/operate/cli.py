@@ -103,18 +103,26 @@ def configured(*, needs_secrets: bool = False) -> RelayConfig:
 
 
 @contextlib.contextmanager
-def opened(config: RelayConfig, *, create: bool = False) -> Iterator[Database]:
-    """Open the database, and close it at the end.
+def opened(
+    config: RelayConfig, *, create: bool = False, seconds: float = 30.0, whole: bool = True
+) -> Iterator[Database]:
+    """Open the database within ``seconds``, and close it at the end.
 
+    The limit holds for the ``whole`` block, or for opening alone.
     Without ``create`` one that is not there is an error: on a volume that is away for a while, a
     command that only looks would make an empty one, which a running relay might store into.
     """
+    from tracknow_static.relay.operate import limits
     from tracknow_static.relay.store.database import Database
 
     database = Database.from_config(config, create=create)
     try:
-        database.open()
-        yield database
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(limits.limited(database, seconds))
+            database.open()
+            if not whole:
+                stack.close()
+            yield database
     finally:
         database.close()
 

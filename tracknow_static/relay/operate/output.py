@@ -64,14 +64,18 @@ def progress(
 ) -> Iterator[Callable[[int], None]]:
     """Show how far a long task is, on a terminal only.
 
-    Provides the function that is called with the number done so far.
+    Provides the function that is called with the number done so far; each call gives the command
+    more time.
     """
+    from tracknow_static.relay.operate.limits import restart
+
     if quiet or not sys.stderr.isatty():
-        yield lambda _done: None
+        yield lambda _done: restart()
         return
     of_total = "" if total is None else f" of {total:,}"
 
     def show(done: int) -> None:
+        restart()
         click.echo(f"\r{what}: {done:,}{of_total}", nl=False, err=True)
 
     try:

@@ -14,6 +14,7 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import filters, known_destination
+from tracknow_static.relay.operate.limits import CHANGING, limited
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
@@ -41,7 +42,8 @@ def migrate(output_format: str) -> None:
     """
     database = Database.from_config(configured())
     try:
-        before, after = database.migrate()
+        with limited(database, CHANGING):
+            before, after = database.migrate()
     finally:
         database.close()
     if output_format == "json":
@@ -88,7 +90,7 @@ def replay(
     """
     if not (ids or everything or any(given.values())):
         raise click.UsageError("Select events: IDs, --state, --type, --since, … or --all.")
-    with opened(configured()) as database:
+    with opened(configured(), seconds=CHANGING) as database:
         url = known_destination(database, destination) if destination else None
         wanted = Filter(ids=ids, **given)
         if url and wanted.state not in (None, _KEPT):
@@ -141,7 +143,7 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
     """Deliver to a paused destination again, once its configuration is fixed."""
     if (destination is None) != everything:
         raise click.UsageError("Name the destination to resume: its URL, or --all.")
-    with opened(configured()) as database:
+    with opened(configured(), seconds=CHANGING) as database:
         if destination is not None:
             wanted = [known_destination(database, destination)]
         else:
@@ -174,7 +176,7 @@ def retire(
     if (to is None) != give_up:
         raise click.UsageError("Name the destination to move to with --to, or use --give-up.")
     config = configured()
-    with opened(config) as database:
+    with opened(config, seconds=CHANGING) as database:
         url = known_destination(database, destination)
         if url in config.destinations:
             raise click.UsageError(
@@ -255,7 +257,10 @@ def purge(
         return
     config = configured()
     quiet = output_format == "json"
-    with opened(config) as database, output.progress("purging", quiet=quiet) as advance:
+    with (
+        opened(config, seconds=CHANGING) as database,
+        output.progress("purging", quiet=quiet) as advance,
+    ):
         done = purging.purge(
             database,
             delivered_days=(
@@ -285,7 +290,7 @@ def purge(
 def _erase(
     customers: tuple[str, ...], event_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
-    with opened(configured()) as database:
+    with opened(configured(), seconds=CHANGING) as database:
         done = purging.erase(database, customers=customers, event_ids=event_ids, dry_run=dry_run)
     if as_json:
         output.print_json(

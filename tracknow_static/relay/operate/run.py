@@ -17,6 +17,7 @@ from tracknow_static.click_options import format_option
 from tracknow_static.relay import logs
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.limits import CHANGING, limited
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.model import PAUSED, without_query
@@ -94,7 +95,11 @@ def worker(grace: float) -> None:
     from tracknow_static.relay.operate.housekeeping import Housekeeper
 
     config = configured()
-    with opened(config, create=True) as database, _stop_signals() as stop, _ignored_hang_up():
+    with (
+        opened(config, create=True, whole=False) as database,
+        _stop_signals() as stop,
+        _ignored_hang_up(),
+    ):
         housekeeper = Housekeeper(config, database)
         housekeeper.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
@@ -128,15 +133,17 @@ def drain(seconds: float, output_format: str) -> None:
 
     config = configured()
     quiet = output_format == "json"
-    with opened(config) as database, _stop_signals() as stop:
-        due = _due(database)
+    with opened(config, whole=False) as database, _stop_signals() as stop:
+        with limited(database, CHANGING):
+            due = _due(database)
         with (
             output.progress("delivering", quiet=quiet, total=due) as advance,
             _watched(database, due, advance, quiet=quiet),
         ):
             drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
-        Housekeeper(config, database).purge()
-        status = queries.status(database)
+        with limited(database, CHANGING):
+            Housekeeper(config, database).purge()
+            status = queries.status(database)
     _print_drained(drained, as_json=quiet)
     paused = [entry for entry in status.destinations if entry.state == PAUSED]
     for entry in paused:
