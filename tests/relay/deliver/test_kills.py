@@ -50,7 +50,17 @@ MATRIX = {
 WINDOW = victim.CONCURRENCY * (1 + AHEAD)
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.relay.deliver.victim"])
+# What a victim imports late is most of its life: imported once, before the forks.
+_forks.set_forkserver_preload(
+    [
+        "tests.relay.deliver.victim",
+        "tracknow_static.relay.app",
+        "tracknow_static.relay.deliver.dispatcher",
+        "sqlalchemy.dialects.sqlite.pysqlite",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "stripe",
+    ]
+)
 
 
 @dataclass
