@@ -76,6 +76,7 @@ def test_the_keys_of_status_are_stable(environ: dict[str, str]) -> None:
         "kept",
         "refused",
         "destinations",
+        "attention",
     } <= set(found)
     assert {
         "destination",

@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING
 from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.verdict import Meaning
 from tracknow_static.relay.store import destinations
-from tracknow_static.relay.store.model import ACTIVE, PAUSED, without_query
+from tracknow_static.relay.store.model import (
+    ACTIVE,
+    BREAKER_THRESHOLD,
+    PAUSED,
+    without_query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-THRESHOLD = 5
+THRESHOLD = BREAKER_THRESHOLD
 FIRST_OPEN = 2.0
 LONGEST_OPEN = 300.0
 # More than any wait of ours: a clock was wrong when it was written, or is wrong now.

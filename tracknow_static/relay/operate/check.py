@@ -19,20 +19,20 @@ from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.attention import attention
 from tracknow_static.relay.operate.cli import configured
 from tracknow_static.relay.operate.limits import limited
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.migrations import SchemaError
-from tracknow_static.relay.store.model import PAUSED, without_query
+from tracknow_static.relay.store.model import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.store.model import DestinationStatus
 
 # How long the database may take.
 _SECONDS = 30.0
@@ -132,8 +132,9 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
         free = database.free_bytes()
         if free is not None:
             yield _disk(free, ingest.min_free_bytes)
-        for entry in status.destinations:
-            yield from _delivery(entry, is_configured=entry.destination in config.destinations)
+        for found_now in attention(status, config.destinations):
+            result = FAILED if found_now.stalls else WARNING
+            yield CheckResult("delivery", result, found_now.text)
     except (StorageError, SchemaError) as error:
         yield CheckResult("database", FAILED, f"{where}: {logs.hide(str(error))}")
     finally:
@@ -154,17 +155,6 @@ def _future_file(path: Path, needed: int) -> Iterator[CheckResult]:
     text = f"{path} does not exist yet: serve makes it. If it did exist, its volume is away"
     yield CheckResult("database", WARNING, text)
     yield _disk(shutil.disk_usage(folder).free, needed)
-
-
-def _delivery(entry: DestinationStatus, *, is_configured: bool) -> Iterator[CheckResult]:
-    url = without_query(entry.destination)
-    if entry.state == PAUSED and is_configured:
-        yield CheckResult("delivery", FAILED, f"{url} is paused: {entry.paused_because}")
-    elif entry.dead:
-        yield CheckResult("delivery", WARNING, f"{url} has {entry.dead} dead letters")
-    elif entry.pending and not is_configured:
-        text = f"{entry.pending} wait for {url}, which is not configured"
-        yield CheckResult("delivery", WARNING, text)
 
 
 def _destinations(config: RelayConfig) -> Iterator[CheckResult]:

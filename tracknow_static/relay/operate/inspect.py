@@ -14,19 +14,36 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.attention import attention
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.filters import STATES
-from tracknow_static.relay.store.model import PAUSED, Filter, without_query
+from tracknow_static.relay.store.model import Filter, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracknow_static.relay.store.database import Database
-    from tracknow_static.relay.store.model import Status
 
 _AGE = re.compile(r"(\d{1,6})\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+class Age(click.ParamType[float]):
+    """A length of time in seconds, such as ``2h``."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the text."""
+        if isinstance(value, float):
+            return value
+        age = _AGE.fullmatch(str(value).strip())
+        if age:
+            return float(int(age[1]) * _UNITS[age[2]])
+        return self.fail(f"{value!r} is not accepted. Accepted: 45m, 2h, 3d.", param, ctx)
 
 
 class When(click.ParamType[float]):
@@ -100,29 +117,35 @@ def known_destination(database: Database, text: str) -> str:
 
 @click.command(
     epilog=exit_codes.epilog(
-        exit_codes.FAILED, attention="with --strict: a dead letter or a paused destination"
+        exit_codes.FAILED, attention="with --strict: something needs your attention"
     )
 )
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit with 1 when there is a dead letter or a paused destination.",
+    help="Exit with 1 when something needs your attention: a dead letter, a destination that is "
+    "paused or down, a delivery older than --max-age, or only refused calls since the last event.",
+)
+@click.option(
+    "--max-age",
+    type=Age(),
+    default="1h",
+    show_default=True,
+    help="How long a delivery may wait: 45m, 2h, 3d.",
 )
 @format_option()
-def status(strict: bool, output_format: str) -> None:
+def status(strict: bool, max_age: float, output_format: str) -> None:
     """Show every destination: what waits, what was delivered, what is dead or paused."""
-    with opened(configured()) as database:
+    config = configured()
+    with opened(config) as database:
         found = queries.status(database)
+    lines = [entry.text for entry in attention(found, config.destinations, max_age=max_age)]
     if output_format == "json":
-        output.print_json(output.status_json(found))
+        output.print_json(output.status_json(found, lines))
     else:
-        output.status_text(found)
-    if strict and _needs_attention(found):
+        output.status_text(found, lines)
+    if strict and lines:
         sys.exit(exit_codes.ATTENTION)
-
-
-def _needs_attention(status: Status) -> bool:
-    return any(entry.dead or entry.state == PAUSED for entry in status.destinations)
 
 
 @click.command("list", epilog=exit_codes.epilog(exit_codes.FAILED))

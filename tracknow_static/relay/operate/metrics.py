@@ -97,7 +97,7 @@ class _Store(Collector):
         if status is None:
             return
         yield from _counters(status)
-        yield from _gauges(status)
+        yield from _gauges(status, self._ingest.database.destinations)
         if free is not None:
             yield _gauge("disk_free_bytes", "Free space where the database grows.", [({}, free)])
 
@@ -122,7 +122,7 @@ def _counters(status: Status) -> Iterator[Metric]:
         yield _counter(name, doc, values)
 
 
-def _gauges(status: Status) -> Iterator[Metric]:
+def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
     named = labels(entry.destination for entry in status.destinations)
 
     def for_each(name: str, doc: str, value: dict[str, float]) -> Metric:
@@ -150,6 +150,11 @@ def _gauges(status: Status) -> Iterator[Metric]:
         "destination_down",
         "1 while a destination's circuit breaker is open.",
         {url: float(entry.is_down) for url, entry in every.items()},
+    )
+    yield for_each(
+        "destination_configured",
+        "0 for a former destination: nothing is delivered to it.",
+        {url: float(url in configured) for url in every},
     )
     if status.newest_event_at is not None:
         age = max(0.0, status.now - status.newest_event_at)

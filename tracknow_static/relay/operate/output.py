@@ -113,8 +113,8 @@ def duration(seconds: float | None) -> str:
 # -- the summary ----------------------------------------------------------------------------------
 
 
-def status_json(status: Status) -> dict[str, Any]:
-    """Return the summary for scripts."""
+def status_json(status: Status, attention: Sequence[str]) -> dict[str, Any]:
+    """Return the summary for scripts; ``attention`` lists what needs a person."""
     counters = {name: total for (name, where), total in sorted(status.tallies.items()) if not where}
 
     def by_reason(prefix: str) -> dict[str, int]:
@@ -129,6 +129,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "kept": by_reason("kept:"),
         "refused": by_reason("refused:"),
         "destinations": [_destination_json(entry) for entry in status.destinations],
+        "attention": list(attention),
     }
 
 
@@ -149,9 +150,9 @@ def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
     }
 
 
-def status_text(status: Status) -> None:
+def status_text(status: Status, attention: Sequence[str]) -> None:
     """Print the summary for people."""
-    data = status_json(status)
+    data = status_json(status, attention)
     rows = [
         [
             clean(without_query(entry.destination)),
@@ -167,11 +168,8 @@ def status_text(status: Status) -> None:
     print_table(
         ["destination", "state", "pending", "retrying", "dead", "delivered", "oldest"], rows
     )
-    for entry in status.destinations:
-        if entry.state == PAUSED:
-            because = f": {entry.paused_because}" if entry.paused_because else ""
-            line = f"{without_query(entry.destination)} is paused{because}"
-            click.secho(clean(line), fg="red")
+    for line in attention:
+        click.secho(clean(line), fg="red")
     newest = status.newest_event_at
     since = "never" if newest is None else f"{duration(max(0.0, status.now - newest))} ago"
     click.echo(f"accepted {data['accepted']}, duplicates {data['duplicate']}, last event {since}")

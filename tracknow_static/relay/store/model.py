@@ -15,6 +15,9 @@ DEAD = "dead"
 ACTIVE = "active"
 PAUSED = "paused"
 
+# Failures in a row after which a destination is down.
+BREAKER_THRESHOLD = 5
+
 # Why an event is kept but not forwarded.
 KEPT_REASONS = ("type", "mode", "account", "thin")
 
@@ -141,19 +144,24 @@ class DestinationStatus:
 
     @property
     def is_down(self) -> bool:
-        """Whether the breaker is open: none of the last attempts was answered as it should."""
-        return self.breaker.open_for > 0
+        """Whether the breaker is open, or one event at a time is sent to see whether it may close."""
+        return self.breaker.open_for > 0 or self.breaker.failures >= BREAKER_THRESHOLD
 
 
 @dataclass(frozen=True)
 class Status:
-    """The whole store at a glance; ``tallies`` maps (name, destination) to a count."""
+    """The whole store at a glance.
+
+    ``tallies`` maps (name, destination) to a count; ``refused_at`` maps the reason for which
+    calls of the webhook were refused to the time of the last one.
+    """
 
     now: float
     schema_version: int
     destinations: tuple[DestinationStatus, ...]
     tallies: dict[tuple[str, str], int]
     newest_event_at: float | None
+    refused_at: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

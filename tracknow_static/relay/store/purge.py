@@ -231,7 +231,8 @@ def _add_up(database: Database, before: float) -> None:
         totals: Counter[tuple[str, str]] = Counter()
         for row in connection.execute(gone).all():
             totals[row.name, row.destination] += row.value
-        write_tallies(connection, totals, owner="", now=database.read_clock(connection))
+        # Nothing was counted now: `updated_at` is when something was counted last.
+        write_tallies(connection, totals, owner="", now=before)
 
     database.run(work)
 
