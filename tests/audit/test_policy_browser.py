@@ -15,7 +15,8 @@ from tools.engines.launch import launch
 from tools.engines.sandbox import Sandbox, SandboxError
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.browser.compose import compose
-from tracknow_static.page.reader import MARKUP, read
+from tracknow_static.page.contents import MARKUP
+from tracknow_static.page.reader import read
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:

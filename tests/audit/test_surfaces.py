@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tests.audit.conftest import Site
 
 CARRIES = "carries the click id"
+NEWER = f"{CARRIES} in newer browsers"
 
 
 @pytest.mark.parametrize(
@@ -21,14 +22,22 @@ CARRIES = "carries the click id"
         (f'<form action="{LINK}"></form>', "form", CARRIES),
         ("<stripe-buy-button></stripe-buy-button>", "buy-button", f"{CARRIES}, as"),
         ("<stripe-pricing-table></stripe-pricing-table>", "pricing-table", f"{CARRIES}, as"),
-        (f"<button onclick=\"go('{LINK}')\">b</button>", "handler", f"{CARRIES} in onclick"),
-        (f"<script>var a = '{LINK}'</script>", "script", f"{CARRIES} in newer browsers only"),
+        (f"<button onclick=\"go('{LINK}')\">b</button>", "handler", NEWER),
+        (f"<script>var a = '{LINK}'</script>", "script", NEWER),
+        (f"<script>location = '{LINK}'</script>", "script", "click id lost: the page redirects"),
+        (f"<script>open('{LINK}')</script>", "script", "click id lost: a script opens a window"),
+        (f"<p data-url='{LINK}'></p>", "data", "depends on the script"),
+        (f"<iframe src='{LINK}'></iframe>", "frame", "click id lost: nothing is added"),
+        (f"<a href='/go?to={LINK}'>b</a>", "parameter", "depends on the page"),
+        (f"<a href='//t.example/?{LINK}'>b</a>", "parameter", "click id lost: it leads through"),
+        (f"<noscript><a href='{LINK}'>b</a></noscript>", "link", "click id lost: only browsers"),
+        (f'<a href="{LINK}?client_reference_id=null">b</a>', "link", f"{CARRIES}, in place of"),
         (f'<a href="{LINK}?client_reference_id=me">buy</a>', "link", "keeps its own reference"),
         (f'<a href="{LINK}?client_reference_id=a%20b">b</a>', "link", f"{CARRIES}, in place of"),
         (
             f'<meta http-equiv="refresh" content="0; url={LINK}">',
             "refresh",
-            "click id lost: a refresh",
+            NEWER,
         ),
     ],
 )
@@ -46,7 +55,7 @@ def test_settings_change_the_fate(site: Site) -> None:
     site.inject(existing_reference="overwrite")
     assert "in place of its own" in site.attributions("--existing-reference overwrite")[0][2]
     site.write("a.html", page(f"<script>open('{LINK}')</script>")).inject(window_open=True)
-    assert "through window.open" in site.attributions("--window-open")[0][2]
+    assert "by the option window_open" in site.attributions("--window-open")[0][2]
 
 
 def test_ways_that_lose_the_click_id_are_counted(site: Site) -> None:

@@ -68,6 +68,12 @@ PLACES = [
     b"|<script>early</script><html><head><meta charset=utf-8>",
     b"<!doctype html><head/>|<title>x",
     b"<html><head>|<template><meta charset=utf-8></template>",
+    # What never ends: the tag goes before it.
+    b"<!doctype html>|<!-- <html><head><title>x</title>",
+    b"<html><head>|<!-- <meta charset=utf-8>",
+    b"<!doctype html>|<title>never closed <head>",
+    b"<!doctype html>|<html lang='never closed",
+    b"<!doctype html><head>|<script>never closed",
 ]
 
 
@@ -86,6 +92,13 @@ def test_place(marked: bytes) -> None:
         (b"<p>part of a page</p>", "fragment"),
         (b"", "fragment"),
         (b"<style>a{}</style><div>x</div>", "fragment"),
+        (b"<!-- <!doctype html><html><head><title>x</title></head>", "fragment"),
+        (b"<!--\n<html><head></head><body>", "fragment"),
+        (b"text <!-- <html><head>", "fragment"),
+        (b"<!-- --><!-- <html>", "fragment"),
+        (b"<style><html><head>", "fragment"),
+        (b"<script><!-- <html><head></script>", "fragment"),
+        (b"<plaintext><html><head>", "fragment"),
         (b"<pre>&lt;html></pre><!-- <html> --><textarea><html></textarea>", "fragment"),
         (b"<!doctype html><html amp><head>", "AMP"),
         ("<!doctype html><html ⚡ lang=en><head>".encode(), "AMP"),

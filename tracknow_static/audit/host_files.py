@@ -50,24 +50,39 @@ def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
     """Return all policies in the hosts' files, and findings about files that cannot be read."""
     policies: list[HeaderPolicy] = []
     problems: list[Finding] = []
-    folders = list(dict.fromkeys((site.resolve(), site.resolve().parent, Path.cwd())))
-    wanted = [(site.resolve() / "_headers", _underscore)]
-    wanted += [(folder / "netlify.toml", _netlify) for folder in folders]
-    wanted += [(folder / "vercel.json", _vercel) for folder in folders]
-    for path, read in wanted:
-        name = _named(path, site.resolve())
+    readers = {"_headers": _underscore, "netlify.toml": _netlify, "vercel.json": _vercel}
+    for name, text in host_texts(site, tuple(readers), problems):
         try:
-            if not path.is_file():
-                continue
-            with path.open("rb") as file:
-                text = file.read(_MOST).decode("utf-8-sig")
+            read = readers[name.rpartition("/")[2]]
             policies += [HeaderPolicy(name, *policy) for policy in read(text)]
-        except (OSError, ValueError, RecursionError) as error:
-            reason = (
-                str(error).partition("\n")[0] if isinstance(error, ValueError) else "unreadable"
-            )
-            problems.append(finding("TN424", name, 1, reason))
+        except (ValueError, RecursionError) as error:
+            problems.append(_unreadable(name, error))
     return policies, problems
+
+
+def host_texts(
+    site: Path, names: tuple[str, ...], problems: list[Finding]
+) -> Iterator[tuple[str, str]]:
+    """Yield name and text of the hosts' files that there are.
+
+    Those with an underscore are looked for in the site alone. ``problems`` takes a finding for
+    each file that cannot be read.
+    """
+    folders = list(dict.fromkeys((site.resolve(), site.resolve().parent, Path.cwd())))
+    for wanted in names:
+        for folder in folders[:1] if wanted.startswith("_") else folders:
+            name = _named(folder / wanted, site.resolve())
+            try:
+                if (folder / wanted).is_file():
+                    with (folder / wanted).open("rb") as file:
+                        yield name, file.read(_MOST).decode("utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(_unreadable(name, error))
+
+
+def _unreadable(name: str, error: Exception) -> Finding:
+    reason = str(error).partition("\n")[0] if isinstance(error, ValueError) else "unreadable"
+    return finding("TN424", name, 1, reason)
 
 
 def _named(path: Path, site: Path) -> str:
@@ -112,7 +127,7 @@ def _lines(text: str) -> Iterator[int]:
 
 def _netlify(text: str) -> Iterator[_Found]:
     lines = _lines(text)
-    for rule in _tables(tomllib.loads(text).get("headers")):
+    for rule in tables(tomllib.loads(text).get("headers")):
         values = rule.get("values")
         for name, value in values.items() if isinstance(values, dict) else ():
             if name.lower() == _HEADER:
@@ -124,8 +139,8 @@ def _netlify(text: str) -> Iterator[_Found]:
 def _vercel(text: str) -> Iterator[_Found]:
     lines = _lines(text)
     data = json.loads(text)
-    for rule in _tables(data.get("headers") if isinstance(data, dict) else None):
-        for header in _tables(rule.get("headers")):
+    for rule in tables(data.get("headers") if isinstance(data, dict) else None):
+        for header in tables(rule.get("headers")):
             if str(header.get("key", "")).lower() == _HEADER:
                 source = _source(str(rule.get("source", "/(.*)")))
                 yield next(lines, 1), source, str(header.get("value", ""))
@@ -142,5 +157,6 @@ def _source(source: str) -> re.Pattern[str]:
         return re.compile(".*")
 
 
-def _tables(value: Any) -> list[dict[str, Any]]:
+def tables(value: Any) -> list[dict[str, Any]]:
+    """Return the tables in what should be a list of them."""
     return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []

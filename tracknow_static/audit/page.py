@@ -14,10 +14,11 @@ import ada_url
 from tracknow_static.audit.attribution import attribution
 from tracknow_static.audit.policy import Lack, Needs, Policy
 from tracknow_static.page import links
+from tracknow_static.page.contents import MARKUP, PageContents
 from tracknow_static.page.copies import MissingCodecError, decompress
 from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.process import is_xml
-from tracknow_static.page.reader import MARKUP, PageContents, read
+from tracknow_static.page.reader import read, read_script
 from tracknow_static.page.splice import Spliced, elements_of_ours, remove
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
 
     from tracknow_static.audit.attribution import Reaches
     from tracknow_static.audit.stripe_account import Comparison
+    from tracknow_static.page.contents import Redirect, Surface
     from tracknow_static.page.process import PageProcessor
-    from tracknow_static.page.reader import Redirect, Surface
 
 State = Literal[
-    "current", "missing", "stale", "duplicate", "misplaced", "excluded", "skipped", "unread"
+    "current",
+    "missing",
+    "stale",
+    "duplicate",
+    "misplaced",
+    "excluded",
+    "skipped",
+    "unread",
+    "script",
 ]
 
 _CODES: dict[State, str] = {
@@ -84,6 +93,11 @@ class _Page(NamedTuple):
     ours: tuple[bytes, ...]
 
     @property
+    def passes_query_on(self) -> bool:
+        """Whether it is a stub whose redirect keeps the query, and so the click id."""
+        return any(redirect.keeps_query for redirect in self.contents.redirects)
+
+    @property
     def carries(self) -> bool:
         """Whether the page is to carry the script."""
         return self.state not in ("excluded", "skipped")
@@ -103,7 +117,8 @@ class PageAuditor:
     _expected: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     @cached_property
-    def _hosts(self) -> frozenset[str]:
+    def hosts(self) -> frozenset[str]:
+        """The hosts of payment pages, those of the Stripe account included."""
         return self.processor.hosts | (self.comparison.domains if self.comparison else frozenset())
 
     def audit(
@@ -119,6 +134,7 @@ class PageAuditor:
             *self._of_state(page),
             *self._of_surfaces(page),
             *self._of_markup(page),
+            *_of_others(page),
             *_of_copies(page.file, content, copies),
         ]
         audited = []
@@ -141,6 +157,20 @@ class PageAuditor:
             forms=tuple(_form_hosts(page.contents)),
         )
 
+    def script_file(self, path: str, content: bytes) -> PageAudit | None:
+        """Audit a script file of the site; None if it mentions no payment address."""
+        surfaces = read_script(content, self.hosts)
+        if not surfaces:
+            return None
+        file = printable(path)
+        return PageAudit(
+            file=file,
+            path=path,
+            state="script",
+            surfaces=tuple(self._surface(surface, "script", None) for surface in surfaces),
+            findings=tuple(judge(PageContents(surfaces), file, self.processor.settings)),
+        )
+
     def _page(self, path: str, content: bytes) -> _Page:
         spliced = self._spliced(path, content)
         base = self.processor.base(path)
@@ -150,7 +180,7 @@ class PageAuditor:
             ours = self._elements(base) if spliced.replaced else ()
         state = self._state(path, content, spliced, ours)
         stub = (b"location",) if len(spliced.bare) <= _STUB else ()
-        contents = read(content, self._hosts, markup=(*MARKUP, *stub))
+        contents = read(content, self.hosts, markup=(*MARKUP, *stub))
         if not stub:
             contents.redirects = [entry for entry in contents.redirects if not entry.by_script]
         return _Page(printable(path), state, spliced, contents, ours)
@@ -187,7 +217,7 @@ class PageAuditor:
 
     def _of_state(self, page: _Page) -> Iterator[Finding]:
         surfaces, skipped = page.contents.surfaces, page.spliced.skipped
-        if page.state in _CODES:
+        if page.state in _CODES and not (page.state == "missing" and page.passes_query_on):
             yield finding(_CODES[page.state], page.file, 1)
         if page.state == "excluded" and surfaces:
             yield finding("TN408", page.file, surfaces[0].line)
@@ -212,7 +242,7 @@ class PageAuditor:
         # What matters is the order once the page is as it should be.
         contents = page.contents
         if page.spliced.changed and (contents.policies or contents.base):
-            contents = read(page.spliced.page, self._hosts, markup=MARKUP)
+            contents = read(page.spliced.page, self.hosts, markup=MARKUP)
         script = contents.script_offset if page.carries else None
         yield from self._of_policies(page.file, contents, script)
         base = contents.base
@@ -223,7 +253,8 @@ class PageAuditor:
         # A stub has a refresh and a script to the same address: one finding.
         redirects = {_host(redirect.target): redirect for redirect in page.contents.redirects[::-1]}
         for host, redirect in sorted(redirects.items(), key=lambda item: item[1].line):
-            if host not in self._hosts:  # those are among the surfaces
+            # Those to payment pages are among the surfaces.
+            if host not in self.hosts and not page.passes_query_on:
                 yield from self._of_redirect(page.file, redirect, carries=carries)
 
     def _of_policies(
@@ -270,6 +301,16 @@ class PageAuditor:
             attribution=result.text,
             price=price,
         )
+
+
+def _of_others(page: _Page) -> Iterator[Finding]:
+    """Yield findings about other tools that write a reference, on pages that sell."""
+    if not page.contents.surfaces:
+        return
+    for name, line in {name: line for line, name in page.contents.vendors[::-1]}.items():
+        yield finding("TN202", page.file, line, name)
+    for line in page.contents.writers:
+        yield finding("TN203", page.file, line)
 
 
 def _of_copies(file: str, content: bytes, copies: Iterable[tuple[str, bytes]]) -> Iterator[Finding]:

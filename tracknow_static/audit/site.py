@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tracknow_static import __version__
 from tracknow_static.audit.host_files import read_headers
+from tracknow_static.audit.host_redirects import read_redirects
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.audit.service_worker import stale_precache
@@ -49,7 +50,8 @@ class Totals:
 
     def add(self, page: PageAudit) -> None:
         """Count one page."""
-        self.pages[page.state] += 1
+        if page.state != "script":
+            self.pages[page.state] += 1
         for surface in page.surfaces:
             self.surfaces[surface.kind] += 1
             self.lost += surface.reaches == "never"
@@ -100,7 +102,10 @@ class SiteAudit:
         """Audit every page, folder by folder in the order of their names."""
         for entry in walk(self.root, self._processor, self._others):
             if entry.kind == "other":
-                self._other_file(entry.path)
+                script = self._script_file(entry.path)
+                if script:
+                    self.totals.add(script)
+                    yield script
             elif entry.kind == "source":
                 self._problems.append(finding("TN304", printable(entry.path), 1))
             else:
@@ -123,15 +128,21 @@ class SiteAudit:
     def _copy(self, path: str) -> bytes:
         return Path(self.root, path).read_bytes()
 
-    def _other_file(self, path: str) -> None:
-        """Look into a script for a precache that pages have left behind."""
-        if not path.endswith(".js") or len(self._problems) >= _PROBLEMS:
-            return
+    def _script_file(self, path: str) -> PageAudit | None:
+        """Look into a script for payment addresses, and for a precache made before our script."""
+        name = path.rpartition("/")[2]
+        if not name.endswith((".js", ".mjs")) or self.script.asset_pattern.fullmatch(name):
+            return None
         try:
             content = Path(self.root, path).read_bytes()
         except OSError:  # no page: it cannot be without the script
-            return
-        self._problems += stale_precache(Path(self.root), path, content)
+            return None
+        if len(self._problems) < _PROBLEMS:
+            self._problems += stale_precache(Path(self.root), path, content)
+        audit = self._auditor.script_file(path, content)
+        if audit and audit.findings:
+            audit = replace(audit, findings=tuple(self._severities.apply(audit.findings)))
+        return audit
 
     def _note(self, page: PageAudit) -> None:
         """Remember of a page what concerns the site: a bounded number of things."""
@@ -157,6 +168,7 @@ class SiteAudit:
             *self._problems,
             *self._of_manifests(),
             *self._header_problems,
+            *read_redirects(Path(self.root), self._auditor.hosts),
             *self._of_asset(),
             *self._of_variants(),
             *self._of_settings(),

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tracknow_static.account.catalog import Catalog, Verdict
+    from tracknow_static.page.contents import Surface
     from tracknow_static.page.findings import Finding
-    from tracknow_static.page.reader import Surface
 
 _ELEMENTS = ("buy-button", "pricing-table")
 

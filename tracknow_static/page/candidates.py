@@ -47,7 +47,7 @@ _BLANKS = 64  # maximum number of spaces between an "=" and its quote, or there 
 
 
 class Element(NamedTuple):
-    """A start tag, ``data[start:opened]``; and the raw text of a script, ``data[opened:end]``."""
+    """A start tag, ``data[start:opened]``; and the raw text of a script or noscript, ``data[opened:end]``."""
 
     name: bytes
     start: int
@@ -153,6 +153,7 @@ def _around(data: bytes, low: bytes, places: list[int]) -> Iterator[Element]:
 def _leaps(data: bytes, low: bytes, last: int) -> Iterator[Element]:
     """Yield what is not plain tags and text and begins before offset ``last``; comments too."""
     base = position = 0
+    foreign = [name for name in (b"svg", b"math") if _has(low, b"<" + name)]
     while found := _LEAP.search(low, position, last):
         start = found.start()
         _certain(data, base, start)
@@ -169,6 +170,13 @@ def _leaps(data: bytes, low: bytes, last: int) -> Iterator[Element]:
             stop = raw_end(data, opened, name)
             # In SVG a slash ends the element, elsewhere it does not.
             if data[opened - 2] == 0x2F or stop is None or stop >= len(data):
+                raise _DoubtError
+            # Nothing is raw text inside SVG and MathML.
+            inside = any(
+                low.rfind(b"<" + kind, 0, start) > low.rfind(b"</" + kind, 0, start)
+                for kind in foreign
+            )
+            if inside and data.find(b"<", opened, stop) >= 0:
                 raise _DoubtError
             leap = Element(name, start, opened, stop)
         yield leap

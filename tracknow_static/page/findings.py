@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracknow_static.page.codes import CODES
-from tracknow_static.tracknow import is_reference
+from tracknow_static.tracknow import is_placeholder, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tracknow_static.page.code import Severity
-    from tracknow_static.page.reader import PageContents, Surface
+    from tracknow_static.page.contents import PageContents, Surface
     from tracknow_static.settings import Settings
 
 
@@ -95,7 +95,14 @@ def judge(
     return found
 
 
-_BY_KIND = {"refresh": "TN105", "handler": "TN106", "script": "TN107"}
+_BY_KIND = {
+    "refresh": "TN105",
+    "handler": "TN106",
+    "script": "TN107",
+    "data": "TN110",
+    "frame": "TN111",
+    "parameter": "TN112",
+}
 
 
 def _of_surface(surface: Surface, file: str, settings: Settings) -> Iterator[Finding]:
@@ -106,9 +113,25 @@ def _of_surface(surface: Surface, file: str, settings: Settings) -> Iterator[Fin
     if surface.plain_http:
         yield finding("TN102", file, line, about)
     if surface.reference is not None:
-        if not is_reference(surface.reference):
+        if is_placeholder(surface.reference):
+            yield finding("TN113", file, line, repr(surface.reference))
+        elif not is_reference(surface.reference):
             yield finding("TN104", file, line, repr(surface.reference))
         elif settings.existing_reference == "keep":
             yield finding("TN103", file, line, about)
-    if surface.kind in _BY_KIND:
-        yield finding(_BY_KIND[surface.kind], file, line, about)
+    code = _route_code(surface, settings)
+    if code:
+        yield finding(code, file, line, about)
+
+
+def _route_code(surface: Surface, settings: Settings) -> str | None:
+    """Return the code about how a page leads to a payment page; None if nothing is to be said."""
+    if surface.how == "noscript":
+        return None
+    if surface.how == "open":
+        return None if settings.window_open else "TN108"
+    if surface.how == "at-once" and settings.delivery == "split":
+        return "TN109"
+    if surface.how == "away":
+        return "TN114"
+    return _BY_KIND.get(surface.kind)

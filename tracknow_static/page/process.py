@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from tracknow_static.page import links
 from tracknow_static.page.candidates import worth_reading
+from tracknow_static.page.contents import PageContents
 from tracknow_static.page.findings import finding, judge, printable
-from tracknow_static.page.reader import PageContents, read
+from tracknow_static.page.reader import read
 from tracknow_static.page.report import PageResult
 from tracknow_static.page.splice import Spliced, remove, transform
 

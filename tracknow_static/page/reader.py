@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
 
 import ada_url
 
 from tracknow_static.page import encoding, links
 from tracknow_static.page.candidates import all_elements, elements, words
+from tracknow_static.page.contents import (
+    VENDORS,
+    How,
+    PageContents,
+    Positioned,
+    Redirect,
+    Surface,
+    SurfaceKind,
+)
 from tracknow_static.tracknow import PAYMENT_HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from tracknow_static.page.candidates import Element
     from tracknow_static.page.links import PaymentUrl
-
-SurfaceKind = Literal["link", "form", "buy-button", "pricing-table", "handler", "script", "refresh"]
-
-# What marks the elements that only an audit looks for.
-MARKUP = (b"<base", b"http-equiv", b"data-tracknow")
 
 _URL_ATTRIBUTES: dict[bytes, tuple[SurfaceKind, tuple[str, ...]]] = {
     b"a": ("link", ("href", "xlink:href")),
@@ -37,6 +41,16 @@ _URL_ATTRIBUTES: dict[bytes, tuple[SurfaceKind, tuple[str, ...]]] = {
     b"button": ("form", ("formaction",)),
     b"input": ("form", ("formaction",)),
 }
+_FRAMES = {b"iframe": "src", b"frame": "src", b"embed": "src", b"object": "data"}
+# What leads nowhere, whatever addresses its attributes contain.
+_NO_ROUTES = frozenset(
+    (b"base", b"link", b"meta", b"img", b"source", b"video", b"audio", b"track", b"script")
+)
+_TEXTS = frozenset(("title", "alt", "placeholder", "content", "class", "id", "style", "label"))
+# Handlers of Alpine, Vue, htmx and Angular.
+_HANDLER = re.compile(r"on|@|x-on:|v-on:|hx-on|ng-(?:click|submit)|\(")
+# Attributes that a framework makes href or action of.
+_BOUND = re.compile(r"(?::|v-bind:|x-bind:|\[)(?:attr\.)?(href|action)\]?")
 _STRIPE_ELEMENTS: dict[bytes, SurfaceKind] = {
     b"stripe-buy-button": "buy-button",
     b"stripe-pricing-table": "pricing-table",
@@ -53,60 +67,16 @@ _IN_SCRIPT = re.compile(r"""(?:https?:)?\\?/\\?/[^\s"'`<>()]+""", re.IGNORECASE)
 _MOVES = re.compile(
     r"""\blocation(?:\.href)?\s*=\s*["'`]([^"'`]*)|\blocation\.(?:replace|assign)\(\s*["'`]([^"'`]*)"""
 )
+_LATER = re.compile(r"addEventListener|\bon[a-z]+\s*=|setTimeout|setInterval|\.then\(|=>")
+_OPENS = re.compile(r"\bopen\(\s*[\"'`]?\Z")
+_MAKES_LINK = re.compile(r"createElement\(\s*[\"']a[\"']\s*\)")
+_MOVE_CALL = re.compile(r"\blocation(?:\.href)?\s*=[^=]|\blocation\.(?:replace|assign)\(")
 # A script of another type is data. (https://html.spec.whatwg.org/#prepare-the-script-element)
 _RUNS = re.compile(
     r"\s*(?:module|(?:(?:text|application)/(?:x-)?(?:java|ecma)script|text/(?:jscript|livescript"
     r"|javascript1\.[0-5]))\s*)?",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Surface:
-    """One thing on a page that leads to a payment page.
-
-    ``line`` counts from 1; ``url`` is the address as a browser reads it ("" for a buy button or a
-    pricing table); ``reference`` is a client_reference_id that it carries already.
-    """
-
-    kind: SurfaceKind
-    line: int
-    url: str
-    test_mode: bool = False
-    plain_http: bool = False
-    reference: str | None = None
-
-
-class Redirect(NamedTuple):
-    """A page that sends its visitor on; ``target`` as written, "" for one computed by a script."""
-
-    line: int
-    target: str
-    by_script: bool
-
-
-class Positioned(NamedTuple):
-    """A policy's text or a base's address, its line and its offset among the elements."""
-
-    line: int
-    offset: int
-    text: str
-
-
-@dataclass
-class PageContents:
-    """What :func:`read` found on a page, in the order of the source.
-
-    ``vendor_line`` is that of Tracknow's own snippet, ``script_offset`` where the first script of
-    ours begins.
-    """
-
-    surfaces: list[Surface] = field(default_factory=list)
-    redirects: list[Redirect] = field(default_factory=list)
-    policies: list[Positioned] = field(default_factory=list)
-    base: Positioned | None = None
-    vendor_line: int | None = None
-    script_offset: int | None = None
 
 
 def read(
@@ -136,6 +106,16 @@ def read(
     return reading.contents
 
 
+def read_script(script: bytes, hosts: Collection[str] = PAYMENT_HOSTS) -> list[Surface]:
+    """Return the payment surfaces of a script file."""
+    low = script.lower()
+    if not any(word in low for word in words(hosts)):
+        return []
+    reading = _Reading(script, hosts, links.ANYWHERE)
+    reading.script_text(script.decode("utf-8", "replace"), 1, at_once=False)
+    return reading.contents.surfaces
+
+
 class _Reading:
     """Takes the elements of one page in their order."""
 
@@ -151,6 +131,8 @@ class _Reading:
 
     def element(self, element: Element) -> None:
         """Note what the element is, if it is anything."""
+        if element.name == b"noscript" and element.end > element.opened:
+            self._inside(self._data[element.opened : element.end], element.opened, "noscript")
         attributes = _attributes(self._data, element)
         if element.name in _STRIPE_ELEMENTS:
             self._stripe_element(element, attributes)
@@ -160,12 +142,76 @@ class _Reading:
             self._meta(element, attributes)
         elif element.name == b"base" and self.contents.base is None:
             self._set_base(element, attributes)
-        elif element.name in _URL_ATTRIBUTES:
-            kind, names = _URL_ATTRIBUTES[element.name]
+        own = _URL_ATTRIBUTES.get(element.name)
+        if own:
+            kind, names = own
             values = [attributes[name] for name in names if name in attributes]
-            for url in filter(None, map(self._payment_url, values[:1])):
+            if values and (url := self._payment_url(values[0])):
                 self._own = self._add(kind, self._line(element.start), url)
-        self._handlers(element, attributes)
+        for name, value in attributes.items():
+            if self._may_lead(value):
+                self._attribute(element, name, value)
+
+    def _attribute(self, element: Element, name: str, value: str) -> None:
+        """Note the payment addresses in an attribute that is no payment address itself."""
+        line = self._line(element.start)
+        kind, urls = _URL_ATTRIBUTES.get(element.name, ("link", ()))
+        bound = _BOUND.fullmatch(name)
+        if name == "srcdoc" and element.name == b"iframe":
+            self._inside(value.encode(), element.start, "")
+        elif _HANDLER.match(name):
+            self._code(value, line)
+        elif name in urls:
+            if value.strip().lower().startswith("javascript:"):
+                self._code(value, line)
+            elif not self._payment_url(value):
+                self._parameter(value, line)
+        elif bound and element.name in _URL_ATTRIBUTES:
+            for url in self._addresses(value):
+                self._add(kind, line, url)
+        elif name == _FRAMES.get(element.name):
+            if framed := self._payment_url(value):
+                self._add("frame", line, framed)
+        elif element.name not in (*_NO_ROUTES, *_STRIPE_ELEMENTS) and _is_data(name):
+            for url in self._addresses(value):
+                self._add("data", line, url)
+
+    def _code(self, text: str, line: int) -> None:
+        """Note what an inline handler leads to."""
+        for match in _IN_SCRIPT.finditer(text):
+            url = self._payment_url(_unescaped(match[0]))
+            # A handler that counts clicks names its own link.
+            own = self._own and (self._own.line, self._own.url)
+            if url and own != (line, url.href):
+                opens = _OPENS.search(text[: match.start()])
+                self._add("handler", line, url, "open" if opens else "")
+
+    def _parameter(self, value: str, line: int) -> None:
+        """Note a payment address inside another URL: a page or a service that redirects."""
+        try:
+            through = ada_url.URL(value, self.base_url)
+        except ValueError:
+            return
+        away = through.hostname != ada_url.URL(self.base_url).hostname
+        for url in self._addresses(unquote(through.search + through.hash)):
+            self._add("parameter", line, url, "away" if away else "")
+
+    def _inside(self, data: bytes, offset: int, how: How) -> None:
+        """Note the surfaces of a document or a part of one that is inside this page."""
+        inner = read(data, self._hosts, where=self.base_url)
+        first = self._line(offset)
+        for surface in inner.surfaces:
+            line = first + (surface.line - 1 if how else 0)
+            self.contents.surfaces.append(replace(surface, line=line, how=how or surface.how))
+
+    def _may_lead(self, value: str) -> bool:
+        low = value.lower()
+        return any(word in low for word in self._words) or "%" in low or not value.isascii()
+
+    def _addresses(self, text: str) -> Iterator[PaymentUrl]:
+        for match in _IN_SCRIPT.finditer(text):
+            if url := self._payment_url(_unescaped(match[0])):
+                yield url
 
     def _stripe_element(self, element: Element, attributes: Mapping[str, str]) -> None:
         test_mode = attributes.get("publishable-key", "").startswith("pk_test_")
@@ -178,20 +224,44 @@ class _Reading:
             if self.contents.script_offset is None:
                 self.contents.script_offset = element.start
             return
-        if not _RUNS.fullmatch(attributes.get("type") or ""):
-            return
         text = self._data[element.opened : element.end].decode("utf-8", "replace")
         line = self._line(element.start)
-        if self.contents.vendor_line is None and _is_vendor(text):
-            self.contents.vendor_line = line
+        self._vendor(attributes.get("src", "") + text, text, line)
+        if not _RUNS.fullmatch(attributes.get("type") or ""):
+            if "ld+json" not in attributes.get("type", ""):  # that is for search engines
+                for url in self._addresses(text):
+                    self._add("data", line, url)
+            return
         if match := _MOVES.search(text):
             target = match[1] if match[1] is not None else match[2]
-            self.contents.redirects.append(Redirect(line, target, by_script=True))
-        if any(word in text.lower() for word in self._words):
-            line = self._line(element.opened)
-            for match in _IN_SCRIPT.finditer(text):
-                if url := self._payment_url(_unescaped(match[0])):
-                    self._add("script", line + text.count("\n", 0, match.start()), url)
+            keeps = "location.search" in text
+            self.contents.redirects.append(
+                Redirect(line, target, by_script=True, keeps_query=keeps)
+            )
+        self.script_text(text, self._line(element.opened), at_once=True)
+
+    def script_text(self, text: str, line: int, *, at_once: bool) -> None:
+        """Note what a script leads to, whose first line is ``line``."""
+        if not any(word in text.lower() for word in self._words):
+            return
+        at_once = at_once and _MOVE_CALL.search(text) is not None and not _LATER.search(text)
+        detached = _MAKES_LINK.search(text) and "_blank" in text and ".click(" in text
+        in_window = detached and not re.search(r"append|insert|prepend", text)
+        for match in _IN_SCRIPT.finditer(text):
+            if url := self._payment_url(_unescaped(match[0])):
+                how: How = "at-once" if at_once else ""
+                if in_window or _OPENS.search(text[max(0, match.start() - 40) : match.start()]):
+                    how = "open"
+                self._add("script", line + text.count("\n", 0, match.start()), url, how)
+
+    def _vendor(self, where: str, text: str, line: int) -> None:
+        if self.contents.vendor_line is None and _is_vendor(text):
+            self.contents.vendor_line = line
+        for host, name in VENDORS.items():
+            if host in where:
+                self.contents.vendors.append((line, name))
+        if "client_reference_id" in text:
+            self.contents.writers.append(line)
 
     def _meta(self, element: Element, attributes: Mapping[str, str]) -> None:
         pragma, content = attributes.get("http-equiv", "").lower(), attributes.get("content", "")
@@ -215,26 +285,14 @@ class _Reading:
             self.base_url = url.href
             self.leads_to_payment = url.hostname in self._hosts
 
-    def _handlers(self, element: Element, attributes: Mapping[str, str]) -> None:
-        for name, value in attributes.items():
-            if not name.startswith("on"):
-                continue
-            for match in _IN_SCRIPT.finditer(value):
-                url = self._payment_url(_unescaped(match[0]))
-                line = self._line(element.start)
-                # A handler that counts clicks names its own link.
-                own = self._own and (self._own.line, self._own.url)
-                if url and own != (line, url.href):
-                    self._add("handler", line, url)
-
     def _payment_url(self, url: str) -> PaymentUrl | None:
         return links.payment_url(url, self.base_url, self._hosts)
 
-    def _add(self, kind: SurfaceKind, line: int, url: PaymentUrl) -> Surface:
+    def _add(self, kind: SurfaceKind, line: int, url: PaymentUrl, how: How = "") -> Surface:
         pairs = parse_qsl(url.query, keep_blank_values=True)
         reference = next((value for key, value in pairs if key == "client_reference_id"), None)
         plain_http = url.scheme == "http"
-        surface = Surface(kind, line, url.href, url.test_mode, plain_http, reference)
+        surface = Surface(kind, line, url.href, url.test_mode, plain_http, reference, how)
         self.contents.surfaces.append(surface)
         return surface
 
@@ -261,6 +319,10 @@ def _lxml() -> tuple[Any, Any]:
     from lxml import etree
 
     return etree, etree.HTMLParser(encoding="utf-8", recover=True, huge_tree=True)
+
+
+def _is_data(name: str) -> bool:
+    return name not in _TEXTS and not name.startswith(("aria-", "xmlns"))
 
 
 def _unescaped(url: str) -> str:
