@@ -49,6 +49,7 @@ VARIANTS: dict[str, dict[str, set[str]]] = {
 
 _PROGRAM = """
 const { minify } = require(process.argv[1]);
+const { parse } = require("acorn"); // which comes with the minifier
 const options = {
   ecma: 2017,
   // What would put "and" or "less than" into the text is off.
@@ -62,7 +63,10 @@ const options = {
 (async () => {
   const sources = JSON.parse(require("fs").readFileSync(0, "utf8"));
   const made = {};
-  for (const name in sources) made[name] = (await minify(sources[name], options)).code;
+  for (const name in sources) {
+    made[name] = (await minify(sources[name], options)).code;
+    parse(made[name], { ecmaVersion: 2019 }); // every engine since 2019 runs it
+  }
   process.stdout.write(JSON.stringify(made));
 })().catch((error) => { console.error(error); process.exit(1); });
 """
@@ -117,6 +121,7 @@ def minify() -> dict[str, str]:
     """Give the minified texts by their names in dist."""
     done = subprocess.run(
         [node(), "-e", _PROGRAM, str(terser())],
+        cwd=HOME,
         input=json.dumps(dict(sources())),
         capture_output=True,
         text=True,

@@ -44,7 +44,7 @@ function page({
   prerendering = false,
   globals = {},
   history = null,
-  type = "navigate",
+  type = 0,
 }) {
   const listeners = {};
   const listen = (type, listener) => (listeners[type] = listeners[type] || []).push(listener);
@@ -88,6 +88,7 @@ function page({
     {
       get: (methods, key) => methods[key] || storage[key],
       set: (methods, key, value) => (setItem(key, value), true),
+      deleteProperty: (methods, key) => delete storage[key],
     },
   );
   log = [];
@@ -105,7 +106,9 @@ function page({
     },
     addEventListener: listen,
     removeEventListener() {},
-    performance: { getEntriesByType: () => [{ type }] },
+    performance: { navigation: { type } },
+    isSecureContext: /^https:|^http:..(localhost|127\.[\d.]+|\[::1])[:/]/.test(url),
+    unescape,
     HTMLFormElement: class {
       submit() {}
     },

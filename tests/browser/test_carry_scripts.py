@@ -126,6 +126,32 @@ def test_window_open(shop: Shop, wrapped: bool) -> None:
     assert browser.run("return window.opened !== null")
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_click_on_a_link_outside_the_page(shop: Shop, wrapped: bool) -> None:
+    """A link that a script makes and clicks without inserting it carries the id on request."""
+    shop.use(window_open=wrapped)
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>x.addEventListener('click', () => {{
+        const link = Object.assign(document.createElement('a'), {{href: '{shop.pay}', target: '_blank'}});
+        link.click() }})</script>"""
+    )
+    browser.click("#x")
+    assert shop.left().target == f"/{shop.key}" + (f"?{REFERENCE}" if wrapped else "")
+
+
+def test_empty_window_that_is_written(shop: Shop) -> None:
+    """What a page writes into an empty window of its own carries the id like the page itself."""
+    shop.use(window_open=True)
+    browser = shop.visit(
+        f"""<button id=x>Buy</button><script>x.addEventListener('click', () => {{
+        const view = window.open('');
+        view.document.body.innerHTML = '<a id=buy href="{shop.pay}">Buy</a>';
+        setTimeout(() => view.document.getElementById('buy').click(), 50) }})</script>"""
+    )
+    browser.click("#x")
+    assert shop.left().query == REFERENCE
+
+
 def test_window_open_keeps_its_other_uses(shop: Shop) -> None:
     """The wrapped window.open() opens an empty window and other sites as ever."""
     shop.use(window_open=True)

@@ -189,3 +189,34 @@ def test_page_that_stops_the_event_on_the_link(shop: Shop) -> None:
     )
     browser.click("#x")
     assert shop.left().target == f"/{shop.key}?{REFERENCE}"
+
+
+LINKED = [
+    ("other.example", "/", "click_id=aff-7d1e_42"),
+    ("www.other.example", "/a?b=1#c", "b=1&click_id=aff-7d1e_42"),
+    ("other.example", "/?click_id=own", "click_id=own"),
+    ("not-other.example", "/", ""),
+]
+
+
+@pytest.mark.parametrize(("host", "rest", "query"), LINKED)
+def test_links_to_other_sites_of_the_merchant(shop: Shop, host: str, rest: str, query: str) -> None:
+    """Links to ``link_domains`` bring the id there, and are as they were after the click."""
+    shop.use(link_domains=["other.example"])
+    shop.page("<p>Other", "/", host=host, script=False)
+    shop.page("<p>Other", "/a", host=host, script=False)
+    browser = shop.visit(f'<a id=x target=_blank href="https://{host}{rest}">Other</a>')
+    since = len(shop.web.requests)
+    browser.click("#x")
+    asked = shop.web.wait_for(lambda one: one.host == host, since)
+    assert asked.query == query
+    assert browser.attribute("#x", "href") == f"https://{host}{rest}"
+
+
+def test_links_inside_a_linked_site(shop: Shop) -> None:
+    """A page does not land on its own site again: its own links carry no parameter."""
+    shop.use(link_domains=[shop.host])
+    shop.page("<p>Next", "/next")
+    browser = shop.visit("<a id=x href=/next>Next</a>")
+    browser.click("#x")
+    assert shop.web.wait_for(lambda one: one.host == shop.host and one.path == "/next").query == ""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.browser.node_page import NodePage
 from tests.page.parts import count
 from tracknow_static.browser.compose import ASSET_PATTERN, CATEGORIES, compose
+from tracknow_static.errors import SettingsError
 from tracknow_static.settings import CONSENT_MANAGERS, Settings
 
 SPLIT = compose(Settings())
@@ -31,6 +32,7 @@ every_settings = st.builds(
     attribution=st.sampled_from(["last", "first"]),
     payment_hosts=st.sampled_from([(), ("pay.shop.example",), ("charset.example", "b.example")]),
     existing_reference=st.sampled_from(["keep", "overwrite"]),
+    link_domains=st.sampled_from([(), ("other.example", "charset.example")]),
     consent=st.sampled_from([None, *CONSENT_MANAGERS, "event:my:charset.given"]),
     consent_category=st.none() | st.sampled_from(["Werbung und mehr ü", "charset", "it is 😀"]),
     respect_gpc=st.booleans(),
@@ -98,6 +100,29 @@ def test_a_nonce_stands_in_every_tag() -> None:
     """A server that replaces the placeholder reaches each of our elements."""
     tags = compose(Settings(nonce="{{nonce}}")).tags("")
     assert tags.count(b'<script data-tracknow nonce="{{nonce}}"') == count(tags) == 2
+
+
+def test_more_attributes_are_in_every_tag() -> None:
+    """Tools that change scripts find what makes them leave ours alone, in the order given."""
+    settings = Settings.from_mapping({"attributes": {"data-cfasync": False, "class": "a b"}})
+    tags = compose(settings).tags("")
+    assert tags.count(b'<script data-tracknow data-cfasync="false" class="a b"') == 2
+    assert count(tags) == 2
+    assert (
+        compose(Settings.from_mapping({"attributes": "data-cfasync=false,class=a b"})).tags("")
+        == tags
+    )
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["src=x", "onload=x", "data-tracknow=x", 'data-x="', "data-x=a>b", "data-x=charset", "DATA-x=1",
+     {"data-x": "a&b"}, {"async": ""}, {"nonce": "x"}, ["data-x", 5]],
+)  # fmt: skip
+def test_attributes_that_could_do_harm_are_refused(attributes: object) -> None:
+    """No attribute ends its quotes, runs code, or changes how the script is loaded."""
+    with pytest.raises(SettingsError, match=r"attributes: .* is not accepted"):
+        Settings.from_mapping({"attributes": attributes})
 
 
 def test_the_name_changes_with_the_content_and_with_nothing_else() -> None:

@@ -1,35 +1,44 @@
 """The script of a site, made of its settings: the tag that goes into each page, and the file.
 
-Two parts. **capture** stands in the page and runs at once: it keeps the click id of the landing
-URL and puts it on a plain payment link in the moment of the click. **carry** is one file, loaded
-after the page is parsed, and does everything else. They share ``window.tracknow`` and nothing else
-is global.
+Two parts. **capture** is inline in the page and runs at once: it stores the click id of the landing
+URL and adds it to a plain payment link in the moment of the click. **carry** is one file, loaded
+after the page is parsed, and does everything else; it also corrects what capture stored. They share
+``window.tracknow`` and nothing else is global.
 
 What the browser keeps
     cookie ``tn_click_id`` (``storage_name``): the id; ``path=/; SameSite=Lax; Secure`` (``Secure``
-    is left out on http: loopback addresses only), ``max-age`` the window or what is left of it.
+    is left out on http: loopback addresses only), ``max-age`` the window or what is left of it. A
+    cookie that holds the id already is not written again: a server may have set it.
     localStorage ``tn_click_id``: the id, as Tracknow's own snippet writes it.
-    localStorage ``tn_click_id_at``: ``<milliseconds since 1970> <id>``, when the click came.
+    localStorage ``tn_click_id_at``: ``<milliseconds since 1970> <id> <older ids…>``, when the click
+    came; the older ids are references that a page may still hold. It outlives the id itself, so
+    that a tab that is restored does not bring back a click whose window is over.
     A value that another snippet wrote, without such a date, counts from when it is first seen. A
     lost cookie is written again from localStorage for what is left of the window, and the reverse.
     While the cookie lives its id counts. Where nothing can be stored the id lives in memory, for
     the page.
 
 Which id counts
-    The first value of ``param`` that Stripe accepts (``[A-Za-z0-9_-]{1,200}``), "?" separating
-    like "&"; with ``attribution: first`` only when no id is stored. Several cookies of the name:
-    the one that localStorage agrees with, else the browser's first; with ``cookie_domain`` the
-    page's own one is deleted when the domain's was accepted, and the domain's is written again.
+    The first value of ``param`` in the address that Stripe accepts (``[A-Za-z0-9_-]{1,200}``) and
+    that is no junk such as ``undefined``, ``null`` or ``CLICK_ID``; "?" separates like "&", a query
+    behind the fragment counts, and blanks, quotes and punctuation around the value do not; with
+    ``attribution: first`` only when no id is stored. A reload, or a step in the history, counts
+    only when nothing was ever stored; a page that changes its address without loading counts.
+    Several cookies of the name: the one that localStorage agrees with, else the browser's first;
+    with ``cookie_domain`` the page's own one is deleted when the domain's was accepted.
 
-What carries it
-    ``href`` of ``a``, ``area`` and SVG ``a``, ``action``, ``formaction``, quoted payment URLs in
-    ``onclick``, a hidden input in GET forms, ``client-reference-id`` of ``stripe-buy-button`` and
-    ``stripe-pricing-table``; at load, on insertion, on change, soon after in open shadow roots, and
-    once more at ``pointerdown``, ``click``, ``auxclick``, ``contextmenu``, ``dragstart``,
-    ``submit``, ``pageshow`` and ``visibilitychange``. Navigations by script where the browser has
-    the Navigation API. ``window_open``: calls of ``window.open`` too.
+What carries it, and when
+    Nothing of the page changes before the visitor acts, but ``client-reference-id`` of
+    ``stripe-buy-button`` and ``stripe-pricing-table``, open and closed shadow roots and frames that
+    the page writes itself included. In the moment (``click``, ``auxclick``, ``contextmenu``,
+    ``dragstart``, ``submit``, ``touchstart``), after the page's own handlers and not if one of them
+    prevented the default: ``href`` of ``a``, ``area`` and SVG ``a``, ``action`` and ``formaction`` of
+    forms that post, the entries that other forms send (``formdata``), what is dragged; all is put
+    back when the browser has read it. Forms that a script sends by ``submit()``. Navigations by
+    script where the browser has the Navigation API. ``window_open``: windows that scripts open, and
+    ``click()`` on links that are not in the page. ``link_domains``: links to these sites get ``param``.
     A reference that the merchant wrote stays (``existing_reference: keep``) unless Stripe would
-    drop it: an empty or invalid one is replaced.
+    drop it: an empty, invalid or junk one is replaced, and one of ours that a page kept.
 
 Consent
     With ``consent`` nothing is stored and nothing decorated until it is given. Meanwhile the id
@@ -40,13 +49,13 @@ Consent
 Interface (``window.tracknow``, once carry has run; before that the object may lack them)
     ``clickId()``: the id or null. ``decorate(url)``: the URL as a text, with the id if it
     leads to a payment page.
-    ``consent(true | false)``: for a consent manager of one's own. ``ready``: a promise of
+    ``consent(true | false)``: for any other consent manager. ``ready``: a promise of
     ``window.tracknow`` itself, kept when the store was read. None of them throws.
 
 Debugging: a page with ``tn_debug=1`` in its query, or reached from one, writes to the console:
     ``TNB1 stored`` and the id that counts, ``TNB2 memory`` no store keeps it, ``TNB3 none`` no id,
     ``TNB4 ignored`` the landing value is none that Stripe takes, ``TNB5 decorated`` and the URL or
-    form, ``TNB6 kept`` the merchant's own reference, ``TNB7 consent`` true or false.
+    form (in the moment), ``TNB6 kept`` the merchant's own reference, ``TNB7 consent`` true or false.
 
 Importing this module is cheap: it needs the standard library only.
 """

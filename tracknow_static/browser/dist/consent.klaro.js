@@ -1,1 +1,1 @@
-TN_SUBSCRIBE("",(e=>(n,a)=>{const t=klaro.getManager();return e.update=()=>a(),t.watch(e),t.confirmed?!!t.savedConsents["TN_CATEGORY"]:null})({}))
+TN_SUBSCRIBE("",(e=>(t,a)=>{const n=klaro.getManager();return e.update=()=>a(),n.watch(e),n.confirmed?!!n.savedConsents["TN_CATEGORY"]:n.states["TN_CATEGORY"]||null})({}))

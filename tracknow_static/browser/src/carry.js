@@ -13,7 +13,7 @@
   const REF = "client_reference_id";
   const ATTRIBUTE = "client-reference-id";
   const WINDOW = TN_SECONDS * 1000;
-  const mine = new Set(); // every id that we may have written somewhere
+  let mine = new Set(); // every id that we may have written somewhere
   const entered = new WeakSet(); // roots that are observed
   const mounted = new Set(); // Stripe's own elements
   const probe = document.createElement("a"); // a form may be named "baseURI"
@@ -43,9 +43,10 @@
     types.split(" ").forEach((type) => target.addEventListener(type, listener, true));
   const wrap = (api.w = (owner, name, around) => {
     owner[name] = new Proxy(owner[name], {
-      apply: (target, self, list) => around(() => Reflect.apply(target, self, list), list, self),
+      apply: (target, self, list) => around(() => target.apply(self, list), list, self),
     });
   });
+  const decode = self.unescape || String; // never throws; some page removes it
   // What Stripe accepts, and is not what a broken snippet writes in place of an id.
   const valid = (text) =>
     /^[\w-]{1,200}$/.test(text) >
@@ -62,18 +63,16 @@
       .split(/[?&]|#[^?]*|=https?(:|%3A)[^&]*/i)
       .map(
         (pair) =>
-          (/^(amp;)?TN_PARAM=[^\w${[%\x3c-]*([\w-]+)[^\w-]*$/.exec(
-            attempt(() => decodeURIComponent(pair)) || pair,
-          ) || [])[2],
+          (/^(amp;)?TN_PARAM=[^\w${[%\x3c-]*([\w-]+)[^\w-]*$/.exec(decode(pair)) || [])[2],
       )
       .find(valid);
   let memory = landing(address + (api.u || ""));
 
   // --- store -----------------------------------------------------------------------------------
 
-  const get = (key) => attempt(() => localStorage.getItem(key)) || "";
+  const get = (key) => attempt(() => localStorage[key]) || "";
   const put = (key, value) =>
-    attempt(() => localStorage[value ? "setItem" : "removeItem"](key, value));
+    attempt(() => (value ? (localStorage[key] = value) : delete localStorage[key]));
   const cookies = () =>
     attempt(() =>
       document.cookie
@@ -81,24 +80,21 @@
         .map((pair) => pair.split(/^TN_NAME=/)[1])
         .filter(valid),
     ) || [];
-  // WebKit refuses Secure cookies of http://localhost; the others refuse to replace theirs there
-  // by one that is not Secure: there both forms are written.
+  // WebKit refuses Secure cookies of http://localhost, which is a secure context all the same; the
+  // others refuse to replace theirs there by one that is not Secure: there both forms are written.
   const bake = (value, seconds, domain) =>
-    (/^http:..(localhost|127\.[\d.]+|\[::1])[:/]/.test(location) ? ";secure," : ";secure")
-      .split(",")
-      .forEach((secure) =>
-        attempt(() => {
-          document.cookie = `TN_NAME=${value};max-age=${seconds};path=/;samesite=lax${domain}${secure}`;
-        }),
-      );
+    [";secure", isSecureContext > /^https/.test(address) ? "" : ";secure"].forEach((secure) =>
+      attempt(() => {
+        document.cookie = `TN_NAME=${value};max-age=${seconds};path=/${secure};samesite=lax${domain}`;
+      }),
+    );
   // A cookie that holds the value already stays: one that a server has set lives longer.
   const write = (value, seconds) => {
     //#if domain
     // An older cookie of this host alone would be read first: only one of the two may stay.
     bake("", 0, "");
     //#end
-    const jar = cookies();
-    if (jar.some((one) => one != value) || !jar[0]) bake(value, seconds, "TN_DOMAIN");
+    if (cookies() != (value || NaN)) bake(value, seconds, "TN_DOMAIN"); // [value] == value
     //#if domain
     if (!cookies().includes(value)) bake(value, seconds, "");
     //#end
@@ -108,7 +104,7 @@
     const raw = get("TN_NAME");
     let at, ids;
     [at, ...ids] = get("TN_NAME_at").split(" ");
-    ids.forEach((one) => mine.add(one));
+    ids.forEach(mine.add, mine);
     known = ids[0];
     young = WINDOW > Date.now() - at ? known : "";
     // A raw value that is not ours came later; one that Stripe would drop counts as none.
@@ -131,9 +127,8 @@
     if (!value || seconds > 0) {
       write(value, seconds);
       put("TN_NAME", value);
-      mine.delete(value);
-      if (value) put("TN_NAME_at", [since, value, ...[...mine].slice(-9)].join(" "));
-      mine.add(value);
+      mine = new Set([value, ...mine]);
+      if (value) put("TN_NAME_at", [since, ...mine].slice(0, 11).join(" "));
     }
   };
   // Finds out which id counts. fresh: the address was really navigated to.
@@ -157,26 +152,27 @@
     if (stored) attempt(api.s);
   };
   // Another tab may have brought a newer click: the storage is asked each time.
-  const refresh = () => {
-    // A page that changes its address without loading may have landed, too.
-    let now = location.href == address ? "" : landing((address = location.href));
-    if (now) {
-      memory = now;
-      if (allowed) settle(1);
-    }
-    now = "";
-    if (allowed) {
-      now = read();
+  const refresh = () =>
+    attempt(() => {
+      // A page that changes its address without loading may have landed, too.
+      let now = location.href == address ? "" : landing((address = location.href));
+      if (now) {
+        memory = now;
+        if (allowed) settle(1);
+      }
+      now = allowed ? read() : "";
       if (now) api.i = "";
-      else if (api.i) log("2 memory", (now = api.i));
-    }
-    if (now != id) {
-      id = now;
-      mine.add(id);
-      enter(document);
-      mounted.forEach(mount);
-    }
-  };
+      else if (allowed) {
+        now = api.i || "";
+        if (now) log("2 memory", now);
+      }
+      if (now != id) {
+        id = now;
+        mine.add(id);
+        enter(document);
+        mounted.forEach(mount);
+      }
+    });
 
   // --- references ------------------------------------------------------------------------------
 
@@ -211,10 +207,10 @@
       .slice(path.length + 1)
       .split("&")
       .flatMap((pair) => {
-        const value = new URLSearchParams("&" + pair.replace(/[\t\n\r]/g, "")).get(name);
+        const [key, value = ""] = decode(pair.replace(/[\t\n\r]/g, "")).split("=");
         // What a script has appended to an address that ended with our reference is kept.
         const [ours, ...rest] = pair.split("?");
-        return value == null
+        return key != name
           ? pair
           : values.push(value) > mine.has(ours.slice(name.length + 1))
             ? []
@@ -222,7 +218,7 @@
       });
     if (values.some(stays)) return log("6 kept", text);
     if (values == id) return;
-    if (!id) if (!values.some((value) => mine.has(value))) return;
+    if (!id) if (!values.some(mine.has, mine)) return;
     if (!pairs[pairs.length - 1]) pairs.pop();
     if (id) pairs.push(name + "=" + id);
     const query = pairs.join("&");
@@ -253,7 +249,7 @@
         hold(element, "href"), hold(element, "xlink:href");
     });
   const send = (form, submitter) => {
-    const own = submitter ? submitter.hasAttribute("formaction") : 0;
+    const own = submitter ? submitter.getAttribute("formaction") : 0;
     const target = own ? submitter : form;
     const action = own ? "formaction" : "action";
     const name = named(target.getAttribute(action));
@@ -261,12 +257,14 @@
       hold(target, action);
     else if (name) {
       // A GET form drops the query of its action: the reference is one more entry of what it sends.
-      const fill = ({ formData }) => {
-        formData.set(name, wanted(formData.get(name) || ""));
-        log("5 decorated", form);
+      const fill = (event) => {
+        if (undo.includes(fill)) {
+          event.formData.set(name, wanted(event.formData.get(name) || ""));
+          log("5 decorated", form);
+        }
       };
       form.addEventListener("formdata", fill);
-      undo.push(() => form.removeEventListener("formdata", fill));
+      undo.push(fill);
     }
   };
   const end = (event) =>
@@ -287,13 +285,13 @@
     attempt(() => {
       const { type, currentTarget } = event;
       putBack();
-      if (/^(poi|touche)/.test(type)) return;
       refresh();
       tries = 0;
       if (!id) return;
-      // Added anew each time it is the last one to run.
-      currentTarget.removeEventListener(type, end);
-      currentTarget.addEventListener(type, end);
+      // Added now it is the last one to run.
+      currentTarget.addEventListener(type, (last) => (last == event ? end(event) : 0), {
+        once: true,
+      });
       ["stopPropagation", "stopImmediatePropagation"].forEach((name) => {
         const stop = event[name];
         event[name] = () => {
@@ -303,12 +301,11 @@
         };
       });
     });
-  const listen = (view) =>
-    on(
-      view,
-      "click auxclick contextmenu dragstart submit touchstart touchend pointerdown storage pageshow visibilitychange",
-      begin,
-    );
+  const listen = (view) => {
+    on(view, "click auxclick contextmenu dragstart submit touchstart", begin);
+    on(view, "touchend pointerdown", putBack);
+    on(view, "storage pageshow visibilitychange", refresh);
+  };
   const navigate = (event) =>
     attempt(() => {
       const url = event.destination.url;
@@ -320,7 +317,6 @@
       const to = safely(url);
       if (to != url)
         if (!event.formData)
-          if (event.downloadRequest == null)
             if (999 > (tries += 99)) {
               event.preventDefault();
               location[kind == "push" ? "assign" : "replace"](to);
@@ -373,7 +369,6 @@
     entered.add(root);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
     on(root, "load", (event) => frame(event.target));
-    if (root.mode == "closed") listen(root);
     if (root == document)
       wrap(Element.prototype, "attachShadow", (attach) => {
         const made = attach();
@@ -384,10 +379,9 @@
   };
   const observer = new MutationObserver((records) => {
     seen = new Set();
-    attempt(refresh);
+    refresh();
     records.forEach(({ target, attributeName, addedNodes }) =>
       attempt(() => {
-        if (target.nodeType == 9) listen(target.defaultView); // document.open() removes listeners
         // Another observer that undoes ours must not become an endless loop.
         if (attributeName) if (999 > tries++) mount(target);
         addedNodes.forEach((node) => {
@@ -400,21 +394,20 @@
   // --- interface -------------------------------------------------------------------------------
 
   api.clickId = () => {
-    attempt(refresh);
+    refresh();
     return id || null;
   };
   api.decorate = (url) => {
-    attempt(() => {
-      url += "";
-      refresh();
-    });
+    refresh();
+    attempt(() => (url += ""));
     return safely(url);
   };
   const decide = (given) => {
     if (given === allowed) return;
     allowed = given;
     if (given)
-      settle(!/^[rb]/.test(attempt(() => performance.getEntriesByType("navigation")[0].type)));
+      // Reload, back or forward; Firefox gives 255 for a refresh by meta.
+      settle(!attempt(() => performance.navigation.type % 255));
     else {
       save("");
       put("TN_NAME_at", "");
