@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def _klaro(shop: Shop, **service: Any) -> str:
     library = npm.read("klaro", "0.7.22", "dist/klaro-no-css.js")
     shop.web.put(shop.host, "/klaro.js", Response(library, "text/javascript"))
-    config = {"lang": "en", "translations": {"en": {}}}
-    config["services"] = [{"name": "tracknow", "purposes": ["marketing"], **service}]  # type: ignore[assignment]
+    config: dict[str, Any] = {"lang": "en", "translations": {"en": {}}}
+    config["services"] = [{"name": "tracknow", "purposes": ["marketing"], **service}]
     return f"<script>var klaroConfig = {json.dumps(config)}</script><script defer src=/klaro.js></script>"
 
 
