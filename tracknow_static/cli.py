@@ -28,6 +28,12 @@ _COMMANDS = {
         "csp",
         "Print what a Content-Security-Policy for SITE_DIR needs.",
     ),
+    "walk": Place(
+        "tracknow_static.walk.commands",
+        "walk",
+        "Let a browser take every payment route of SITE_DIR.",
+        "walk",
+    ),
     "probe": Place(
         "tracknow_static.probe.commands",
         "probe",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,7 +117,7 @@ def serving(host: str, settings: Settings, folder: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def _function(kind: str, file: Path) -> Iterator[int]:
     file.with_name("package.json").write_text('{"type": "module"}')
-    command = [str(Path(sys.executable).parent / "node"), str(_HARNESS), kind, str(file)]
+    command = [str(npm.NODE), str(_HARNESS), kind, str(file)]
     if kind == "cloudflare":
         command.append(str(npm.find("miniflare", "4.20260426.0", "dist/src/index.js")))
     if kind == "vercel":

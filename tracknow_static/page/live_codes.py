@@ -1,4 +1,4 @@
-"""The codes of findings about a deployed site (TN6)."""
+"""The codes of findings about a deployed site (TN6) and of routes that a browser took (TN7)."""
 
 from __future__ import annotations
 
@@ -128,5 +128,30 @@ LIVE_CODES = (
         "warning",
         "the time was over before all pages were looked at",
         "Raise --timeout, or lower --pages.",
+    ),
+    Code(
+        "TN701",
+        "error",
+        "route on which the click id is lost",
+        "Use <a href> for it, or see what `tracknow-static check` reports about it.",
+    ),
+    Code(
+        "TN702",
+        "error",
+        "route on which something else than the click id changes",
+        "Report it with the page, please: this must not happen.",
+    ),
+    Code(
+        "TN703",
+        "error",
+        "route that carries a click id without consent",
+        "Find what else adds it: this script does not.",
+    ),
+    Code("TN704", "info", "route that was not reached", "Try it by hand."),
+    Code(
+        "TN711",
+        "error",
+        "landing on this page loses the click id",
+        "Let the page carry the script, and its redirect keep the query.",
     ),
 )

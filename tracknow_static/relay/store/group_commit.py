@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUED = crash_points.declare("ingest.queued", "the event waits for the commit thread")
-RELEASED = crash_points.declare(
-    "ingest.released", "the batch is durable, its requests are released"
-)
+RELEASED = crash_points.declare("ingest.released", "the batch is durable, its requests are told")
 
 # More rows in a commit gain little and make the first of them wait longer.
 _BATCH = 256
@@ -62,7 +60,7 @@ class _Ticket:
         return self.accepted
 
     def give_up(self) -> None:
-        """Stop waiting: the commit may still come, without anyone waiting."""
+        """Stop waiting: the commit may still come, nobody is told."""
         self.abandoned = True
         self.error = StorageError("timeout", "no commit in time")
         if self.future is not None and not self.future.done():
@@ -193,7 +191,7 @@ def _resolve(futures: list[asyncio.Future[None]]) -> None:
 
 
 def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], bool]:
-    """Wait for an event and take what waits with it; return whether it was the last."""
+    """Wait for an event and take what waits with it; tells whether it was the last."""
     taken = [waiting.get()]
     with contextlib.suppress(queue.Empty):
         while taken[-1] is not None and len(taken) < _BATCH:

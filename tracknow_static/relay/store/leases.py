@@ -88,7 +88,7 @@ def claim(
 
 
 def _any_due(database: Database, urls: Sequence[str], *, paused: bool) -> bool:
-    """Look without a lock, so that idle workers do not delay commits."""
+    """Look without a lock, so that idle workers do not stand in the way of commits."""
     with database.read() as connection:
         return any(
             connection.execute(

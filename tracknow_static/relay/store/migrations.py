@@ -91,7 +91,7 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> tuple[int,
 
 
 def database_id(connection: Connection) -> str:
-    """Return the id of this database, which no other has, not even a new one in its place."""
+    """Return what tells this database from any other, also from a new one in its place."""
     return str(connection.execute(text("SELECT value FROM facts WHERE name = 'id'")).scalar_one())
 
 

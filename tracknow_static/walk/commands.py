@@ -1,0 +1,126 @@
+"""``tracknow-static walk``: the proof, with a real browser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.audit.severities import Severities
+from tracknow_static.audit.site import SiteAudit
+from tracknow_static.click_options import format_option
+from tracknow_static.errors import SettingsError, SiteError
+from tracknow_static.flags import with_settings
+from tracknow_static.page.built_with import read_manifest, with_manifest
+from tracknow_static.page.links import all_hosts
+from tracknow_static.walk.chrome import BrowserError, browsing, find_browser
+from tracknow_static.walk.output import Report
+from tracknow_static.walk.targets import site_address, targets
+from tracknow_static.walk.visitor import Visitor
+from tracknow_static.walk.walker import Walker
+from tracknow_static.walk.web import StandInWeb
+
+if TYPE_CHECKING:
+    from tracknow_static.config import Project
+
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+
+
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED,
+        exit_codes.INTERRUPTED,
+        attention="a finding of the severity in --fail-on, or a worse one",
+    )
+)
+@click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
+@format_option("github", "sarif")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(_FAILING)),
+    default="error",
+    show_default=True,
+    help="Lowest severity of a finding that makes the exit code 1.",
+)
+@click.option(
+    "--pages",
+    type=click.IntRange(1),
+    help="Maximum number of pages with payment routes [default: all].",
+)
+@click.option(
+    "--all",
+    "every_route",
+    is_flag=True,
+    help="Take every route of every page, not one of each kind for each template.",
+)
+@click.option(
+    "--screenshots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Save a picture of the page for each failure in this folder.",
+)
+@click.option("--browser", metavar="PATH", help="Chrome or Chromium [default: the installed one].")
+@click.option("--headed", is_flag=True, help="Show the browser's window.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="HOST",
+    help="Let the browser reach this host on the network. Repeatable.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Also print routes that are as expected.")
+@with_settings
+def walk(
+    project: Project,
+    site_dir: str,
+    *,
+    output_format: str,
+    fail_on: str,
+    pages: int | None,
+    every_route: bool,
+    screenshots: Path | None,
+    browser: str | None,
+    headed: bool,
+    allow: tuple[str, ...],
+    verbose: bool,
+) -> None:
+    """Let a browser take every payment route of SITE_DIR, and report what Stripe is asked for.
+
+    Each route is taken twice, without a click id and with one: the second request has to be the
+    first with the id behind it. With `consent` also before it and after a refusal. Nothing leaves
+    this machine: a local stand-in answers for every host.
+    """
+    manifest = read_manifest(site_dir)
+    project = with_manifest(project, manifest)
+    try:
+        severities = Severities(project.severity, project.source)
+        audit = SiteAudit(site_dir, project, manifest)
+        program = find_browser(browser)
+        if screenshots is not None:
+            screenshots.mkdir(parents=True, exist_ok=True)
+    except (SettingsError, SiteError, BrowserError) as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.UsageError(f"--screenshots {screenshots}: {error.strerror}") from None
+    hosts = all_hosts(project.settings.payment_hosts)
+    listed, lines = targets(audit, hosts, most=pages, every=every_route)
+    if all(target.landing for target in listed):
+        raise click.UsageError(f"{site_dir}: no page leads to a payment page.")
+    report = Report(site_dir, lines, output_format, verbose=verbose)
+    host, prefix = site_address(project)
+    with StandInWeb(Path(audit.root), host, prefix, hosts) as web:
+        try:
+            with browsing(program, web.port, headed=headed, allowed=allow) as driver:
+                visitor = Visitor(driver, web, project.settings)
+                Walker(visitor, report.add, every_route, screenshots).walk(listed)
+        except BrowserError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(exit_codes.FAILED)
+        except KeyboardInterrupt:
+            click.echo("\ntracknow: interrupted", err=True)
+            sys.exit(exit_codes.INTERRUPTED)
+    findings = severities.apply(report.findings)
+    report.print(findings, web.others)
+    if any(finding.severity in _FAILING[fail_on] for finding in findings):
+        sys.exit(exit_codes.ATTENTION)

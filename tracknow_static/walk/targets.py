@@ -1,0 +1,61 @@
+"""Which pages are walked: those that lead to a payment page, redirects, and the 404 page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tracknow_static.page.contents import MARKUP
+from tracknow_static.page.reader import read
+from tracknow_static.page.splice import remove
+from tracknow_static.walk.walker import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tracknow_static.audit.site import SiteAudit
+    from tracknow_static.config import Project
+
+_STUB = 4096  # bytes of a page that is nothing but a redirect
+_LANDINGS = 10  # redirects that are landed on, unless all are
+
+
+def targets(
+    audit: SiteAudit, hosts: Collection[str], *, most: int | None, every: bool
+) -> tuple[list[Target], dict[tuple[str, str, str], int]]:
+    """Return the pages to walk, and the line of each payment surface by page, kind and address.
+
+    ``most`` limits the number of pages with payment surfaces.
+    """
+    found: list[Target] = []
+    landings: list[Target] = []
+    lines: dict[tuple[str, str, str], int] = {}
+    for page in audit.pages():
+        if page.state == "unread":
+            continue
+        for surface in page.surfaces:
+            lines.setdefault((page.path, surface.kind, surface.url), surface.line)
+        if page.surfaces and (most is None or len(found) < most):
+            kinds = {surface.kind for surface in page.surfaces}
+            leaves = bool(kinds & {"script", "refresh"})
+            scripted = bool(kinds & {"script", "data"})
+            found.append(Target(page.path, scripted, leaves))
+        if page.state != "excluded" and _redirects(Path(audit.root, page.path), hosts):
+            landings.append(Target(page.path, leaves=True, landing=True))
+    if Path(audit.root, "404.html").is_file():
+        found.append(Target("walk/no-such-page/", landing=True))
+    return [*found, *(landings if every else landings[:_LANDINGS])], lines
+
+
+def _redirects(file: Path, hosts: Collection[str]) -> bool:
+    page = remove(file.read_bytes())
+    return len(page) <= _STUB and bool(read(page, hosts, markup=(*MARKUP, b"location")).redirects)
+
+
+def site_address(project: Project) -> tuple[str, str]:
+    """Return the host and the path that the site is walked under."""
+    parts = urlsplit(project.site_url or "")
+    domain = project.settings.cookie_domain
+    host = parts.hostname or (f"www.{domain}" if domain else "shop.example")
+    return host, parts.path or "/"

@@ -1,0 +1,174 @@
+"""A visitor in the browser: opens pages of the site, answers for consent, and acts on elements."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    WebDriverException,
+)
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.mouse_button import MouseButton
+from selenium.webdriver.common.keys import Keys
+
+from tracknow_static.page.manifest import NAME as _MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+    from tracknow_static.settings import Settings
+    from tracknow_static.walk.web import StandInWeb
+
+CLICK_ID = "tn-Walk_0aZ"
+
+_FIND = Path(__file__).with_name("routes.js").read_text(encoding="utf-8")
+# What covers a page until the visitor has answered. The answer itself comes through our own API.
+_BANNERS = {
+    "material": ".md-consent",
+    "cookiebot": "#CybotCookiebotDialog",
+    "cookieyes": ".cky-consent-container, .cky-overlay",
+    "onetrust": "#onetrust-consent-sdk",
+    "usercentrics": "#usercentrics-root, #usercentrics-cmp-ui",
+    "klaro": "#klaro, .klaro",
+    "vanilla-cookieconsent": "#cc-main, #cc--main",
+}
+_READY = """
+const done = arguments[0];
+const ready = () => Promise.resolve(self.tracknow && tracknow.ready).then(() => done());
+document.readyState === "complete" ? ready() : addEventListener("load", ready);
+"""
+_HIDE = """
+const style = document.createElement("style");
+style.textContent = arguments[0] + "{display: none !important}";
+document.documentElement.append(style);
+"""
+
+
+@dataclass
+class Visitor:
+    """Drives the browser. ``consent`` is what the visitor answers on every page, None for nothing."""
+
+    driver: WebDriver
+    web: StandInWeb
+    settings: Settings
+    consent: bool | None = None
+
+    def open(self, path: str, *, landing: bool = False) -> bool:
+        """Open a page of the site, with the click id if it is a landing; returns whether it loads."""
+        address = path.removesuffix("index.html") if path.endswith("index.html") else path
+        query = f"?{self.settings.param}={CLICK_ID}" if landing else ""
+        try:
+            self.driver.get(f"https://{self.web.host}{self.web.prefix}{quote(address)}{query}")
+        except WebDriverException:
+            return False
+        self.settle()
+        return True
+
+    def settle(self) -> None:
+        """Wait until the page and the script have loaded, and answer the consent manager."""
+        with contextlib.suppress(WebDriverException):  # it may leave for Stripe meanwhile
+            self.driver.execute_async_script(_READY)
+            if banner := _BANNERS.get(self.settings.consent or ""):
+                self.driver.execute_script(_HIDE, banner)
+            if self.consent is not None:
+                self.driver.execute_script("tracknow.consent(arguments[0])", self.consent)
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run a script in the page; returns None where it cannot run."""
+        try:
+            return self.driver.execute_script(script, *arguments)
+        except WebDriverException:
+            return None
+
+    def forget(self) -> None:
+        """Forget every click id that this browser has stored."""
+        with contextlib.suppress(WebDriverException):
+            # A file of the site's own: no script of a page runs meanwhile.
+            self.driver.get(f"https://{self.web.host}{self.web.prefix}{_MANIFEST}")
+            self.driver.execute_script("localStorage.clear(); sessionStorage.clear()")
+            self.driver.delete_all_cookies()
+
+    def begin_again(self) -> None:
+        """Close the tab and go on in a new one."""
+        old = self.driver.current_window_handle
+        self.driver.switch_to.new_window("tab")
+        fresh = self.driver.current_window_handle
+        self.driver.switch_to.window(old)
+        self.driver.close()
+        self.driver.switch_to.window(fresh)
+
+    def find(self, *, scripted: bool) -> list[dict[str, Any]]:
+        """Return the payment routes of the document: kind, url and element; see routes.js."""
+        return list(self.run(_FIND, sorted(self.web.payment_hosts), scripted) or [])
+
+    @contextlib.contextmanager
+    def in_frame(self, frame: int | None) -> Iterator[bool]:
+        """Enter a frame of the page by its number; yields whether it could be entered."""
+        entered = True
+        if frame is not None:
+            try:
+                self.driver.switch_to.frame(frame)
+            except WebDriverException:
+                entered = False
+        try:
+            yield entered
+        finally:
+            with contextlib.suppress(WebDriverException):
+                self.driver.switch_to.default_content()
+
+    def close_tabs(self) -> None:
+        """Close every tab but the first."""
+        first, *others = self.driver.window_handles
+        for handle in others:
+            self.driver.switch_to.window(handle)
+            self.driver.close()
+        if others:
+            self.driver.switch_to.window(first)
+
+    def act(self, action: str, element: Any) -> str:
+        """Do what a visitor does; returns why it cannot be done, or "" when it was."""
+        try:
+            if action == "middle click":
+                self.driver.execute_script(
+                    "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element
+                )
+                builder = ActionBuilder(self.driver)
+                pointer: Any = builder.pointer_action
+                pointer.move_to(element)
+                pointer.pointer_down(MouseButton.MIDDLE)
+                pointer.pointer_up(MouseButton.MIDDLE)
+                builder.perform()
+            elif action == "keyboard":
+                element.send_keys(Keys.ENTER)
+            elif action == "submit":
+                return self._submit(element)
+            else:
+                element.click()
+        except ElementClickInterceptedException:
+            return "it is covered by something else"
+        except ElementNotInteractableException:
+            return "it is hidden"
+        except WebDriverException as error:
+            return (error.msg or "the browser refuses").partition("\n")[0]
+        return ""
+
+    def _submit(self, element: Any) -> str:
+        if element.tag_name == "form":
+            ready = "return arguments[0].checkValidity()"
+            if not self.driver.execute_script(ready, element):
+                return "it needs input"
+            button = "return arguments[0].querySelector('button:not([type=button]), [type=submit]')"
+            element = self.driver.execute_script(button, element) or element
+            if element.tag_name == "form":
+                self.driver.execute_script("arguments[0].requestSubmit()", element)
+                return ""
+        element.click()
+        return ""

@@ -1,0 +1,246 @@
+"""Walks the payment routes of a site in a browser: first without a click id, then with one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from selenium.common.exceptions import WebDriverException
+
+from tracknow_static.walk.compare import compare, compare_without
+from tracknow_static.walk.visitor import CLICK_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from tracknow_static.walk.compare import Result
+    from tracknow_static.walk.visitor import Visitor
+    from tracknow_static.walk.web import Asked
+
+# An element in a page's frame that Stripe's stand-in reports by itself, without an action.
+_ELEMENTS = ("buy-button", "pricing-table")
+_ACTIONS = {
+    "link": ("click", "middle click", "keyboard"),
+    "form": ("submit",),
+    "handler": ("click",),
+    "button": ("click",),
+    "buy-button": ("appear",),
+    "pricing-table": ("appear",),
+}
+_SETTLE = 0.4  # seconds in which a page that redirects by itself may do so
+_PATIENCE = 4.0  # seconds for a request that came without an id
+_IDLE = 1.2  # seconds for a request that may never come
+
+
+class Target(NamedTuple):
+    """A page to walk, by its path in the site.
+
+    ``scripted``: a script of it mentions a payment page; ``leaves``: it may redirect by itself;
+    ``landing``: it is landed on, and its own routes are not taken.
+    """
+
+    path: str
+    scripted: bool = False
+    leaves: bool = False
+    landing: bool = False
+
+
+class Route(NamedTuple):
+    """One way from a page to Stripe. ``frame`` is the number of the frame it is in, or None."""
+
+    page: str
+    kind: str
+    url: str
+    action: str
+    number: int
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class RouteResult:
+    """What became of a route; ``reason`` is set where it was never reached."""
+
+    route: Route
+    scene: str
+    result: Result | None
+    asked: str = ""
+    expected: str = ""
+    reason: str = ""
+
+
+@dataclass
+class Walker:
+    """Sends a visitor along the routes; results are passed on to ``add``."""
+
+    visitor: Visitor
+    add: Callable[[RouteResult], None]
+    every_route: bool = False
+    screenshots: Path | None = None
+    _targets: dict[str, Target] = field(default_factory=dict)
+    _leaving: set[str] = field(default_factory=set)
+    _failures: int = 0
+
+    @cached_property
+    def _overwrite(self) -> bool:
+        return self.visitor.settings.existing_reference == "overwrite"
+
+    def walk(self, targets: Iterable[Target]) -> None:
+        """Walk all targets in each scene."""
+        listed = list(targets)
+        self._targets = {target.path: target for target in listed if not target.landing}
+        self._leaving = {target.path for target in listed if target.leaves}
+        routes = self._chosen(self._targets.values())
+        before = {route: self._take(route) for route in routes}
+        if self.visitor.settings.consent is None:
+            self._land()
+            self._compare_all("with an id", before, with_id=True)
+            self._come_back(before)
+        else:
+            self._land()
+            self._compare_all("before consent", before, with_id=False)
+            self.visitor.consent = True
+            self._land()
+            self._compare_all("after consent", before, with_id=True)
+            self.visitor.consent = False
+            self._compare_all("after a refusal", before, with_id=False)
+            self.visitor.consent = True
+        for target in listed:
+            if target.landing:
+                self._land_on(target)
+
+    # --- routes ----------------------------------------------------------------------------------
+
+    def _chosen(self, targets: Iterable[Target]) -> list[Route]:
+        """Find the routes of all pages; of one kind and template only the first, unless all."""
+        chosen: dict[tuple[object, ...], Route] = {}
+        for target in targets:
+            for route in self._routes(target):
+                shape = (target.path.partition("/")[0], target.path.count("/"))
+                key: tuple[object, ...] = (shape, route.kind, route.action, route.frame is None)
+                if self.every_route or route.kind in ("handler", "button", "load"):
+                    key = (*key, route)
+                chosen.setdefault(key, route)
+        return list(chosen.values())
+
+    def _routes(self, target: Target) -> Iterator[Route]:
+        asked = len(self.visitor.web.asked)
+        if not self.visitor.open(target.path):
+            return
+        if self._asked_by_itself(target.path, asked):
+            yield Route(target.path, "load", "", "open the page", 0)
+            return
+        frames = [None, *range(self.visitor.run("return window.frames.length"))]
+        for frame in frames:
+            with self.visitor.in_frame(frame) as entered:
+                found = self.visitor.find(scripted=target.scripted) if entered else []
+            for number, entry in enumerate(found):
+                for action in _ACTIONS[entry["kind"]]:
+                    yield Route(target.path, entry["kind"], entry["url"], action, number, frame)
+
+    def _asked_by_itself(self, path: str, number: int) -> list[Asked]:
+        """Return requests for payment pages that the page made without an action."""
+        if path in self._leaving:
+            self.visitor.web.wait_for_more(number, _SETTLE)
+        return [asked for asked in self.visitor.web.asked[number:] if asked.host != "js.stripe.com"]
+
+    # --- taking one ------------------------------------------------------------------------------
+
+    def _take(self, route: Route) -> Asked | str:
+        """Take a route; returns what was asked for, or the reason why nothing was."""
+        number = len(self.visitor.web.asked)
+        if not self.visitor.open(route.page):
+            return "the page does not load"
+        if route.kind == "load":
+            asked = self._asked_by_itself(route.page, number)
+            return asked[0] if asked else "the page stays"
+        if self._asked_by_itself(route.page, number):
+            return "the page leaves by itself"
+        if route.kind in _ELEMENTS:
+            return self._of_element(route, number)
+        number = len(self.visitor.web.asked)
+        scripted = self._targets[route.page].scripted
+        with self.visitor.in_frame(route.frame) as entered:
+            found = self.visitor.find(scripted=scripted) if entered else []
+            if route.number >= len(found) or found[route.number]["kind"] != route.kind:
+                return "it is not there any more"
+            reason = self.visitor.act(route.action, found[route.number]["element"])
+        if reason:
+            return reason
+        asked = [
+            entry
+            for entry in self.visitor.web.wait_for_more(number, _PATIENCE if route.url else _IDLE)
+            if entry.host != "js.stripe.com"
+        ]
+        self.visitor.close_tabs()
+        return asked[0] if asked else "nothing is asked for"
+
+    def _of_element(self, route: Route, number: int) -> Asked | str:
+        deadline = time.monotonic() + _IDLE
+        while time.monotonic() < deadline:
+            self.visitor.web.wait_for_more(len(self.visitor.web.asked), 0.1)
+        wanted = f"product={quote(route.url)}&"
+        seen = [entry for entry in self.visitor.web.asked[number:] if wanted in entry.target]
+        return seen[-1] if seen else "the element does not start: js.stripe.com is not loaded"
+
+    # --- scenes ----------------------------------------------------------------------------------
+
+    def _compare_all(self, scene: str, before: dict[Route, Asked | str], *, with_id: bool) -> None:
+        for route, first in before.items():
+            if isinstance(first, str):
+                if scene in ("with an id", "before consent"):
+                    self._add(RouteResult(route, scene, None, reason=first))
+                continue
+            after = self._take(route)
+            if isinstance(after, str):
+                self._add(RouteResult(route, scene, "changed", expected=first.url, reason=after))
+                continue
+            if with_id:
+                compared = compare(first, after, CLICK_ID, overwrite=self._overwrite)
+            else:
+                compared = compare_without(first, after)
+            self._add(RouteResult(route, scene, compared.result, after.url, compared.expected))
+
+    def _come_back(self, before: dict[Route, Asked | str]) -> None:
+        """Close the tab that has landed, open another one, and take the first route again."""
+        for route, first in before.items():
+            if not isinstance(first, str) and route.action == "click":
+                self.visitor.begin_again()
+                self._compare_all("coming back in a new tab", {route: first}, with_id=True)
+                return
+
+    def _land_on(self, target: Target) -> None:
+        """Land on a page that sends its visitor on: the id has to be kept wherever that is."""
+        self.visitor.forget()
+        route = Route(target.path, "landing", "", "land on the page", 0)
+        number = len(self.visitor.web.asked)
+        if not self.visitor.open(target.path, landing=True):
+            return
+        asked = self._asked_by_itself(target.path, number)
+        if asked:
+            carried = f"client_reference_id={CLICK_ID}" in asked[0].target
+            result: Result = "exact" if carried else "missing"
+            self._add(RouteResult(route, "landing", result, asked[0].url))
+            return
+        self.visitor.settle()  # on the page that the visitor ends on
+        kept = self.visitor.run("return self.tracknow && tracknow.clickId && tracknow.clickId()")
+        where = str(self.visitor.run("return location.href"))
+        self._add(RouteResult(route, "landing", "exact" if kept == CLICK_ID else "missing", where))
+
+    def _add(self, result: RouteResult) -> None:
+        self.add(result)
+        if result.result in ("missing", "changed", "unexpected") and self.screenshots is not None:
+            self._failures += 1
+            name = f"{self._failures:04}-{result.route.page}-{result.route.action}"
+            safe = "".join(sign if sign.isalnum() or sign in "-." else "_" for sign in name)
+            with contextlib.suppress(WebDriverException):
+                picture = self.screenshots / f"{safe[:150]}.png"
+                self.visitor.driver.save_screenshot(str(picture))
+
+    def _land(self) -> None:
+        self.visitor.forget()
+        self.visitor.open(next(iter(self._targets)), landing=True)
