@@ -16,7 +16,8 @@ from tests.relay.deliver.stand_in import (
 )
 from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.breaker import LONGEST_OPEN, THRESHOLD
-from tracknow_static.relay.store import destinations, leases, queries, replay
+from tracknow_static.relay.store import destinations, queries, replay
+from tracknow_static.relay.store.clock import correct_clock
 from tracknow_static.relay.store.model import PAUSED, Filter
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
@@ -277,7 +278,7 @@ def test_a_clock_set_back_is_corrected_once(shop: Shop, destination: StandIn) ->
     shop.drain()
     shop.now -= 6 * HOUR
     others = [shop.another_database() for _ in range(2)]
-    assert [leases.correct_clock(database) for database in others] == [1, 0]
+    assert [correct_clock(database) for database in others] == [1, 0]
     for database in others:
         assert 3500 < destinations.breaker(database, destination.url).open_for <= 3600
         database.close()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.relay.store.parts import A, B, accept, delivered, ids, new, release, retry
 from tracknow_static.relay.store import destinations, leases, queries, replay
+from tracknow_static.relay.store.clock import correct_clock
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import DeliveryResult, Filter
 from tracknow_static.relay.store.wakeup import WakeUp
@@ -215,7 +216,7 @@ def test_clock_set_right_parks_no_event(database: Database, clock: Clock, ahead:
     clock.time += ahead
     accept(database, new())
     clock.time -= ahead
-    assert leases.correct_clock(database) == 2
+    assert correct_clock(database) == 2
     assert len(leases.claim(database, limit=9, lease_seconds=60)) == 2
 
 
@@ -226,7 +227,7 @@ def test_clock_set_right_ends_endless_retries(database: Database, clock: Clock) 
     for one in leases.claim(database, limit=9, lease_seconds=60):
         retry(database, one, delay=60, status=500, error="status")
     clock.time -= 10 * 365 * 86_400
-    assert leases.correct_clock(database) == 2
+    assert correct_clock(database) == 2
     assert len(leases.claim(database, limit=9, lease_seconds=60)) == 2
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event as hooks
 
 from tests.relay.store.parts import (
     START,
@@ -19,12 +20,15 @@ from tests.relay.store.parts import (
     retry,
     settle_all,
 )
+from tests.relay.store.test_faults import mounted
 from tracknow_static.relay.store import leases, purge, queries, replay
+from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.model import DeliveryResult, Filter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.relay.store.parts import Clock
-    from tracknow_static.relay.store.database import Database
 
 
 def test_replay_of_dead_letters(database: Database) -> None:
@@ -164,7 +168,7 @@ def test_purge_by_age_and_outcome(database: Database, clock: Clock) -> None:
             delivered(database, one, status=200)
 
     def gone(**options: Any) -> set[str]:
-        purge.purge(database, delivered_days=30, dead_days=90, **options)
+        purge.purge(database, delivered_days=30, dead_days=90, check_clock=False, **options)
         return {one.id[4:] for one in queries.find(database, Filter()).events if one.purged_at}
 
     clock.time += 29 * 86_400
@@ -189,6 +193,105 @@ def test_purge_says_how_much(database: Database, clock: Clock) -> None:
         accept(database, new(number, payload=b"x" * 10, kept_because="type"))
     clock.time += 100 * 86_400
     planned = purge.purge(database, delivered_days=30, dead_days=90, dry_run=True)
-    done = purge.purge(database, delivered_days=30, dead_days=90)
+    done = purge.purge(database, delivered_days=30, dead_days=90, check_clock=False)
     assert planned == done
     assert (done.events, done.size) == (3, 30)
+
+
+def kept(database: Database, number: int, size: int = 20_000) -> None:
+    """Store events that are not forwarded, whose payloads a purge may remove at once."""
+    for one in range(number):
+        accept(database, new(one, payload=b"x" * size, kept_because="type"))
+
+
+def test_purge_gives_space_back(sqlite_url: str) -> None:
+    """The file shrinks by what was purged."""
+    database = Database(sqlite_url)
+    kept(database, 300)
+    database.compact()
+    assert database.path is not None
+    before = database.path.stat().st_size
+    assert purge.purge(database, delivered_days=0, dead_days=0).events == 300
+    assert database.path.stat().st_size < before - 4_500_000
+    database.close()
+
+
+def test_a_full_disk_can_be_left(tmp_path: Path) -> None:
+    """A purge needs no room that a full disk does not have, and makes room for new events."""
+    folder = tmp_path / "small"
+    with mounted(folder, "24m"):
+        database = Database(f"sqlite:///{folder}/relay.sqlite3")
+        with pytest.raises(StorageError) as caught:
+            kept(database, 2000)
+        assert caught.value.code == "disk_full"
+        assert purge.purge(database, delivered_days=0, dead_days=0).events > 500
+        assert accept(database, new("later", payload=b"x" * 20_000)).new
+        database.close()
+
+
+def test_purge_waits_for_a_clock_that_jumped(database: Database, clock: Clock) -> None:
+    """A clock that is ahead for a while has nothing purged; one that stays there is believed."""
+    kept(database, 1)
+
+    def gone() -> int:
+        return purge.purge(database, delivered_days=30, dead_days=30).events
+
+    clock.time += 3600
+    assert gone() == 0
+    clock.time += 100 * 86_400
+    assert purge.purge(database, delivered_days=30, dead_days=30).waits
+    clock.time += 3600
+    assert purge.purge(database, delivered_days=30, dead_days=30).waits
+    clock.time -= 100 * 86_400
+    assert gone() == 0
+    stored = queries.event(database, "evt_0")
+    assert stored is not None
+    assert stored.payload is not None
+    clock.time += 100 * 86_400
+    assert gone() == 0
+    clock.time += 86_400
+    assert gone() == 1
+
+
+def test_purge_and_replay_exclude_each_other(postgres_url: str, clock: Clock) -> None:
+    """Whichever comes first, no delivery is due whose payload is gone."""
+    database = Database(postgres_url, [A], clock=clock)
+    kept(database, 40, size=10)
+    clock.time += 100 * 86_400
+    with ThreadPoolExecutor(2) as pool:
+        removed = pool.submit(
+            purge.purge, database, delivered_days=30, dead_days=90, check_clock=False
+        )
+        again = pool.submit(replay.replay, database, Filter(state="kept"))
+        assert removed.result().events + again.result().deliveries == 40
+    claimed = leases.claim(database, limit=100, lease_seconds=60)
+    assert len(claimed) == again.result().deliveries
+    assert [delivery.problem for delivery in claimed if delivery.problem] == []
+    database.close()
+
+
+@pytest.mark.parametrize("state", ["dead", "kept"])
+def test_a_replay_grows_with_its_events(
+    sqlite_url: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five times as many events are five times the work: no chunk looks for all of them again."""
+    database = Database(sqlite_url, [A])
+    monkeypatch.setattr(replay, "_CHUNK", 3)
+    steps: list[int] = []
+
+    @hooks.listens_for(database.engine, "connect")
+    def _connected(made: Any, _record: object) -> None:
+        made.set_progress_handler(lambda: steps.append(1), 10)
+
+    def cost(first: int, last: int) -> int:
+        for number in range(first, last):
+            accept(database, new(number, kept_because="type" if state == "kept" else None))
+        while claimed := leases.claim(database, limit=100, lease_seconds=9):
+            leases.settle(database, [DeliveryResult(one, "dead", 400) for one in claimed])
+        steps.clear()
+        assert replay.replay(database, Filter(state=state), dry_run=True).events == last
+        return len(steps)
+
+    few = cost(0, 40)
+    assert cost(40, 200) < 10 * few
+    database.close()

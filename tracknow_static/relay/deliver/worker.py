@@ -19,6 +19,7 @@ from tracknow_static.relay.deliver import breaker, verdict
 from tracknow_static.relay.deliver.breaker import BreakerInput, Gate
 from tracknow_static.relay.deliver.sender import Job, SenderPool
 from tracknow_static.relay.store import destinations, leases
+from tracknow_static.relay.store.clock import correct_clock
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.model import DeliveryResult, without_query
 
@@ -258,7 +259,7 @@ class DestinationWorker(threading.Thread):
     def _correct_clock(self) -> None:
         if time.monotonic() >= self._correct_at:
             self._correct_at = time.monotonic() + _CORRECT_EVERY
-            leases.correct_clock(self._database, [self.destination])
+            correct_clock(self._database, [self.destination])
 
     def _look_in(self, wait: float | None) -> None:
         """Decide when the database is asked next, unless something happens before."""

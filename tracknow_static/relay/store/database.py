@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 import uuid
@@ -43,6 +44,8 @@ _CONNECT_SECONDS = 5
 # Pages of 4 KB in the write-ahead log before they are moved into the database. Whoever commits then
 # waits for it: half of SQLite's default costs no throughput and makes the longest waits shorter.
 _CHECKPOINT_PAGES = 500
+# Pages given back to the disk while others wait to write.
+_VACUUM_PAGES = 1000
 
 
 class Database:
@@ -115,7 +118,7 @@ class Database:
                 fits = migrations.is_current(connection, self.steps)
             if not fits:
                 with self._write() as connection:
-                    migrations.migrate(connection, self.steps)
+                    self._migrate(connection)
             with self._transaction() as connection:
                 found = migrations.database_id(connection)
             self._recognise(found)
@@ -125,7 +128,10 @@ class Database:
         """Bring the schema to the newest version; return the version before and after."""
         self._prepare_file()
         with self._write() as connection:
-            return migrations.migrate(connection, self.steps)
+            return self._migrate(connection)
+
+    def _migrate(self, connection: Connection) -> tuple[int, int]:
+        return migrations.migrate(connection, self.steps, now=self.read_clock(connection))
 
     def _prepare_file(self) -> None:
         if self._file is not None:
@@ -250,8 +256,25 @@ class Database:
             pooled = self.engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
-            self._raw = [driver]
+            self._raw.append(driver)
             return driver
+
+    def compact(self) -> None:
+        """Give free pages back to the disk, some at a time; PostgreSQL looks after itself."""
+        if self._file is None:
+            return
+        self.open()
+        self._file.release_reserve()
+        with _as_storage_error(), contextlib.closing(self.engine.raw_connection()) as pooled:
+            # Outside of any transaction, in which a log cannot be emptied. Of the vacuum, `execute`
+            # would do the first page only.
+            connection: Any = pooled.driver_connection
+            free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+            for _ in range(0, free + 1, _VACUUM_PAGES):
+                with self.turn(), contextlib.suppress(sqlite3.OperationalError):
+                    connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._file.keep_reserve()
 
     def close(self) -> None:
         """Close every connection; the object stays usable."""

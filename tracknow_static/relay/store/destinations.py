@@ -13,9 +13,14 @@ from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
 from tracknow_static.relay.store.schema import CHANNEL, deliveries, destinations, is_pending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import ColumnElement, Connection, Update
 
     from tracknow_static.relay.store.database import Database
+
+# Deliveries made due by one transaction.
+_CHUNK = 1000
 
 _ADD = text(
     "INSERT INTO destinations (url, state, failures, open_until, probing_until, version)"
@@ -42,39 +47,61 @@ def pause(database: Database, url: str, because: str, *, open_for: float = 0.0) 
     return database.run(lambda connection: _write(connection, url, statement))
 
 
-def resume(database: Database, url: str, *, at_once: bool = True) -> bool:
+def resume(
+    database: Database,
+    url: str,
+    *,
+    at_once: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> bool:
     """Let claims for a destination go on: breaker closed, what waits for a retry due now.
 
     Without ``at_once`` each delivery keeps its own time, so that one event that is refused
-    again and again does not pause the destination each time it resumes. Return whether it was
-    paused; one that was not is left as it is.
+    again and again does not pause the destination each time it resumes. ``progress`` is called
+    with the number of deliveries made due, after each of many short transactions.
+
+    Return whether it was paused; one that was not is left as it is.
     """
-    now = database.now()
     active = _change(
         url, PAUSED, ACTIVE, paused_because=None, paused_at=None, failures=0, open_until=0.0
     )
+    if not database.run(lambda connection: connection.execute(active).rowcount == 1):
+        return False
+    if at_once:
+        _make_due(database, url, progress)
+    if database.backend == "postgresql":
+        database.run(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
+    return True
+
+
+def _make_due(database: Database, url: str, progress: Callable[[int], None] | None) -> None:
+    """Make due what waits for a retry, a chunk at a time: commits of new events hardly wait."""
+    with database.read() as connection:
+        now = database.read_clock(connection)
     # What is leased stays leased: it would go out twice.
-    due = (
-        update(deliveries)
+    waiting = (
+        select(deliveries.c.id)
         .where(
             deliveries.c.destination == url,
             is_pending,
             deliveries.c.due_at > now,
             deliveries.c.claimed_at.is_(None),
         )
-        .values(due_at=now)
+        .order_by(deliveries.c.due_at)
+        .limit(_CHUNK)
+        .with_for_update(skip_locked=True)
     )
 
-    def work(connection: Connection) -> bool:
-        if connection.execute(active).rowcount != 1:
-            return False
-        if at_once:
-            connection.execute(due)
-        if database.backend == "postgresql":
-            connection.execute(text(f"NOTIFY {CHANNEL}"))
-        return True
+    def work(connection: Connection) -> int:
+        ids = connection.execute(waiting).scalars().all()
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(due_at=now))
+        return len(ids)
 
-    return database.run(work)
+    done = 0
+    while made := database.run(work):
+        done += made
+        if progress is not None:
+            progress(done)
 
 
 def breaker(database: Database, url: str) -> Breaker:

@@ -73,6 +73,11 @@ def means_deliveries(wanted: Filter) -> bool:
     return not _of_kept(wanted) and (wanted.state is not None or wanted.destination is not None)
 
 
+def starts_from_deliveries(wanted: Filter) -> bool:
+    """Whether the deliveries that are meant are few, in an index of their own, and found first."""
+    return not _of_kept(wanted) and wanted.state in ("pending", "retrying", "dead")
+
+
 def in_state(state: str) -> ColumnElement[bool]:
     """Return the condition that a delivery is in a state.
 
@@ -91,8 +96,7 @@ def _of_kept(wanted: Filter) -> bool:
 
 def _has_delivery(wanted: Filter) -> ColumnElement[bool]:
     meant = narrow(select(deliveries.c.event_id), wanted)
-    if wanted.state in ("pending", "retrying", "dead"):
-        # Few, in an index of their own: start from them.
+    if starts_from_deliveries(wanted):
         return events.c.id.in_(meant)
     # Nearly all: start from the events, in order, and stop when there are enough.
     return meant.where(deliveries.c.event_id == events.c.id).correlate(events).exists()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, insert, select, text, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from tracknow_static.relay import crash_points
@@ -25,7 +24,6 @@ from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
-    facts,
     is_pending,
 )
 
@@ -36,24 +34,10 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.database import Database
 
-_log = logging.getLogger(__name__)
-
 LEASED = crash_points.declare("claim.leased", "deliveries are leased, the lease is not committed")
 CLAIMED = crash_points.declare("claim.committed", "the lease is durable, its holder does not know")
 SETTLING = crash_points.declare("settle.written", "results are written, nothing is committed")
 SETTLED = crash_points.declare("settle.committed", "results are durable, the worker does not know")
-
-# No retry and no replay reaches further: what is due later was stored under a clock that was wrong.
-_RETRY_HORIZON = 2 * 86_400
-_REPLAY_HORIZON = 40 * 86_400
-
-# The fact that notes the latest time, and the seconds by which clocks of several hosts may differ.
-_CLOCK = "clock"
-_CLOCK_TOLERANCE = 5.0
-_NOTE = text(
-    "INSERT INTO facts (name, value) VALUES (:name, :value)"
-    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
 
 
 def claim(
@@ -350,70 +334,3 @@ def next_due(database: Database, destinations: Sequence[str] | None = None) -> f
             if wait is not None:
                 waits.append(max(0.0, float(wait)))
     return min(waits, default=None)
-
-
-def correct_clock(database: Database, destinations: Sequence[str] | None = None) -> int:
-    """Correct what a clock wrote that was wrong then, or was set back since.
-
-    Each call notes the time, for all processes. A clock that is behind the latest note was set
-    back: every later time is moved by as much, of deliveries and of breakers. Apart from that, a
-    delivery of the destinations is due that a clock far ahead put into the future; one that was
-    never claimed is due since it was stored, whatever its due time is.
-    Return the number of deliveries corrected.
-    """
-    urls = database.destinations if destinations is None else destinations
-
-    def work(connection: Connection) -> int:
-        now = database.now()
-        corrected = _move_back(connection, database)
-        for url in urls:
-            scheduled = (deliveries.c.tries > 0) | deliveries.c.claimed_at.is_not(None)
-            latest = case(
-                (deliveries.c.token == 0, now + 1),
-                (scheduled, now + _RETRY_HORIZON),
-                else_=now + _REPLAY_HORIZON,
-            )
-            statement = (
-                update(deliveries)
-                .where(
-                    deliveries.c.destination == url,
-                    is_pending,
-                    deliveries.c.due_at > now + 1,
-                    deliveries.c.due_at > latest,
-                )
-                .values(due_at=now)
-            )
-            corrected += connection.execute(statement).rowcount
-        return corrected
-
-    return database.run(work)
-
-
-def _move_back(connection: Connection, database: Database) -> int:
-    """Note the time; if it is earlier than noted before, move what is later than now by as much."""
-    now = database.read_clock(connection)
-    noted = connection.execute(
-        select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
-    ).scalar()
-    connection.execute(_NOTE, {"name": _CLOCK, "value": repr(now)})
-    behind = float(noted) - now if noted is not None else 0.0
-    if behind < _CLOCK_TOLERANCE:
-        return 0
-    _log.warning("the clock was set back by %.0f s: waits are corrected", behind)
-
-    def earlier(column: Any) -> Any:
-        return case((column - behind > now, column - behind), (column > now, now), else_=column)
-
-    connection.execute(
-        update(destinations).values(
-            open_until=earlier(destinations.c.open_until),
-            probing_until=earlier(destinations.c.probing_until),
-            version=destinations.c.version + 1,
-        )
-    )
-    statement = (
-        update(deliveries)
-        .where(is_pending, deliveries.c.due_at > now)
-        .values(due_at=earlier(deliveries.c.due_at))
-    )
-    return connection.execute(statement).rowcount

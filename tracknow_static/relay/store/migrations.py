@@ -41,6 +41,15 @@ def _fewer_indexes(connection: Connection) -> None:
 # The first step leads from version 1 to version 2.
 STEPS: tuple[Step, ...] = (_fewer_indexes,)
 
+_ID = "id"
+# When payloads were purged last, in Unix seconds.
+PURGED_AT = "purged_at"
+_ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
+_NOTE_FACT = text(
+    "INSERT INTO facts (name, value) VALUES (:name, :value)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
 # Any number that nothing else on the server uses for its advisory locks.
 _ADVISORY_LOCK = 0x7472_6163
 
@@ -66,12 +75,15 @@ def version(connection: Connection) -> int:
     return int(connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0)
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> tuple[int, int]:
+def migrate(
+    connection: Connection, steps: Sequence[Step] = STEPS, *, now: float
+) -> tuple[int, int]:
     """Bring the schema to the newest version; return the version before and after.
 
     All of it belongs to the caller's transaction; processes that try at the same time take turns.
     Raises :class:`SchemaError` for a schema that is newer than this program.
     """
+    _refuse_encoding(connection)
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     before, newest = version(connection), newest_version(steps)
@@ -83,11 +95,14 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> tuple[int,
         for step in steps[before - 1 :]:
             step(connection)
     connection.execute(text("UPDATE schema_version SET version = :newest"), {"newest": newest})
-    connection.execute(
-        text("INSERT INTO facts (name, value) VALUES ('id', :id) ON CONFLICT DO NOTHING"),
-        {"id": uuid.uuid4().hex},
-    )
+    for name, value in ((_ID, uuid.uuid4().hex), (PURGED_AT, repr(now))):
+        connection.execute(_ADD_FACT, {"name": name, "value": value})
     return before, newest
+
+
+def note_fact(connection: Connection, name: str, value: str) -> None:
+    """Write down what the database says of itself, in the caller's transaction."""
+    connection.execute(_NOTE_FACT, {"name": name, "value": value})
 
 
 def database_id(connection: Connection) -> str:
@@ -106,6 +121,7 @@ def is_current(connection: Connection, steps: Sequence[Step] = STEPS) -> bool:
     Raises :class:`SchemaError` for a newer schema, and for an older one on PostgreSQL, which
     other hosts may still need as it is.
     """
+    _refuse_encoding(connection)
     found, newest = version(connection), newest_version(steps)
     _refuse_newer(found, newest)
     if 0 < found < newest and connection.dialect.name == "postgresql":
@@ -116,6 +132,20 @@ def is_current(connection: Connection, steps: Sequence[Step] = STEPS) -> bool:
             "Stop older relays and run `tracknow-relay migrate`.",
         )
     return found == newest
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """Refuse a PostgreSQL database that cannot store every text that Stripe sends."""
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise SchemaError(
+            0,
+            newest_version(),
+            f"The database's encoding is {encoding}. Accepted: UTF8, as made by "
+            "`createdb --encoding=UTF8 --template=template0 NAME`.",
+        )
 
 
 def _refuse_newer(found: int, known: int) -> None:

@@ -287,8 +287,12 @@ class Erased:
 
 @dataclass(frozen=True)
 class Purged:
-    """How many payloads a purge removed, or would remove, and what they hold in bytes."""
+    """How many payloads a purge removed, or would remove, and what they hold in bytes.
+
+    With ``waits`` nothing was removed, because the clock may be wrong.
+    """
 
     events: int
     size: int
     references: int
+    waits: bool = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, distinct, func, select, text, tuple_, update
+from sqlalchemy import delete, distinct, func, select, tuple_, update
 
+from tracknow_static.relay.store.clock import is_trusted
 from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.model import DEAD, PENDING, Erased, Purged
 from tracknow_static.relay.store.schema import (
@@ -17,6 +19,7 @@ from tracknow_static.relay.store.schema import (
     events,
     tallies,
 )
+from tracknow_static.relay.store.sqlite_file import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tracknow_static.relay.store.database import Database
+
+log = logging.getLogger(__name__)
 
 # Events in one transaction: short enough that commits of new events hardly wait.
 _CHUNK = 200
@@ -39,6 +44,7 @@ def purge(
     dead_days: float,
     references_days: float = 1095,
     dry_run: bool = False,
+    check_clock: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Purged:
     """Remove payloads of events settled for longer than the days given, chunk by chunk.
@@ -46,7 +52,15 @@ def purge(
     ``delivered_days`` is for events that every destination accepted, ``dead_days`` for those
     with a dead letter and those that were kept and not forwarded. Nothing pending is touched,
     and what recognises a duplicate stays. ``progress`` is called with the number of events done.
+
+    With ``check_clock`` nothing is removed while the clock may be wrong: the result says so.
     """
+    if not dry_run:
+        # On a full disk this is what there is room for.
+        database.compact()
+    if check_clock and not dry_run and not is_trusted(database):
+        log.warning("nothing is purged before tomorrow: the clock jumped, or no purge ran for days")
+        return Purged(0, 0, 0, waits=True)
     with database.read() as connection:
         now = database.read_clock(connection)
     limits = (now - delivered_days * _DAY, now - dead_days * _DAY)
@@ -59,7 +73,7 @@ def purge(
             break
         after = (rows[-1].received_at, rows[-1].id)
         sizes = {row.id: row.size or 0 for row in rows}
-        gone = _purge_chunk(database, rows, limits, dry_run)
+        gone = _purge_rows(database, rows, limits, dry_run=dry_run)
         number += len(gone)
         size += sum(sizes[event_id] for event_id in gone)
         if progress is not None:
@@ -67,7 +81,7 @@ def purge(
     forgotten = _forget_customers(database, now - references_days * _DAY, dry_run)
     if not dry_run:
         _add_up(database, now - _OWNER_SECONDS)
-        _give_back(database)
+        database.compact()
     return Purged(number, size, forgotten)
 
 
@@ -106,7 +120,7 @@ def erase(
         forget = delete(customer_references).where(customer_references.c.customer.in_(customers))
         database.run(lambda connection: connection.execute(forget))
     if not dry_run:
-        _give_back(database)
+        database.compact()
     return done
 
 
@@ -119,6 +133,7 @@ def _unsent(connection: Connection, ids: Sequence[str]) -> int:
 
 
 def _erase_chunk(connection: Connection, *, database: Database, ids: Sequence[str]) -> int:
+    _lock_events(connection, ids)
     unsent = _unsent(connection, ids)
     unsettled = (
         select(deliveries.c.id)
@@ -156,36 +171,62 @@ def _old(connection: Connection, after: tuple[float, str], before: float) -> Seq
     return connection.execute(statement).all()
 
 
-def _purge_chunk(
-    database: Database, rows: Sequence[Any], limits: tuple[float, float], dry_run: bool
+def _purge_rows(
+    database: Database, rows: Sequence[Any], limits: tuple[float, float], *, dry_run: bool
 ) -> list[str]:
-    def work(connection: Connection) -> list[str]:
-        ids = [row.id for row in rows]
-        statement = (
-            select(
-                deliveries.c.id,
-                deliveries.c.event_id,
-                deliveries.c.state,
-                deliveries.c.settled_at,
-            )
-            .where(deliveries.c.event_id.in_(ids))
-            .order_by(deliveries.c.id)
-        )
-        if not dry_run:
-            statement = statement.with_for_update()
-        own: dict[str, list[Any]] = {}
-        for delivery in connection.execute(statement):
-            own.setdefault(delivery.event_id, []).append(delivery)
-        gone = [row.id for row in rows if _expired(row, own.get(row.id, []), limits)]
-        if gone and not dry_run:
-            numbers = [row.id for event_id in gone for row in own.get(event_id, [])]
-            _remove(connection, database, gone, numbers)
-        return gone
-
+    """Purge those of the events that are old enough; return their ids."""
     if dry_run:
         with database.read() as connection:
-            return work(connection)
-    return database.run(work)
+            return _expired_of(connection, rows, limits)
+    try:
+        return database.run(partial(_purge_chunk, database=database, rows=rows, limits=limits))
+    except StorageError as error:
+        if error.code != "disk_full":
+            raise
+    # What a full disk has no room for as a whole may fit in halves, each giving space back.
+    database.compact()
+    if len(rows) == 1:
+        return database.run(partial(_purge_chunk, database=database, rows=rows, limits=limits))
+    middle = len(rows) // 2
+    return [
+        *_purge_rows(database, rows[:middle], limits, dry_run=False),
+        *_purge_rows(database, rows[middle:], limits, dry_run=False),
+    ]
+
+
+def _purge_chunk(
+    connection: Connection, *, database: Database, rows: Sequence[Any], limits: tuple[float, float]
+) -> list[str]:
+    _lock_events(connection, [row.id for row in rows])
+    gone = _expired_of(connection, rows, limits, lock=True)
+    if gone:
+        of_gone = select(deliveries.c.id).where(deliveries.c.event_id.in_(gone))
+        _remove(connection, database, gone, connection.execute(of_gone).scalars().all())
+    return gone
+
+
+def _lock_events(connection: Connection, ids: Sequence[str]) -> None:
+    """Keep a replay from making deliveries due, whose payloads are about to go."""
+    statement = select(events.c.id).where(events.c.id.in_(ids)).order_by(events.c.id)
+    connection.execute(statement.with_for_update()).all()
+
+
+def _expired_of(
+    connection: Connection,
+    rows: Sequence[Any],
+    limits: tuple[float, float],
+    *,
+    lock: bool = False,
+) -> list[str]:
+    statement = (
+        select(deliveries.c.event_id, deliveries.c.state, deliveries.c.settled_at)
+        .where(deliveries.c.event_id.in_([row.id for row in rows]))
+        .order_by(deliveries.c.id)
+    )
+    own: dict[str, list[Any]] = {}
+    for delivery in connection.execute(statement.with_for_update() if lock else statement):
+        own.setdefault(delivery.event_id, []).append(delivery)
+    return [row.id for row in rows if _expired(row, own.get(row.id, []), limits)]
 
 
 def _expired(row: Any, own: Sequence[Any], limits: tuple[float, float]) -> bool:
@@ -235,9 +276,3 @@ def _add_up(database: Database, before: float) -> None:
         write_tallies(connection, totals, owner="", now=before)
 
     database.run(work)
-
-
-def _give_back(database: Database) -> None:
-    """Let an SQLite file shrink; PostgreSQL looks after itself."""
-    if database.path is not None:
-        database.run(lambda connection: connection.execute(text("PRAGMA incremental_vacuum")))

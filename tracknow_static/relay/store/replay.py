@@ -12,7 +12,7 @@ from tracknow_static.relay.store.model import PENDING, Replayed
 from tracknow_static.relay.store.schema import CHANNEL, deliveries, events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -42,15 +42,7 @@ def replay(
     """
     plan = _Plan(database, wanted, rate, destinations, write=not dry_run)
     done = _Count()
-    after: Any = None
-    # What arrives, or is delivered again, during the replay must not be met a second time.
-    with database.read() as connection:
-        until = database.read_clock(connection)
-    while True:
-        rows = _chunk(database, wanted, after, until)
-        if not rows:
-            return done.result()
-        after = (rows[-1].received_at, rows[-1].id)
+    for rows in _chunks(database, wanted):
         if dry_run:
             with database.read() as connection:
                 done = plan.apply(connection, rows, done)
@@ -58,6 +50,7 @@ def replay(
             done = _replay_chunk(database, plan, rows, done)
         if progress is not None:
             progress(done.events)
+    return done.result()
 
 
 class _Count:
@@ -77,15 +70,31 @@ class _Count:
         return Replayed(self.events, self.made_due, self.purged, self.thin, self.in_flight)
 
 
-def _chunk(database: Database, wanted: Filter, after: Any, until: float) -> Sequence[Any]:
-    statement = filters.restrict(
-        select(events.c.id, events.c.received_at, events.c.kept_because), wanted
-    ).where(events.c.received_at <= until)
-    if after is not None:
-        statement = statement.where(tuple_(events.c.received_at, events.c.id) > tuple_(*after))
-    statement = statement.order_by(events.c.received_at, events.c.id).limit(_CHUNK)
+def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
+    """Yield the events that are wanted, oldest first."""
+    # What arrives, or is delivered again, during the replay must not be met a second time.
     with database.read() as connection:
-        return connection.execute(statement).all()
+        until = database.read_clock(connection)
+        statement = (
+            filters.restrict(
+                select(events.c.id, events.c.received_at, events.c.kept_because), wanted
+            )
+            .where(events.c.received_at <= until)
+            .order_by(events.c.received_at, events.c.id)
+        )
+        if filters.starts_from_deliveries(wanted):
+            # All at once: the database would look for all of them again for each chunk.
+            rows = connection.execute(statement).all()
+            yield from (rows[at : at + _CHUNK] for at in range(0, len(rows), _CHUNK))
+            return
+    after: Any = (-1.0, "")
+    place = tuple_(events.c.received_at, events.c.id)
+    while after is not None:
+        with database.read() as connection:
+            rows = connection.execute(statement.where(place > tuple_(*after)).limit(_CHUNK)).all()
+        after = (rows[-1].received_at, rows[-1].id) if rows else None
+        if rows:
+            yield rows
 
 
 def _replay_chunk(database: Database, plan: _Plan, rows: Sequence[Any], done: _Count) -> _Count:
@@ -121,9 +130,8 @@ class _Plan:
         count = done.copy()
         now = self._database.now()
         ids = [row.id for row in rows]
+        whole = self._whole(connection, ids)
         deliveries_of = self._deliveries(connection, ids, now)
-        bodies = select(events.c.id).where(events.c.id.in_(ids), events.c.payload.is_not(None))
-        whole = set(connection.execute(bodies).scalars())
         for row in rows:
             count.events += 1
             if row.kept_because == "thin":
@@ -155,6 +163,17 @@ class _Plan:
             # None is left where somebody settled it, or made it due, since the event was found.
             return tuple(own)
         return tuple(own) or self._database.destinations
+
+    def _whole(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+        """Return the events whose payload is there, and keep a purge from removing it meanwhile."""
+        statement = (
+            select(events.c.id)
+            .where(events.c.id.in_(ids), events.c.payload.is_not(None))
+            .order_by(events.c.id)
+        )
+        if self._write:
+            statement = statement.with_for_update()
+        return set(connection.execute(statement).scalars())
 
     def _deliveries(
         self, connection: Connection, ids: Sequence[str], now: ColumnElement[float]

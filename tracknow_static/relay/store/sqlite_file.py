@@ -29,6 +29,9 @@ except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
 
 _Inode = tuple[int, int]
 
+# Twice what the log holds before it is emptied into the file.
+_RESERVE_BYTES = 4_000_000
+
 
 class StorageError(RelayError):
     """The database did not store what it was given; ``code`` is short and stable."""
@@ -86,6 +89,7 @@ class SqliteFile:
             raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
         self._inode = _inode(self.path)
         self._was_there = True
+        self.keep_reserve()
 
     def check(self, *, opened: bool) -> None:
         """Raise :class:`StorageError` when file or log were deleted or replaced under us.
@@ -132,6 +136,30 @@ class SqliteFile:
             return shutil.disk_usage(self.path.parent).free
         except OSError as error:
             raise StorageError("database_gone", f"{self.path.parent}: {error.strerror}") from None
+
+    def keep_reserve(self) -> None:
+        """Set some room aside, if there is plenty, for the purge that will empty a full disk.
+
+        SQLite can neither free a page nor empty its log without writing first.
+        """
+        reserve = self._reserve
+        with contextlib.suppress(OSError, StorageError):
+            if reserve.exists() or self.free_bytes() < 4 * _RESERVE_BYTES:
+                return
+            handle = os.open(reserve, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            try:
+                os.write(handle, bytes(_RESERVE_BYTES))
+            finally:
+                os.close(handle)
+
+    def release_reserve(self) -> None:
+        """Use what was set aside when the disk is full."""
+        if self.free_bytes() < _RESERVE_BYTES:
+            self._reserve.unlink(missing_ok=True)
+
+    @property
+    def _reserve(self) -> Path:
+        return self.path.with_name(self.path.name + "-reserve")
 
     def close(self) -> None:
         """Close the file that the turns are taken at."""
