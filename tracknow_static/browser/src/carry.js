@@ -27,7 +27,6 @@
   let allowed;
   let wrong; // what capture has stored though it is no new click
   let tries = 0;
-  let seen = new Set(); // what is inserted piece by piece is looked at once
 
   const attempt = (action) => {
     try {
@@ -39,8 +38,8 @@
     if (/[?&]tn_debug=1/.test(location.search + document.referrer))
       console.log("TNB" + words, what);
   };
-  const on = (target, types, listener) =>
-    types.split(" ").forEach((type) => target.addEventListener(type, listener, true));
+  const on = (target, types, listener, options = true) =>
+    types.split(" ").forEach((type) => target.addEventListener(type, listener, options));
   const wrap = (api.w = (owner, name, around) => {
     owner[name] = new Proxy(owner[name], {
       apply: (target, self, list) => around(() => target.apply(self, list), list, self),
@@ -162,10 +161,7 @@
       }
       now = allowed ? read() : "";
       if (now) api.i = "";
-      else if (allowed) {
-        now = api.i || "";
-        if (now) log("2 memory", now);
-      }
+      else if (allowed) if (api.i) log("2 memory", (now = api.i));
       if (now != id) {
         id = now;
         mine.add(id);
@@ -263,7 +259,7 @@
           log("5 decorated", form);
         }
       };
-      form.addEventListener("formdata", fill);
+      on(form, "formdata", fill);
       undo.push(fill);
     }
   };
@@ -289,9 +285,7 @@
       tries = 0;
       if (!id) return;
       // Added now it is the last one to run.
-      currentTarget.addEventListener(type, (last) => (last == event ? end(event) : 0), {
-        once: true,
-      });
+      on(currentTarget, type, (last) => (last == event ? end(event) : 0), { once: true });
       ["stopPropagation", "stopImmediatePropagation"].forEach((name) => {
         const stop = event[name];
         event[name] = () => {
@@ -353,16 +347,9 @@
     "stripe-pricing-table": mount,
   };
   const meet = (element) => {
-    seen.add(element);
     if (element.shadowRoot) enter(element.shadowRoot);
     const kind = KINDS[element.localName];
     if (kind) kind(element);
-  };
-  const scan = (root) => {
-    if (!seen.has(root)) {
-      meet(root);
-      root.querySelectorAll("*").forEach(meet);
-    }
   };
   const enter = (root) => {
     if (entered.has(root)) return;
@@ -375,17 +362,22 @@
         attempt(() => enter(made));
         return made;
       });
-    scan(root);
+    root.querySelectorAll("*").forEach(meet);
   };
   const observer = new MutationObserver((records) => {
-    seen = new Set();
+    const seen = new Set(); // what is inserted piece by piece is looked at once
     refresh();
     records.forEach(({ target, attributeName, addedNodes }) =>
       attempt(() => {
         // Another observer that undoes ours must not become an endless loop.
         if (attributeName) if (999 > tries++) mount(target);
         addedNodes.forEach((node) => {
-          if (node.nodeType == 1) scan(node);
+          if (node.nodeType == 1)
+            if (!seen.has(node))
+              [node, ...node.querySelectorAll("*")].forEach((element) => {
+                seen.add(element);
+                meet(element);
+              });
         });
       }),
     );
