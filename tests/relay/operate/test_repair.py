@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.events import encode, purchase
 from tests.relay.deliver.stand_in import StandIn, answer
 from tests.relay.operate.parts import accept, database_of, environment, run, run_json
 from tests.relay.store.parts import dead, delivered
+from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.store import destinations, leases, queries
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -96,7 +101,7 @@ def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
         "dry_run": True,
         "events": 5,
         "deliveries": 5,
-        "not_replayed": {"purged": 0, "thin": 0, "in_flight": 0},
+        "not_replayed": {"purged": 0, "thin": 0, "in_flight": 0, "unconfigured": 0},
     }
     assert pending(environ) == {ONE: 0, TWO: 0}
 
@@ -259,6 +264,29 @@ def test_retire_moves_what_a_former_destination_did_not_accept(database_url: str
     assert pending(environ) == {ONE: 0, NEW: 5, TWO: 0}
     run(environ, "retire", ONE, "--to", NEW, code=1)
     run(environ, "status", "--strict")
+
+
+def test_replay_leaves_a_former_destination_alone(sqlite_url: str) -> None:
+    """Nobody would deliver there: it is reported, and not called a success."""
+    environ = without_first(filled(sqlite_url))
+    result = run(environ, "replay", "--state", "dead", code=1)
+    assert "5 deliveries are for destinations that are not configured" in result.stdout
+    assert "tracknow-relay retire" in result.stdout
+    assert pending(environ) == {ONE: 0, NEW: 0, TWO: 0}
+    found = run_json(environ, "replay", "evt_1", "--rate", "0")
+    assert (found["deliveries"], found["not_replayed"]["unconfigured"]) == (1, 1)
+    assert ONE in run(environ, "replay", "--all", "--destination", ONE, code=2).stderr
+
+
+def test_a_replay_that_is_spread_over_hours_does_not_stall(environ: dict[str, str]) -> None:
+    """A delivery waits since it was due, not since the replay was asked for."""
+    run(environ, "replay", "--state", "dead", "--rate", "0.0001")
+    config = RelayConfig.from_environ(environ)
+    for later in (0, 20_500):
+        database = Database.from_config(config, clock=lambda: time.time() + later)  # noqa: B023
+        (first, _) = queries.status(database).destinations
+        database.close()
+        assert (first.oldest_pending_age or 0) == pytest.approx(later, abs=60)
 
 
 def test_retire_moves_no_event_twice(sqlite_url: str) -> None:

@@ -90,8 +90,9 @@ def replay(
     """
     if not (ids or everything or any(given.values())):
         raise click.UsageError("Select events: IDs, --state, --type, --since, … or --all.")
-    with opened(configured(), seconds=CHANGING) as database:
-        url = known_destination(database, destination) if destination else None
+    config = configured()
+    url = _configured_destination(config, "--destination", destination) if destination else None
+    with opened(config, seconds=CHANGING) as database:
         wanted = Filter(ids=ids, **given)
         if url and wanted.state not in (None, _KEPT):
             # A state is that of a delivery: what another destination did not accept is not meant.
@@ -118,7 +119,12 @@ def _replayed_json(done: Replayed, *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "events": done.events,
         "deliveries": done.deliveries,
-        "not_replayed": {"purged": done.purged, "thin": done.thin, "in_flight": done.in_flight},
+        "not_replayed": {
+            "purged": done.purged,
+            "thin": done.thin,
+            "in_flight": done.in_flight,
+            "unconfigured": done.unconfigured,
+        },
     }
 
 
@@ -133,6 +139,11 @@ def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
         click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
     if done.in_flight:
         click.echo(f"{done.in_flight} deliveries are in flight now and are left alone.")
+    if done.unconfigured:
+        click.echo(
+            f"{done.unconfigured} deliveries are for destinations that are not configured: "
+            "move them with `tracknow-relay retire`."
+        )
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing was paused"))
@@ -183,7 +194,7 @@ def retire(
                 f"{without_query(url)} is still configured. First remove it from "
                 "TRACKNOW_RELAY_DESTINATIONS, or change TRACKNOW_NAMESPACE."
             )
-        target = None if to is None else _configured_destination(config, to)
+        target = None if to is None else _configured_destination(config, "--to", to)
         with output.progress("retiring", quiet=output_format == "json") as advance:
             done = retiring.retire(database, url, to=target, dry_run=dry_run, progress=advance)
     if output_format == "json":
@@ -197,12 +208,13 @@ def retire(
         sys.exit(exit_codes.ATTENTION)
 
 
-def _configured_destination(config: RelayConfig, text: str) -> str:
+def _configured_destination(config: RelayConfig, option: str, text: str) -> str:
+    """Return the configured destination that a user means, whole or without the query."""
     found = [url for url in config.destinations if text in (url, without_query(url))]
     if len(found) == 1:
         return found[0]
     accepted = ", ".join(map(without_query, config.destinations))
-    raise SettingsError([f"--to: {text!r} is not accepted. Accepted: {accepted}."])
+    raise SettingsError([f"{option}: {text!r} is not accepted. Accepted: {accepted}."])
 
 
 @click.command(

@@ -251,7 +251,8 @@ class Replayed:
     """What a replay did, or would do.
 
     ``deliveries`` were made due again or created; skipped are ``purged`` events (their payload is
-    gone), ``thin`` ones (Tracknow cannot read them) and deliveries that are ``in_flight``.
+    gone), ``thin`` ones (Tracknow cannot read them), deliveries that are ``in_flight``, and those
+    to destinations that are not configured, which nobody would deliver.
     """
 
     events: int
@@ -259,6 +260,7 @@ class Replayed:
     purged: int
     thin: int
     in_flight: int
+    unconfigured: int = 0
 
 
 @dataclass(frozen=True)

@@ -59,15 +59,23 @@ class _Count:
     def __init__(self, events: int = 0, made_due: int = 0) -> None:
         self.events = events
         self.made_due = made_due
-        self.purged = self.thin = self.in_flight = 0
+        self.purged = self.thin = self.in_flight = self.unconfigured = 0
 
     def copy(self) -> _Count:
         other = _Count(self.events, self.made_due)
         other.purged, other.thin, other.in_flight = self.purged, self.thin, self.in_flight
+        other.unconfigured = self.unconfigured
         return other
 
     def result(self) -> Replayed:
-        return Replayed(self.events, self.made_due, self.purged, self.thin, self.in_flight)
+        return Replayed(
+            events=self.events,
+            deliveries=self.made_due,
+            purged=self.purged,
+            thin=self.thin,
+            in_flight=self.in_flight,
+            unconfigured=self.unconfigured,
+        )
 
 
 def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
@@ -143,6 +151,9 @@ class _Plan:
             own = deliveries_of.get(row.id, {})
             for url in self._urls(own):
                 delivery = own.get(url)
+                if not self._is_delivered_to(url):
+                    count.unconfigured += 1
+                    continue
                 if delivery is not None and delivery.leased:
                     count.in_flight += 1
                     continue
@@ -155,6 +166,9 @@ class _Plan:
                     update(events).where(events.c.id == row.id).values(kept_because=None)
                 )
         return count
+
+    def _is_delivered_to(self, url: str) -> bool:
+        return url in self._destinations or url in self._database.destinations
 
     def _urls(self, own: dict[str, Any]) -> Sequence[str]:
         if self._destinations:
@@ -229,7 +243,8 @@ def _make_due(
             tries=0,
             last_error=None,
             last_status=None,
-            accepted_at=database.now(),
+            # It waits from then on: a replay that is spread over hours is no delivery that stalls.
+            accepted_at=due,
             settled_at=None,
         )
     )
