@@ -183,6 +183,7 @@ def script_size() -> str:
 # What is made, by document and by the name of its comments.
 MADE: dict[str, dict[str, str]] = {
     "README.md": {"options": options.markdown_table(OPTIONS)},
+    "docs/explanation/browser.md": {"tag size": str(len(SCRIPT.capture_tag))},
     "docs/explanation/script-place.md": {
         "tag size": str(len(SCRIPT.capture_tag)),
         "script size": script_size(),

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import ended, free_port, wait_until_listens
-from tools.engines.npm import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +135,7 @@ def prism(mode: str, *more: str) -> Iterator[str]:
     program, description = installed()
     port = free_port()
     command = [
-        str(NODE),
+        str(_BIN / "node"),
         str(program),
         mode,
         str(description),

@@ -99,7 +99,7 @@ class Script:
 
     ``inline`` is the text of the script element in the page, ``asset`` the file's content and
     ``asset_path`` its path inside the site; each is None where the delivery has none.
-    ``attributes`` stand in every tag, ``asset_attributes`` in the file's too.
+    ``attributes`` are in every tag, ``asset_attributes`` in the file's too.
     """
 
     inline: str | None
@@ -225,7 +225,7 @@ def _values(settings: Settings) -> dict[str, str]:
 
 
 def _at_once(settings: Settings) -> str:
-    """Say in JavaScript whether the id may be stored without being asked for."""
+    """Return the JavaScript for whether the id may be stored without consent."""
     if settings.consent is not None:
         return "0"
     return "!navigator.globalPrivacyControl" if settings.respect_gpc else "1"
@@ -239,7 +239,7 @@ def _fill(text: str, values: dict[str, str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Write a text of any characters so that it can stand between quotes in ASCII."""
+    """Return a text of any characters in ASCII, escaped for a place between quotes."""
     units = text.encode("utf-16-be")
     codes = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
     return "".join(chr(code) if code < 127 else f"\\u{code:04x}" for code in codes)

@@ -125,7 +125,7 @@ def _of_surface(surface: Surface, file: str, settings: Settings) -> Iterator[Fin
 
 
 def _route_code(surface: Surface, settings: Settings) -> str | None:
-    """Return the code about how a page leads to a payment page; None if nothing is to be said."""
+    """Return the code about how a page leads to a payment page; None if there is nothing to report."""
     if surface.how == "noscript":
         return None
     if surface.how == "open":

@@ -1,4 +1,4 @@
-"""What one live page says: the script, the headers, and the same page in every encoding."""
+"""What one live page holds: the script, the headers, and the same page in every encoding."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The WSGI application: verify, store durably, answer.
 
-No answer says more about a signature than that it was not accepted, nothing unverified is stored
+No answer reveals more about a signature than that it was rejected, nothing unverified is stored
 or logged, and nothing here talks to another host but the database.
 """
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ANSWERING = crash_points.declare("ingest.answering", "the event is durable, Stripe is not told")
+ANSWERING = crash_points.declare(
+    "ingest.answering", "the event is durable, Stripe has no answer yet"
+)
 
 STORED = Response.json(200, {"code": "stored"})
 # Stripe tries again after minutes to hours whatever we say; other senders heed it.

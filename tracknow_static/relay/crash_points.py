@@ -1,6 +1,6 @@
 """Named points in the life of an event where a process may die.
 
-Each point stands between two steps that must not depend on each other's luck: a test arms one, the
+Each point is between two steps, of which the first must hold without the second: a test arms one, the
 process kills itself there, and afterwards nothing that was acknowledged may be missing. Without a
 test a point costs one comparison.
 
@@ -21,7 +21,7 @@ ALL: dict[str, str] = {}
 
 
 def declare(name: str, doc: str) -> str:
-    """Add a point to ``ALL`` and give its name back; ``doc`` says what has just happened there."""
+    """Add a point to ``ALL`` and return its name; ``doc`` names what has just happened there."""
     ALL[name] = doc
     return name
 

@@ -1,6 +1,6 @@
 """The pages for those who watch the relay: is it alive, can it store, what has it done.
 
-``/healthz`` says that the process answers. ``/readyz`` says whether an event would be stored now:
+``/healthz`` shows that the process answers. ``/readyz`` shows whether an event would be stored now:
 it writes to the database. ``/metrics`` is for Prometheus. They hold no event's data, but a
 destination's URL (without its query); a proxy before the relay should publish the webhook's path
 alone.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts, until the test says otherwise."""
+    """Give a destination that accepts, until the test decides otherwise."""
     with StandIn().running() as stand_in:
         yield stand_in
 

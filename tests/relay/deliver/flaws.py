@@ -38,7 +38,7 @@ def flaw(make: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
 
 @flaw
 def acknowledges_before_the_commit() -> Iterator[Any]:
-    """Stripe is told that an event is safe while it is on its way to the disk."""
+    """Stripe gets its 200 while the event is on its way to the disk."""
     store = events.store
 
     def early(database: Any, batch: Sequence[NewEvent], *more: Any) -> list[Accepted]:
@@ -208,7 +208,7 @@ def times_each_read_and_not_the_attempt() -> Iterator[Any]:
 
 @flaw
 def reads_all_of_an_answer() -> Iterator[Any]:
-    """An answer of 10 MB is taken in."""
+    """An answer of 10 MB is read."""
     with mock.patch("tracknow_static.relay.deliver.sender.LONGEST_BODY", 1 << 40):
         yield
 

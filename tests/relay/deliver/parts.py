@@ -1,4 +1,4 @@
-"""What the delivery tests share: a claimed event, a network, and a shop whose clock stands still."""
+"""What the delivery tests share: a claimed event, a network, and a shop whose clock the test sets."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Shop:
         return Database(self.url, self.destinations, clock=lambda: self.now)
 
     def sell(self, count: int = 1, **changes: Any) -> list[str]:
-        """Take in so many events; gives their ids."""
+        """Store this number of events; return their ids."""
         ids = [f"evt_{next(self._number)}" for _ in range(count)]
         for one in ids:
             values: dict[str, Any] = {

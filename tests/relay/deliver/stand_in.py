@@ -1,4 +1,4 @@
-"""A destination that does as it is told: accepts, refuses, hangs, dribbles, resets, floods."""
+"""A destination that behaves as a test wants: accepts, refuses, hangs, dribbles, resets, floods."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Action:
 
 
 def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Action:
-    """Answer at once; underscores in header names stand for hyphens."""
+    """Answer at once; underscores in header names mean hyphens."""
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     whole = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -66,7 +66,7 @@ def raw(whole: bytes) -> Action:
 
 
 def hang(seconds: float = 60.0) -> Action:
-    """Say nothing."""
+    """Answer nothing."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(seconds)
@@ -121,7 +121,7 @@ def reset() -> Action:
 
 
 def flood(size: int, status: int = 200) -> Action:
-    """Answer with a body of so many bytes."""
+    """Answer with a body of this size in bytes."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 {status} OK\r\nContent-Length: {size}\r\n\r\n".encode())

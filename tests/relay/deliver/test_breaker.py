@@ -63,7 +63,7 @@ def test_a_busy_destination_is_left_alone_at_once() -> None:
 
 
 def test_a_refusal_pauses() -> None:
-    """A wrong configuration is told apart from an outage, and probed after a minute."""
+    """A wrong configuration is kept apart from an outage, and probed after a minute."""
     state = after(CLOSED, Meaning.MISCONFIGURED)
     assert (state.state, state.paused_because) == (PAUSED, "because of this")
     assert breaker.gate(state) == (Gate.OPEN, 60.0)
@@ -81,7 +81,7 @@ def test_a_paused_destination_is_probed_up_to_once_an_hour() -> None:
 
 
 def test_an_answered_probe_resumes() -> None:
-    """A destination that was mended resumes by itself."""
+    """A destination that was fixed resumes by itself."""
     state = after(after(CLOSED, Meaning.MISCONFIGURED), Meaning.DELIVERED, probe=True)
     assert state == CLOSED
 

@@ -367,7 +367,7 @@ def test_no_payload_and_no_signature_is_logged(
         small_shop.network = network(lookup=to("127.0.0.9"))
         small_shop.live(HOUR, step=HOUR)
     assert caplog.records
-    # The stand-in's own event loop says in debug mode what it was handed.
+    # The stand-in's own event loop logs in debug mode what it was given.
     for record in (each for each in caplog.records if each.name != "asyncio"):
         assert marker not in repr(vars(record))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-# Every point where a process that takes in and delivers may die, and at which passing it does. A
+# Every point where a process that receives and delivers may die, and at which passing it does. A
 # victim's 24 events need two claims at least, and two settlements.
 MATRIX = {
     "ingest.queued": (1, 9),
@@ -46,7 +46,7 @@ MATRIX = {
     "settle.written": (1, 2),
     "settle.committed": (1, 2),
 }
-# So many deliveries one process has in flight at most.
+# Maximum number of deliveries that one process has in flight.
 WINDOW = victim.CONCURRENCY * (1 + AHEAD)
 
 _forks = multiprocessing.get_context("forkserver")
@@ -73,30 +73,30 @@ class Death:
 
 def let_live(spec: victim.Spec, *, kill_after: float | None = None) -> Death:
     """Run a victim until it dies, or kill it."""
-    hear, tell = _forks.Pipe(duplex=False)
-    process = _forks.Process(target=victim.live, args=(spec, tell), daemon=True)
+    receiver, sender = _forks.Pipe(duplex=False)
+    process = _forks.Process(target=victim.live, args=(spec, sender), daemon=True)
     process.start()
-    tell.close()
+    sender.close()
     acknowledged = set()
     until = None if kill_after is None else time.monotonic() + kill_after
-    for number in _listen(hear, until):
+    for number in _listen(receiver, until):
         acknowledged.add(f"evt_{number}")
     if until is not None:
         process.kill()
-        acknowledged |= {f"evt_{number}" for number in _listen(hear, None)}
+        acknowledged |= {f"evt_{number}" for number in _listen(receiver, None)}
     process.join(60)
-    hear.close()
+    receiver.close()
     return Death(process.exitcode, acknowledged)
 
 
-def _listen(hear: Connection, until: float | None) -> Iterator[int]:
-    """Give what a victim tells until it is dead, or until then."""
+def _listen(receiver: Connection, until: float | None) -> Iterator[int]:
+    """Yield what a victim reports until it is dead, or until then."""
     while True:
         left = None if until is None else max(until - time.monotonic(), 0)
         try:
-            if not hear.poll(left):
+            if not receiver.poll(left):
                 return
-            yield hear.recv()
+            yield receiver.recv()
         except (EOFError, OSError):
             return
 
@@ -138,7 +138,7 @@ def kill_at(url: str, stand_in: StandIn, point: str, *, flaw: str = "") -> Death
 def test_a_kill_loses_nothing(
     database_url: str, destination: StandIn, point: str, occurrence: int
 ) -> None:
-    """Wherever the relay dies, each event that Stripe was told is safe arrives."""
+    """Wherever the relay dies, each event that Stripe got a 200 for arrives."""
     kill_at(database_url, destination, f"{point}:{occurrence}")
 
 

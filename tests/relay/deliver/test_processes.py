@@ -58,15 +58,15 @@ def test_a_soak_with_random_kills(sqlite_url: str, destination: StandIn) -> None
 
 
 def test_each_child_of_a_fork_delivers(database_url: str, destination: StandIn) -> None:
-    """A server may load the relay, fork, and let every child take in and deliver."""
-    hear, tell = _forks.Pipe(duplex=False)
+    """A server may load the relay, fork, and let every child receive and deliver."""
+    receiver, sender = _forks.Pipe(duplex=False)
     spec = victim.Spec(database_url, (destination.url,), events=10)
-    process = _forks.Process(target=victim.fork_first, args=(spec, tell), daemon=False)
+    process = _forks.Process(target=victim.fork_first, args=(spec, sender), daemon=False)
     process.start()
-    tell.close()
-    assert hear.recv() == [0, 0]
+    sender.close()
+    assert receiver.recv() == [0, 0]
     process.join(30)
-    hear.close()
+    receiver.close()
     recover(database_url, destination)
     assert dict(destination.counts) == {f"evt_{number}": 1 for number in range(20)}
 
@@ -110,7 +110,7 @@ class Fleet:
         self.running.pop(name).wait(30)
 
     def end(self) -> dict[str, int]:
-        """Tell all to stop, as systemd does; gives their exit codes."""
+        """Stop all, as systemd does; return their exit codes."""
         for process in self.running.values():
             _wait_until_it_listens(process.pid)
         for process in self.running.values():
@@ -191,7 +191,7 @@ class Stripe:
                 thread.join(60)
 
     def wait_for_more(self, number: int) -> bool:
-        """Wait until so many more events are acknowledged."""
+        """Wait until this number of further events is acknowledged."""
         enough, until = len(self.acknowledged) + number, time.monotonic() + 60
         while len(self.acknowledged) < enough and time.monotonic() < until:
             time.sleep(0.05)
@@ -226,7 +226,7 @@ def test_three_relays_and_two_workers_die_one_at_a_time(
         for name in (*relays, *workers):
             assert stripe.wait_for_more(40)
             fleet.kill(name)
-            assert stripe.wait_for_more(40), f"nothing is taken in without {name}"
+            assert stripe.wait_for_more(40), f"nothing is received without {name}"
             if name in relays:
                 fleet.serve(name)
             else:

@@ -126,7 +126,7 @@ def test_no_cookie_is_kept(destination: StandIn) -> None:
 def test_no_proxy_is_taken_from_the_environment(
     destination: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event goes to its destination and nowhere else, whatever HTTP_PROXY says."""
+    """An event goes to its destination and nowhere else, whatever HTTP_PROXY holds."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert attempt(destination.url).status == 200
@@ -285,7 +285,7 @@ def test_an_early_refusal_of_a_long_event_is_read() -> None:
     ],
 )
 def test_what_is_not_http_is_no_answer(destination: StandIn, answered: bytes) -> None:
-    """Bytes that are no final HTTP answer are a fault with a short code."""
+    """Bytes that are no final HTTP answer are an error with a short code."""
     destination.decide = lambda _: raw(answered)
     got = attempt(destination.url)
     assert not got.status or got.status == 101
@@ -295,7 +295,7 @@ def test_what_is_not_http_is_no_answer(destination: StandIn, answered: bytes) ->
 @given(st.binary(max_size=400), st.booleans())
 @settings(max_examples=60)
 def test_hostile_answers_raise_nothing(data: bytes, with_head: bool) -> None:
-    """Whatever bytes come back, an attempt ends with a status or the code of a fault."""
+    """Whatever bytes come back, an attempt ends with a status or the code of an error."""
     head = b"HTTP/1.1 200 OK\r\n" if with_head else b""
     _stand_in.decide = lambda _: raw(head + data)
     try:
@@ -306,7 +306,7 @@ def test_hostile_answers_raise_nothing(data: bytes, with_head: bool) -> None:
 
 
 def test_a_reset_is_a_fault(destination: StandIn) -> None:
-    """A connection that is torn down brings the code of a fault."""
+    """A connection that is torn down brings the code of an error."""
     destination.decide = lambda _: reset()
     assert attempt(destination.url).error in ("reset", "protocol")
 

@@ -50,7 +50,7 @@ def delivering(shop: Shop) -> Iterator[None]:
 
 
 def all_settled(shop: Shop, number: int) -> bool:
-    """Wait until so many deliveries are recorded."""
+    """Wait until this number of deliveries is recorded."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         with contextlib.suppress(database.StorageError):

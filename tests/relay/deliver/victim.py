@@ -1,7 +1,7 @@
 """A whole relay in a process that is made to be killed.
 
 It runs the real application and the real dispatcher; only the web server is left out. What Stripe
-would have been told goes through a pipe, event by event, so that the survivor knows which events
+would have been answered goes through a pipe, event by event, so that the survivor knows which events
 were acknowledged.
 """
 
@@ -30,7 +30,7 @@ CONCURRENCY = 2
 
 @dataclass(frozen=True)
 class Spec:
-    """What a victim does: it takes in ``events`` from as many threads as there are in ``threads``.
+    """What a victim does: it receives ``events`` from this number of ``threads``.
 
     ``point`` is where it dies, ``flaw`` names the mistake it is built with.
     """
@@ -80,20 +80,20 @@ def post(relay: Relay, number: int) -> str:
     return str(answered[0])
 
 
-def live(spec: Spec, told: Connection) -> None:
-    """Be a relay until killed; tells each acknowledged event's number."""
+def live(spec: Spec, report: Connection) -> None:
+    """Be a relay until killed; reports each acknowledged event's number."""
     # This process is a fork: nothing has read the environment for it.
     crash_points._name, crash_points._left = crash_points._armed(spec.point)
     with FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
         relay = create_application(config(spec.database, spec.destinations))
         relay.start()
-        telling = threading.Lock()
+        reporting = threading.Lock()
 
         def sell(numbers: range) -> None:
             for number in numbers:
                 if post(relay, number).startswith("200"):
-                    with telling:
-                        told.send(number)
+                    with reporting:
+                        report.send(number)
 
         threads = [
             threading.Thread(
@@ -112,7 +112,7 @@ def live(spec: Spec, told: Connection) -> None:
     os._exit(3)
 
 
-def fork_first(spec: Spec, told: Connection) -> None:
+def fork_first(spec: Spec, report: Connection) -> None:
     """Load the relay once and fork two children that work, as a pre-forking server does."""
     relay = create_application(config(spec.database, spec.destinations))
     children = []
@@ -123,4 +123,4 @@ def fork_first(spec: Spec, told: Connection) -> None:
             statuses = {post(relay, one)[:3] for one in range(first, first + spec.events)}
             os._exit(0 if relay.stop(20) and statuses == {"200"} else 4)
         children.append(child)
-    told.send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    report.send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])

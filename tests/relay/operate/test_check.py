@@ -1,4 +1,4 @@
-"""`check`, `variables`, and what is said of a wrong configuration."""
+"""`check`, `variables`, and the errors of a wrong configuration."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEPLOY = Path(__file__).parents[3] / "sample_site" / "deploy"
 
-# Bytes that a proxy could mend: odd line ends, text that is not ASCII, a trailing blank.
+# Bytes that a proxy could change: odd line ends, text that is not ASCII, a trailing blank.
 ODD = (
     encode(purchase(1, session={"name": "E"}))
     .replace(b'"E"', '"é\\u00e9"'.encode())
@@ -61,7 +61,7 @@ def through(port: int, destination: StandIn, host: str = "127.0.0.1") -> None:
     assert post(port, ODD, host=host) == 200
     assert destination.wait_for(lambda: bool(destination.requests))
     assert destination.requests[0].body == ODD
-    # Caddy before 2.7 says 502 where later ones and nginx say 413.
+    # Caddy before 2.7 answers 502 where later ones and nginx answer 413.
     assert post(port, b"x" * 2_000_000, host=host) in (413, 502)
     for path in ("/metrics", "/readyz", "/stripe/webhook/x"):
         assert post(port, b"{}", path, host=host) in (403, 404, 405)

@@ -83,7 +83,7 @@ def test_ready_when_the_database_can_be_written(application: Relay) -> None:
 
 
 def test_not_ready_when_the_disk_is_low(sqlite_url: str) -> None:
-    """Under the floor no event is stored, and the page says so before one is refused."""
+    """Under the floor no event is stored, and the page shows it before one is refused."""
     environ = environment(sqlite_url, min_free_mb="900000")
     made = create_application(RelayConfig.from_environ(environ))
     assert ready(made) == (503, {"database": "ok", "schema": "ok", "disk": "disk_low"})
@@ -203,7 +203,7 @@ def test_metrics_show_a_paused_destination(application: Relay) -> None:
 
 
 def test_metrics_of_a_database_out_of_reach() -> None:
-    """The scrape works and tells what is wrong."""
+    """The scrape works and shows what is wrong."""
     environ = environment("sqlite:////proc/nowhere/relay.sqlite3")
     made = create_application(RelayConfig.from_environ(environ))
     found = scrape(made)

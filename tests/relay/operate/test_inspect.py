@@ -1,4 +1,4 @@
-"""What `status`, `list` and `show` tell of events that were really taken in."""
+"""What `status`, `list` and `show` print of events that were really received."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_list_says_how_it_goes_on(environ: dict[str, str], order: list[str]) -
 
 
 def test_going_on_in_the_other_order_is_refused(environ: dict[str, str]) -> None:
-    """It would list what was seen already: the error says which order the cursor is of."""
+    """It would list what was seen already: the error names the cursor's order."""
     cursor = run_json(environ, "list", "--newest", "--limit", "3")["next"]
     result = run(environ, "list", "--after", cursor, code=2)
     assert "--after" in result.stderr
@@ -220,7 +220,7 @@ def test_show_of_an_unknown_event(environ: dict[str, str]) -> None:
     ],
 )
 def test_a_wrong_option_is_named(sqlite_url: str, args: list[str], named: str) -> None:
-    """The text names the value, and the exit code says that nothing was done."""
+    """The text names the value, and the exit code means that nothing was done."""
     environ = environment(sqlite_url)
     run(environ, "migrate")
     result = run(environ, *args, code=2)

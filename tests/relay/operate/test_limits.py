@@ -81,7 +81,7 @@ def test_check_reports_a_lock(sqlite_url: str) -> None:
 
 
 def test_progress_gives_a_command_more_time(sqlite_url: str) -> None:
-    """A long purge is not ended while it purges, and is when it stands still."""
+    """A long purge is not ended while it purges, and is when nothing happens any more."""
     database = database_of(environment(sqlite_url))
     with limits.limited(database, 0.4):
         for _ in range(4):

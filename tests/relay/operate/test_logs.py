@@ -52,7 +52,7 @@ def test_a_line_for_people_has_its_fields() -> None:
 
 
 def test_a_line_for_machines_is_one_object() -> None:
-    """Fields stand beside time, level, logger and message."""
+    """Fields are beside time, level, logger and message."""
     out = lines("json")
     logging.getLogger("tracknow_static.relay.deliver.worker").warning(
         "again", extra={"status": 503}
@@ -144,7 +144,7 @@ def test_a_line_has_a_bounded_length(form: str) -> None:
 
 
 def test_libraries_are_quiet_at_debug_level() -> None:
-    """What they say at debug level holds headers, statements and parameters."""
+    """What they log at debug level holds headers, statements and parameters."""
     out = lines("text", "debug")
     for name in ("httpcore.http11", "httpx", "stripe", "sqlalchemy.engine.Engine", "_granian"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -195,9 +195,9 @@ def decide(request: Request) -> Action:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_nothing_of_an_event_reaches_the_log(form: str, sqlite_url: str, tmp_path: Path) -> None:
-    """A whole run at debug level, with refusals, faults, dead letters, a pause and a replay.
+    """A whole run at debug level, with refusals, errors, dead letters, a pause and a replay.
 
-    The marker stands in payloads, secrets, signatures, headers, paths and destinations.
+    The marker is in payloads, secrets, signatures, headers, paths and destinations.
     """
     secret = f"whsec_{MARKER}secret"
     with StandIn(decide).running() as one, StandIn(decide).running() as two:

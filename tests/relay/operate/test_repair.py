@@ -67,7 +67,7 @@ def test_replay_by_state_and_destination_means_its_deliveries(environ: dict[str,
 
 
 def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
-    """So many deliveries a second in all: the last one is due when the command says."""
+    """The rate counts all deliveries: the last one is due when the command announces it."""
     environ = environment(sqlite_url, ONE, TWO)
     accept(environ, *(encode(purchase(number)) for number in range(3)))
     database = database_of(environ)
@@ -95,7 +95,7 @@ def test_replay_by_id_reaches_delivered_events(environ: dict[str, str]) -> None:
 
 
 def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
-    """It says what would be done."""
+    """It reports what would be done."""
     found = run_json(environ, "replay", "--state", "dead", "--dry-run")
     assert found == {
         "dry_run": True,
@@ -107,7 +107,7 @@ def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
 
 
 def test_replay_is_oldest_first_at_the_rate(either: dict[str, str]) -> None:
-    """Due times follow the times of receipt, so many a second."""
+    """Due times follow the times of receipt, at the rate."""
     run(either, "replay", "--state", "dead", "--rate", "0.01")
     database = database_of(either)
     events = queries.find(database, Filter(), limit=10).events
@@ -118,7 +118,7 @@ def test_replay_is_oldest_first_at_the_rate(either: dict[str, str]) -> None:
 
 
 def test_replay_says_what_was_purged(environ: dict[str, str]) -> None:
-    """An event without its payload cannot be replayed, and that is said."""
+    """An event without its payload cannot be replayed, and that is reported."""
     run(environ, "purge", "--delivered-days", "0", "--dead-days", "0")
     result = run(environ, "replay", "--state", "dead", code=1)
     assert "5 events cannot be replayed" in result.stdout
@@ -183,7 +183,7 @@ def test_migrate_makes_the_schema_once(database_url: str) -> None:
 
 
 def test_a_newer_schema_is_refused(sqlite_url: str) -> None:
-    """An old program leaves a newer database alone and says so, with an exit code of its own."""
+    """An old program leaves a newer database alone and reports it, with an exit code of its own."""
     environ = environment(sqlite_url)
     run(environ, "migrate")
     with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
@@ -193,7 +193,7 @@ def test_a_newer_schema_is_refused(sqlite_url: str) -> None:
 
 
 def test_a_database_out_of_reach(tmp_path: Path) -> None:
-    """The text says what, without a traceback and without a password."""
+    """The text names the reason, without a traceback and without a password."""
     url = f"postgresql://relay:planted@/none?host={tmp_path}"
     result = run(environment(url), "status", code=3)
     assert "Error:" in result.stderr
@@ -202,7 +202,7 @@ def test_a_database_out_of_reach(tmp_path: Path) -> None:
 
 
 def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> None:
-    """One call delivers the stored bytes, and says how many."""
+    """One call delivers the stored bytes, and prints their number."""
     environ = environment(database_url, destination.url)
     accept(environ, encode(purchase(1)), encode(purchase(2)))
     found = run_json(environ, "drain")

@@ -62,7 +62,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> bool:
 
 
 def test_an_event_goes_through(sqlite_url: str, tmp_path: Path, destination: StandIn) -> None:
-    """Taken in, answered with 200, delivered with its bytes, content type and signature."""
+    """Received, answered with 200, delivered with its bytes, content type and signature."""
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path) as relay:
         body = encode(purchase(1))
@@ -99,7 +99,7 @@ def test_sigterm_ends_a_delivery_in_flight(
 def test_sigterm_ends_within_the_bound(
     sqlite_url: str, tmp_path: Path, destination: StandIn
 ) -> None:
-    """A destination that says nothing does not keep the relay from ending; nothing is lost."""
+    """A destination that does not answer does not keep the relay from ending; nothing is lost."""
     gate = hold(destination)
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path, "--grace", "0.5") as relay:
@@ -218,7 +218,7 @@ def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
 
 
 def took(relay: Running, body: bytes) -> bool:
-    """Tell whether an event was taken; a relay that is not there takes none."""
+    """Whether an event was accepted; a relay that is not there accepts none."""
     try:
         return relay.take(body) == 200
     except OSError:
@@ -232,7 +232,7 @@ def children(relay: Running) -> list[int]:
     return [int(one) for one in text.split()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel to be told")
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for a signal")
 def test_no_worker_outlives_the_main_process(sqlite_url: str, tmp_path: Path) -> None:
     """After SIGKILL of the main process its address is free again."""
     with serving(environment(sqlite_url), tmp_path, "--workers", "2") as relay:
@@ -243,7 +243,7 @@ def test_no_worker_outlives_the_main_process(sqlite_url: str, tmp_path: Path) ->
 
 
 def test_an_address_that_is_taken(sqlite_url: str) -> None:
-    """It is said before anything starts, with the variable and the value."""
+    """The error comes before anything starts, with the variable and the value."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static import __version__
+from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
+from tracknow_static.exit_codes import epilog
 from tracknow_static.lazy_group import LazyGroup, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tracknow_static.options import Option
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.database import Database
 
@@ -28,7 +31,7 @@ _HERE = "tracknow_static.relay.operate"
 # The order is that of a relay's life.
 COMMANDS = {
     "variables": Place(
-        f"{_HERE}.variables", "variables", "List every variable, its default and its value here."
+        f"{_HERE}.cli", "variables", "List every variable, its default and its value here."
     ),
     "check": Place(
         f"{_HERE}.check", "check", "Check configuration, database and every destination."
@@ -86,6 +89,49 @@ def _read(file: Path) -> None:
                 [f"--env-file: {str(file)!r}: {name!r} has no value. Accepted: NAME=VALUE lines."]
             )
         os.environ.setdefault(name, value)
+
+
+@click.command(epilog=epilog())
+@format_option()
+def variables(output_format: str) -> None:
+    """List every variable with its default, its meaning, and its value here.
+
+    Secrets are shown as "set".
+    """
+    from tracknow_static.relay.config import VARIABLES
+    from tracknow_static.relay.operate import output
+
+    if output_format == "json":
+        rows = [
+            {
+                "name": variable.name,
+                "default": variable.shown or variable.default_text,
+                "value": _value(variable),
+                "accepts": variable.accepts,
+                "meaning": variable.doc,
+            }
+            for variable in VARIABLES.values()
+        ]
+        output.print_json(rows)
+        return
+    for variable in VARIABLES.values():
+        value = _value(variable)
+        shown = output.clean(value or variable.shown or variable.default_text)
+        name = click.style(variable.name, bold=bool(value))
+        click.echo(f"{name} = {shown}" if shown else name)
+        click.echo(click.wrap_text(variable.doc, 100, "    ", "    "))
+
+
+def _value(variable: Option) -> str | None:
+    """Return what the environment sets, or None; of a secret only that it is set, or its file."""
+    from tracknow_static.options import is_set
+
+    if not is_set(variable, os.environ):
+        return None
+    value = os.environ.get(variable.name)
+    if variable.secret:
+        return "set" if value else os.environ[f"{variable.name}_FILE"]
+    return value
 
 
 def configured(*, needs_secrets: bool = False) -> RelayConfig:

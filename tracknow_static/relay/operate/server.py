@@ -44,7 +44,7 @@ _GARBAGE = 20_000
 def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
     """Serve until SIGTERM or SIGINT; return when everything has ended.
 
-    Workers read ``os.environ``, which has to say the same as ``config``. Deliveries in flight
+    Workers read ``os.environ``, which has to hold the same as ``config``. Deliveries in flight
     get ``grace`` seconds to end, the whole stop ``grace + MARGIN``.
 
     Raises :class:`SettingsError` when the address cannot be listened on, ``RelayError`` when the

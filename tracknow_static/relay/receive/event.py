@@ -1,4 +1,4 @@
-"""What a verified body says: whether it is an event at all, and whether it is to be forwarded."""
+"""What a verified body is: an event or not, and to be forwarded or not."""
 
 from __future__ import annotations
 

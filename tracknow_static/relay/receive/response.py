@@ -45,7 +45,7 @@ class Response(NamedTuple):
 class Rejected(Exception):  # noqa: N818 - an answer, not a failure
     """The request ends here, with a status, a stable code, and a text for people.
 
-    ``reason`` is what the counters call it, where it says more than the sender may know.
+    ``reason`` is what the counters call it, where the sender may not know the whole reason.
     """
 
     def __init__(

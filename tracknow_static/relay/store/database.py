@@ -374,7 +374,7 @@ def _as_storage_error() -> Iterator[None]:
 
 
 def _transient(error: StorageError) -> bool:
-    """Tell a deadlock, a conflict or a cut connection from what would only fail again."""
+    """Whether an error is a deadlock, a conflict or a lost connection, so that a retry may work."""
     cause = error.__cause__
     if not isinstance(cause, DBAPIError):
         return False

@@ -55,7 +55,7 @@ def restrict(statement: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def narrow(statement: Select[Any], wanted: Filter) -> Select[Any]:
-    """Add what a filter says of deliveries to a statement over ``deliveries``.
+    """Add a filter's conditions on deliveries to a statement over ``deliveries``.
 
     Raises ``ValueError`` for a state that does not exist.
     """

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUED = crash_points.declare("ingest.queued", "the event waits for the commit thread")
-RELEASED = crash_points.declare("ingest.released", "the batch is durable, its requests are told")
+RELEASED = crash_points.declare(
+    "ingest.released", "the batch is durable, its requests are released"
+)
 
 # More rows in a commit gain little and make the first of them wait longer.
 _BATCH = 256
@@ -60,7 +62,7 @@ class _Ticket:
         return self.accepted
 
     def give_up(self) -> None:
-        """Stop waiting: the commit may still come, nobody is told."""
+        """Stop waiting: the commit may still come, without anyone waiting."""
         self.abandoned = True
         self.error = StorageError("timeout", "no commit in time")
         if self.future is not None and not self.future.done():
@@ -191,7 +193,7 @@ def _resolve(futures: list[asyncio.Future[None]]) -> None:
 
 
 def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], bool]:
-    """Wait for an event and take what waits with it; tells whether it was the last."""
+    """Wait for an event and take what waits with it; return whether it was the last."""
     taken = [waiting.get()]
     with contextlib.suppress(queue.Empty):
         while taken[-1] is not None and len(taken) < _BATCH:

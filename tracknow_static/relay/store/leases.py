@@ -72,7 +72,7 @@ def claim(
 
 
 def _any_due(database: Database, urls: Sequence[str], *, paused: bool) -> bool:
-    """Look without a lock, so that idle workers do not stand in the way of commits."""
+    """Look without a lock, so that idle workers do not delay commits."""
     with database.read() as connection:
         return any(
             connection.execute(

@@ -106,7 +106,7 @@ def note_fact(connection: Connection, name: str, value: str) -> None:
 
 
 def database_id(connection: Connection) -> str:
-    """Return what tells this database from any other, also from a new one in its place."""
+    """Return the id of this database, which no other has, not even a new one in its place."""
     return str(connection.execute(text("SELECT value FROM facts WHERE name = 'id'")).scalar_one())
 
 
