@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -130,6 +132,21 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_options_that_contradict_each_other_are_refused(raw: dict[str, Any], words: str) -> None:
     """An option that would silently do nothing is an error."""
     assert words in problem(**raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"attributes": {"data-cfasync": False, "class": "a b"}, "exclude": "a,b/**"},
+        {"payment_hosts": "pay.example.com", "consent": "event:x", "nonce": "{{nonce}}"},
+    ],
+)
+def test_settings_survive_json(raw: dict[str, Any]) -> None:
+    """A build leaves its settings in a JSON file; other commands read the same ones from it."""
+    settings = Settings.from_mapping(raw)
+    stored = json.loads(json.dumps(asdict(settings)))
+    assert Settings.from_mapping(stored) == settings
 
 
 @pytest.mark.parametrize("raw", [None, ["window_days"], "param", 3])

@@ -231,17 +231,19 @@ def attributes() -> Rule:
                     f"The value of {key} may hold up to 200 ASCII characters without quotes, <, >, "
                     "& and the word charset."
                 )
-            found[key] = text
+            found[str(key)] = text
         return tuple(found.items())
 
     return Rule("list", "attributes such as data-cfasync=false, named data-… or class", parse)
 
 
-def _attribute(raw: object) -> tuple[str, str]:
-    if not isinstance(raw, str):
-        raise InvalidValueError
-    key, _, given = raw.partition("=")
-    return key.strip(), given.strip()
+def _attribute(raw: object) -> tuple[object, object]:
+    if isinstance(raw, str):
+        key, _, given = raw.partition("=")
+        return key.strip(), given.strip()
+    if isinstance(raw, (list, tuple)) and len(raw) == 2:  # a checked value, also out of JSON
+        return raw[0], raw[1]
+    raise InvalidValueError
 
 
 def consent(managers: tuple[str, ...]) -> Rule:
