@@ -220,3 +220,15 @@ def test_links_inside_a_linked_site(shop: Shop) -> None:
     browser = shop.visit("<a id=x href=/next>Next</a>")
     browser.click("#x")
     assert shop.web.wait_for(lambda one: one.host == shop.host and one.path == "/next").query == ""
+
+
+def test_link_in_a_closed_shadow_root_that_comes_later(shop: Shop) -> None:
+    """A link that no event outside its shadow root tells of carries the id, in a new window, too."""
+    browser = shop.visit("<div id=host></div>")
+    browser.run(
+        """host.attachShadow({mode: 'closed'}).innerHTML = `<a target=_blank
+        style="display:block;height:40px" href="${arguments[0]}">Buy</a>`""",
+        shop.pay,
+    )
+    browser.click("#host")
+    assert shop.left().query == REFERENCE

@@ -356,6 +356,7 @@
     entered.add(root);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
     on(root, "load", (event) => frame(event.target));
+    if (root.mode == "closed") listen(root); // no event outside tells what is inside
     if (root == document)
       wrap(Element.prototype, "attachShadow", (attach) => {
         const made = attach();
