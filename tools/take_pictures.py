@@ -49,6 +49,11 @@ def take_shops() -> None:
             web.put_folder(host, Path(work, host))
         browser.resize(1280, 800)
         browser.open(f"https://{MORROW}/?click_id=partner-7f3a_2026")
+        browser.until(
+            """const form = document.querySelector('.md-consent__inner');
+            const box = form?.getBoundingClientRect();
+            return box && Math.round(box.bottom) === innerHeight && getComputedStyle(form).opacity === '1'"""
+        )
         _save(browser, "consent.png")
         agree(browser)
         _save(browser, "shop-mkdocs.png")
