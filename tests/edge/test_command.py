@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tracknow_static.cli import cli
-from tracknow_static.edge.render import HOSTS, outdated, render
+from tracknow_static.edge.files import HOSTS, outdated
+from tracknow_static.edge.render import render
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,3 +84,21 @@ def test_files_that_the_options_have_outgrown_are_found(tmp_path: Path) -> None:
     found = {host for host, _ in outdated(tmp_path, Settings(window_days=30))}
     assert found == set(HOSTS) - {"vercel"}
     assert {host for host, _ in outdated(tmp_path, Settings(consent="klaro"))} == found
+
+
+def test_check_finds_a_file_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built with other options than the edge file was made with: an error that names the file."""
+    monkeypatch.chdir(tmp_path)
+    site = tmp_path / "public"
+    site.mkdir()
+    (site / "index.html").write_text("<!doctype html><meta charset=utf-8><title>Shop</title>")
+    runner = CliRunner()
+    assert run("netlify", "--write", tmp_path).exit_code == 0
+    assert runner.invoke(cli, ["inject", str(site)]).exit_code == 0
+    assert runner.invoke(cli, ["check", str(site)]).exit_code == 0
+    assert runner.invoke(cli, ["inject", str(site), "--window-days", "30"]).exit_code == 0
+    done = runner.invoke(cli, ["check", str(site)])
+    assert done.exit_code == 1
+    assert "netlify/edge-functions/tracknow.js:1: error TN442" in done.output

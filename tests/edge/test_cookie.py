@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.edge.servers import serving
-from tracknow_static.edge.render import HOSTS
+from tracknow_static.edge.files import HOSTS
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:

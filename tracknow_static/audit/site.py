@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.audit.service_worker import stale_precache
 from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
+from tracknow_static.edge.files import outdated
 from tracknow_static.page.findings import Finding, finding, printable
 from tracknow_static.page.manifest import find
 from tracknow_static.page.process import PageProcessor
@@ -170,6 +172,7 @@ class SiteAudit:
             *self._header_problems,
             *read_redirects(Path(self.root), self._auditor.hosts),
             *self._of_asset(),
+            *self._of_edge_files(),
             *self._of_variants(),
             *self._of_settings(),
             *self._of_headers(),
@@ -190,6 +193,17 @@ class SiteAudit:
             return
         if content != self.script.asset:
             yield finding("TN405", path, 1, "other content")
+
+    def _of_edge_files(self) -> Iterator[Finding]:
+        """Yield a finding for each edge file beside the site, or here, that is out of date."""
+        root = Path(self.root)
+        for folder in dict.fromkeys((root, root.parent, Path.cwd())):
+            try:
+                for host, path in outdated(folder, self.project.settings):
+                    name = os.path.relpath(folder / path, root).replace(os.sep, "/")
+                    yield finding("TN442", printable(name), 1, host)
+            except ModuleNotFoundError:
+                return  # without the extra nobody can have made one here
 
     def _of_pages(self) -> Iterator[Finding]:
         pages = self.totals.pages

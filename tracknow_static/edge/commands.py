@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.edge.render import HOSTS, MARKER, render
+from tracknow_static.edge.files import HOSTS, is_ours
+from tracknow_static.edge.render import render
 from tracknow_static.errors import SettingsError
 from tracknow_static.flags import with_settings
 
@@ -52,7 +53,7 @@ def edge(project: Project, host: str, folder: Path | None) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    return path.exists() and not (path.is_file() and MARKER.encode() in path.read_bytes()[:200])
+    return path.exists() and not is_ours(path)
 
 
 def _write(path: Path, file: EdgeFile) -> None:

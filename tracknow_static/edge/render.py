@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tracknow_static.edge.files import FILES, MARKER
 from tracknow_static.errors import SettingsError
 from tracknow_static.tracknow import PLACEHOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tracknow_static.settings import Settings
-
-# The first comment of every file: `check` and `--write` recognize ours by it.
-MARKER = "Made by tracknow-static edge"
 
 
 @dataclass(frozen=True)
@@ -27,21 +22,6 @@ class EdgeFile:
 
     path: str
     text: str
-
-
-# Host: (path, template) of each of its files.
-_FILES = {
-    "netlify": (("netlify/edge-functions/tracknow.js", "netlify.js.j2"),),
-    "cloudflare": (("functions/_middleware.js", "cloudflare.js.j2"),),
-    "vercel": (("middleware.js", "vercel.js.j2"),),
-    "nginx": (
-        ("tracknow-http.conf", "nginx-http.conf.j2"),
-        ("tracknow-server.conf", "nginx-server.conf.j2"),
-    ),
-    "caddy": (("tracknow.caddy", "caddy.j2"),),
-    "apache": (("tracknow.conf", "apache.conf.j2"),),
-}
-HOSTS = tuple(_FILES)
 
 
 def render(host: str, settings: Settings) -> list[EdgeFile]:
@@ -77,27 +57,5 @@ def render(host: str, settings: Settings) -> list[EdgeFile]:
     )
     return [
         EdgeFile(path, templates.get_template(template).render(values, path=path))
-        for path, template in _FILES[host]
+        for path, template in FILES[host]
     ]
-
-
-def outdated(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield (host, path) of each edge file below ``folder`` that the settings would make anew.
-
-    A file that does not carry our marker is somebody else's and is passed over.
-    """
-    for host, files in _FILES.items():
-        present = [path for path, _ in files if _ours(folder / path)]
-        if not present:
-            continue
-        try:
-            wanted = {file.path: file.text for file in render(host, settings)}
-        except SettingsError:  # with consent there must be none at all
-            wanted = {}
-        for path in present:
-            if (folder / path).read_text(encoding="utf-8", errors="replace") != wanted.get(path):
-                yield host, path
-
-
-def _ours(path: Path) -> bool:
-    return path.is_file() and MARKER.encode() in path.read_bytes()[:200]

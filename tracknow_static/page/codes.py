@@ -251,6 +251,12 @@ _ALL = (
         "Make the list of its precache last, after the build or `inject`.",
     ),
     Code(
+        "TN442",
+        "error",
+        "edge file that does not fit the settings",
+        "Run `tracknow-static edge` again with --write; with consent, remove the file.",
+    ),
+    Code(
         "TN451",
         "error",
         "payment link that the Stripe account does not know",

@@ -12,7 +12,7 @@ from tracknow_static.page.splice import remove
 from tracknow_static.walk.walker import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from tracknow_static.audit.site import SiteAudit
     from tracknow_static.config import Project
@@ -31,15 +31,18 @@ def targets(
     found: list[Target] = []
     landings: list[Target] = []
     lines: dict[tuple[str, str, str], int] = {}
-    for page in audit.pages():
-        if page.state == "unread":
+    pages = list(audit.pages())
+    scripts = [page.path.rpartition("/")[2].encode() for page in pages if page.state == "script"]
+    for page in pages:
+        if page.state in ("unread", "script"):
             continue
         for surface in page.surfaces:
             lines.setdefault((page.path, surface.kind, surface.url), surface.line)
-        if page.surfaces and (most is None or len(found) < most):
-            kinds = {surface.kind for surface in page.surfaces}
-            leaves = bool(kinds & {"script", "refresh"})
-            scripted = bool(kinds & {"script", "data"})
+        kinds = {surface.kind for surface in page.surfaces}
+        loads = bool(scripts) and _mentions(Path(audit.root, page.path), scripts)
+        if (kinds or loads) and (most is None or len(found) < most):
+            leaves = loads or bool(kinds & {"script", "refresh"})
+            scripted = loads or bool(kinds & {"script", "data"})
             found.append(Target(page.path, scripted, leaves))
         if page.state != "excluded" and _redirects(Path(audit.root, page.path), hosts):
             landings.append(Target(page.path, leaves=True, landing=True))
@@ -51,6 +54,12 @@ def targets(
 def _redirects(file: Path, hosts: Collection[str]) -> bool:
     page = remove(file.read_bytes())
     return len(page) <= _STUB and bool(read(page, hosts, markup=(*MARKUP, b"location")).redirects)
+
+
+def _mentions(file: Path, names: Iterable[bytes]) -> bool:
+    """Whether a page loads a script that leads to a payment page."""
+    page = file.read_bytes()
+    return any(name in page for name in names)
 
 
 def site_address(project: Project) -> tuple[str, str]:
