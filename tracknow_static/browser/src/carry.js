@@ -367,7 +367,7 @@
   };
   const observer = new MutationObserver((records) => {
     const seen = new Set(); // what is inserted piece by piece is looked at once
-    refresh();
+    if (location.href != address) refresh();
     records.forEach(({ target, attributeName, addedNodes }) =>
       attempt(() => {
         // Another observer that undoes ours must not become an endless loop.
