@@ -101,7 +101,7 @@ def migrate(
 
 
 def note_fact(connection: Connection, name: str, value: str) -> None:
-    """Write down what the database says of itself, in the caller's transaction."""
+    """Store a fact about the database itself, in the caller's transaction."""
     connection.execute(_NOTE_FACT, {"name": name, "value": value})
 
 

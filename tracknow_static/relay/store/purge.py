@@ -53,7 +53,7 @@ def purge(
     with a dead letter and those that were kept and not forwarded. Nothing pending is touched,
     and what recognises a duplicate stays. ``progress`` is called with the number of events done.
 
-    With ``check_clock`` nothing is removed while the clock may be wrong: the result says so.
+    With ``check_clock`` nothing is removed while the clock may be wrong: the result shows that.
     """
     if not dry_run:
         # On a full disk this is what there is room for.
