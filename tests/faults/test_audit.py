@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import mike  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
 
 from tests.faults.test_manifest import INPUTS
 from tracknow_static.audit.commands import check
 from tracknow_static.page.commands import inject
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -152,6 +151,20 @@ def test_a_stub_that_passes_the_query_on(folder: Path) -> None:
         result = CliRunner().invoke(check, ["site", "--json", *options])
         found = json.loads(result.stdout)
         assert codes(found) == {}
+
+
+def test_the_alias_of_a_version(folder: Path) -> None:
+    """Mike writes its redirects after the build: they pass the query on, so nothing is missing."""
+    template = Path(mike.__file__).parent / "templates" / "redirect.html"
+    stub = template.read_text().replace("{{href}}", "../1.0/")
+    (folder / "site" / "1.0").mkdir(parents=True)
+    (folder / "site" / "1.0" / "index.html").write_text("<!doctype html><title>x</title>")
+    CliRunner().invoke(inject, ["site"], catch_exceptions=False)
+    (folder / "site" / "latest").mkdir()
+    (folder / "site" / "latest" / "index.html").write_text(stub)
+    result = CliRunner().invoke(check, ["site", "--json"], catch_exceptions=False)
+    assert codes(json.loads(result.stdout)) == {}
+    assert result.exit_code == 0
 
 
 def test_redirects_of_hosts(folder: Path) -> None:
