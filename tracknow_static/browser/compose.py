@@ -35,8 +35,9 @@ What carries it, and when
     prevented the default: ``href`` of ``a``, ``area`` and SVG ``a``, ``action`` and ``formaction`` of
     forms that post, the entries that other forms send (``formdata``), what is dragged; all is put
     back when the browser has read it. Forms that a script sends by ``submit()``. Navigations by
-    script where the browser has the Navigation API. ``window_open``: windows that scripts open, and
-    ``click()`` on links that are not in the page. ``link_domains``: links to these sites get ``param``.
+    script where the browser has the Navigation API. ``window_open``: windows that scripts open,
+    addresses that an empty one is sent to (scripts get a stand-in for it), and ``click()`` on links
+    that are not in the page. ``link_domains``: links to these sites get ``param``.
     A reference that the merchant wrote stays (``existing_reference: keep``) unless Stripe would
     drop it: an empty, invalid or junk one is replaced, and one of ours that a page kept.
 

@@ -340,23 +340,19 @@
     listen(view);
     enter(view.document);
   };
-  const KINDS = {
-    __proto__: null,
-    iframe: frame,
-    "stripe-buy-button": mount,
-    "stripe-pricing-table": mount,
-  };
   const meet = (element) => {
-    if (element.shadowRoot) enter(element.shadowRoot);
-    const kind = KINDS[element.localName];
-    if (kind) kind(element);
+    const { localName, shadowRoot } = element;
+    if (shadowRoot) enter(shadowRoot);
+    if (localName == "iframe") frame(element);
+    if (/^stripe-(buy-button|pricing-table)$/.test(localName)) mount(element);
   };
   const enter = (root) => {
     if (entered.has(root)) return;
     entered.add(root);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
     on(root, "load", (event) => frame(event.target));
-    if (root.mode == "closed") listen(root); // no event outside tells what is inside
+    // No event outside tells what is inside a closed root; "submit" leaves no root at all.
+    if (root.mode) root.mode == "closed" ? listen(root) : on(root, "submit", begin);
     if (root == document)
       wrap(Element.prototype, "attachShadow", (attach) => {
         const made = attach();
@@ -370,6 +366,7 @@
     if (location.href != address) refresh();
     records.forEach(({ target, attributeName, addedNodes }) =>
       attempt(() => {
+        if (target.defaultView) listen(target.defaultView); // document.open() removes listeners
         // Another observer that undoes ours must not become an endless loop.
         if (attributeName) if (999 > tries++) mount(target);
         addedNodes.forEach((node) => {
