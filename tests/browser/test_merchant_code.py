@@ -174,6 +174,8 @@ def test_address_that_the_page_reports(shop: Shop) -> None:
     assert set(browser.run("return seen")) == {f"{shop.pay}/m 7"}
 
 
+SOLD_OUT = f"""<button id=x onclick="window.open('PAY/dead', 'other')">Sold out</button>
+<a id=ok target=there href="PAY/ok">Other</a>{FRAME}<iframe name=other></iframe>"""
 # An onclick text that names a payment page, and what became of the handler since.
 HANDLERS = {
     "replaced by a property": Scenario(
@@ -183,15 +185,15 @@ HANDLERS = {
         by_script=True,
     ),
     "removed by a property": Scenario(
-        """<button id=x onclick="location.href = 'PAY/dead'">Sold out</button>
-        <script>x.onclick = null</script>""",
-        None,
+        f"{SOLD_OUT}<script>x.onclick = null</script>", "/ok?REF", ("#x", "#ok")
     ),
-    "removed long after the page has loaded": Scenario(
-        """<button id=x onclick="location.href = 'PAY/dead'">Sold out</button>""",
-        None,
+    "removed before a newer id": Scenario(
+        SOLD_OUT,
+        "/ok?client_reference_id=newer",
+        ("#x", "#ok"),
         before="""x.onclick = null;
-        document.cookie = 'tn_click_id=newer;max-age=9999;path=/;secure'""",
+        document.cookie = 'tn_click_id=newer;max-age=9999;path=/;secure';
+        localStorage.tn_click_id = 'newer'""",
     ),
 }
 
