@@ -67,8 +67,13 @@ _IN_SCRIPT = re.compile(r"""(?:https?:)?\\?/\\?/[^\s"'`<>()]+""", re.IGNORECASE)
 _MOVES = re.compile(
     r"""\blocation(?:\.href)?\s*=\s*["'`]([^"'`]*)|\blocation\.(?:replace|assign)\(\s*["'`]([^"'`]*)"""
 )
-_LATER = re.compile(r"addEventListener|\bon[a-z]+\s*=|setTimeout|setInterval|\.then\(|=>")
+# What makes a script's redirect one for later: a handler, a timer, a function with a name.
+_LATER = re.compile(
+    r"addEventListener|\bon[a-z]+\s*=|setTimeout|setInterval|\.then\(|=>|\.on\("
+    r"|\bfunction\s+[\w$]|[\w$]\s*[:=]\s*(?:async\s+)?function\b"
+)
 _OPENS = re.compile(r"\bopen\(\s*[\"'`]?\Z")
+_OPENS_WINDOW = re.compile(r"\bwindow\.open\(|(?<![.\w$])open\(")
 _MAKES_LINK = re.compile(r"createElement\(\s*[\"']a[\"']\s*\)")
 _MOVE_CALL = re.compile(r"\blocation(?:\.href)?\s*=[^=]|\blocation\.(?:replace|assign)\(")
 # A script of another type is data. (https://html.spec.whatwg.org/#prepare-the-script-element)
@@ -112,7 +117,7 @@ def read_script(script: bytes, hosts: Collection[str] = PAYMENT_HOSTS) -> list[S
     if not any(word in low for word in words(hosts)):
         return []
     reading = _Reading(script, hosts, links.ANYWHERE)
-    reading.script_text(script.decode("utf-8", "replace"), 1, at_once=False)
+    reading.script_text(script.decode("utf-8", "replace"), 1, inline=False)
     return reading.contents.surfaces
 
 
@@ -183,7 +188,7 @@ class _Reading:
             # A handler that counts clicks names its own link.
             own = self._own and (self._own.line, self._own.url)
             if url and own != (line, url.href):
-                opens = _OPENS.search(text[: match.start()])
+                opens = _opens_window(text) or _OPENS.search(text[: match.start()])
                 self._add("handler", line, url, "open" if opens else "")
 
     def _parameter(self, value: str, line: int) -> None:
@@ -238,15 +243,15 @@ class _Reading:
             self.contents.redirects.append(
                 Redirect(line, target, by_script=True, keeps_query=keeps)
             )
-        self.script_text(text, self._line(element.opened), at_once=True)
+        self.script_text(text, self._line(element.opened), inline=True)
 
-    def script_text(self, text: str, line: int, *, at_once: bool) -> None:
+    def script_text(self, text: str, line: int, *, inline: bool) -> None:
         """Note what a script leads to, whose first line is ``line``."""
         if not any(word in text.lower() for word in self._words):
             return
-        at_once = at_once and _MOVE_CALL.search(text) is not None and not _LATER.search(text)
-        detached = _MAKES_LINK.search(text) and "_blank" in text and ".click(" in text
-        in_window = detached and not re.search(r"append|insert|prepend", text)
+        # Of a file, more of it is about other things.
+        at_once = inline and _MOVE_CALL.search(text) is not None and not _LATER.search(text)
+        in_window = _clicks_detached_link(text) or (inline and _opens_window(text))
         for match in _IN_SCRIPT.finditer(text):
             if url := self._payment_url(_unescaped(match[0])):
                 how: How = "at-once" if at_once else ""
@@ -319,6 +324,17 @@ def _lxml() -> tuple[Any, Any]:
     from lxml import etree
 
     return etree, etree.HTMLParser(encoding="utf-8", recover=True, huge_tree=True)
+
+
+def _opens_window(code: str) -> bool:
+    """Whether a piece of code opens windows, and has no other way to leave the page."""
+    return bool(_OPENS_WINDOW.search(code)) and not _MOVE_CALL.search(code)
+
+
+def _clicks_detached_link(code: str) -> bool:
+    """Whether a script clicks a link to a new window that it has not put into the page."""
+    makes = _MAKES_LINK.search(code) and "_blank" in code and ".click(" in code
+    return bool(makes) and not re.search(r"append|insert|prepend", code)
 
 
 def _is_data(name: str) -> bool:
