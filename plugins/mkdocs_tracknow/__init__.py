@@ -73,6 +73,8 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
         """Run a first time before a plugin that signs the pages when the build is over."""
         handlers = config.plugins.events["post_build"]
         for plugin in config.plugins.values():
+            if not isinstance(plugin, BasePlugin):  # a hook
+                continue
             signs = plugin.config.get("sign_files") and plugin.on_post_build in handlers
             if signs and self._before_signing not in handlers:
                 handlers.insert(handlers.index(plugin.on_post_build), self._before_signing)
