@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import pty
 import sqlite3
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,15 @@ import pytest
 
 from tests.events import encode, purchase
 from tests.relay.deliver.stand_in import StandIn, answer
-from tests.relay.operate.parts import accept, database_of, environment, run, run_json
+from tests.relay.operate.parts import (
+    accept,
+    command,
+    database_of,
+    environment,
+    run,
+    run_json,
+    whole_environment,
+)
 from tests.relay.store.parts import dead, delivered
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.store import destinations, leases, queries
@@ -235,6 +246,46 @@ def test_drain_needs_no_signing_secret(sqlite_url: str, destination: StandIn) ->
     accept(environ, encode(purchase(1)))
     del environ["STRIPE_WEBHOOK_SECRET"]
     assert run_json(environ, "drain")["delivered"] == 1
+
+
+# -- long tasks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["replay", "--state", "dead", "--rate", "0"], b"replaying: 5"),
+        (["resume", ONE], b"resuming: 4"),
+        (["purge", "--dead-days", "0"], b"purging: 5"),
+    ],
+)
+def test_a_long_task_shows_its_progress_on_a_terminal(
+    sqlite_url: str, arguments: list[str], shown: bytes
+) -> None:
+    """A person sees how far it is; nothing of it goes to standard output."""
+    environ = filled(sqlite_url)
+    if arguments[0] == "resume":
+        # The first one is due at once.
+        run(environ, "replay", "--state", "dead", "--rate", "0.01")
+    database = database_of(environ)
+    destinations.pause(database, ONE, "it answered 401", open_for=60)
+    database.close()
+    terminal, end = pty.openpty()
+    done = subprocess.run(
+        command(*arguments),
+        env=whole_environment(environ),
+        stdout=subprocess.PIPE,
+        stderr=end,
+        timeout=60,
+    )
+    os.close(end)
+    written = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while part := os.read(terminal, 4096):
+            written += part
+    os.close(terminal)
+    assert shown in written
+    assert shown not in done.stdout
 
 
 # -- destinations that are no longer configured

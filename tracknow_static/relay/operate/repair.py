@@ -159,7 +159,10 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
             wanted = [known_destination(database, destination)]
         else:
             wanted = [entry.destination for entry in queries.status(database).destinations]
-        resumed = [url for url in wanted if destinations.resume(database, url)]
+        with output.progress("resuming", quiet=output_format == "json") as advance:
+            resumed = [
+                url for url in wanted if destinations.resume(database, url, progress=advance)
+            ]
     if output_format == "json":
         output.print_json({"resumed": resumed})
     else:
