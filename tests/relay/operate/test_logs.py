@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from tests.events import encode, purchase, sign
-from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, reset
+from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, raw, reset
 from tests.relay.operate.parts import environment, serving
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import logs
@@ -193,6 +193,13 @@ def decide(request: Request) -> Action:
     return (answer(), answer(500), answer(422), reset(), answer(401, b"who are you"))[number % 5]
 
 
+def answer_nonsense(request: Request) -> Action:
+    """Do the same, but answer one event with 90 KB that are no HTTP and echo what was sent."""
+    if request.event == "evt_3":
+        return raw((request.body + MARKER.encode()) * (90_000 // len(request.body)))
+    return decide(request)
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_nothing_of_an_event_reaches_the_log(form: str, sqlite_url: str, tmp_path: Path) -> None:
     """A whole run at debug level, with refusals, errors, dead letters, a pause and a replay.
@@ -200,7 +207,7 @@ def test_nothing_of_an_event_reaches_the_log(form: str, sqlite_url: str, tmp_pat
     The marker is in payloads, secrets, signatures, headers, paths and destinations.
     """
     secret = f"whsec_{MARKER}secret"
-    with StandIn(decide).running() as one, StandIn(decide).running() as two:
+    with StandIn(decide).running() as one, StandIn(answer_nonsense).running() as two:
         urls = f"{one.url}?token={MARKER}", two.url
         environ = environment(sqlite_url, *urls, log_format=form, log_level="debug", deliver="true")
         environ["STRIPE_WEBHOOK_SECRET"] = secret
