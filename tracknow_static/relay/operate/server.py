@@ -144,9 +144,15 @@ def listenable(bind: str) -> tuple[str, int]:
 class _Worker(RsgiRelay):
     """The application in a process that granian started."""
 
-    def __init__(self, relay: Relay, grace: float) -> None:
+    def __init__(self, relay: Relay, grace: float, parent: int) -> None:
         super().__init__(relay)
         self._grace = grace
+        self._parent = parent
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, once granian handles signals: one that came earlier would be lost."""
+        super().__rsgi_init__(loop)
+        _die_with(self._parent)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         """End, once granian has answered what it had begun."""
@@ -155,10 +161,9 @@ class _Worker(RsgiRelay):
 
 def _load(grace: float, parent: int) -> Any:
     """Make a worker's application; runs in the worker."""
-    _die_with(parent)
     config = RelayConfig.from_environ()
     logs.setup(config, everything=True)
-    return _Worker(_begin(config), grace)
+    return _Worker(_begin(config), grace, parent)
 
 
 def _begin(config: RelayConfig) -> Relay:
