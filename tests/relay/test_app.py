@@ -333,6 +333,22 @@ def test_wanted_types_and_accounts(sqlite_url: str) -> None:
     made.stop(5)
 
 
+@pytest.mark.parametrize("context", ["acct_other", "org_1/acct_other", "acct_mine"])
+def test_events_of_an_organisation_are_those_of_their_account(
+    sqlite_url: str, context: str
+) -> None:
+    """They carry `context` instead of `account`, and are forwarded for accounts that are named."""
+    made = relay(sqlite_url, TRACKNOW_RELAY_ACCOUNTS="acct_mine")
+    post(made, purchase(1, context=context))
+    (stored,) = queries.find(made.database, Filter()).events
+    mine = context == "acct_mine"
+    assert (stored.account, stored.kept_because) == (
+        "acct_mine" if mine else "acct_other",
+        None if mine else "account",
+    )
+    made.stop(5)
+
+
 def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
     """An event is due for each configured destination."""
     made = relay(sqlite_url, TRACKNOW_RELAY_DESTINATIONS="https://a.example/x,https://b.example/")
@@ -366,6 +382,25 @@ def test_a_body_that_nobody_needs_is_read(application: Relay, method: str, path:
     reply = call(application, environ(body.getvalue(), None, **changes), checked=False)
     assert reply.status[:3] in ("404", "405")
     assert body.read() == b""
+
+
+def test_refused_calls_are_reported(application: Relay, caplog: Any) -> None:
+    """A wrong secret or path is in the log with its reason, once a minute, and in the counters."""
+    payload = encode(purchase())
+    for _ in range(5):
+        call(application, environ(payload, sign(payload, "whsec_another_one")))
+        call(application, environ(payload, sign(payload), PATH_INFO="/webhooks"))
+        call(application, environ(payload, None, PATH_INFO="/wp-login.php"))
+    reports = [record.getMessage() for record in caplog.records]
+    (report,) = reports
+    assert report.startswith("1 calls refused (signature_mismatch): STRIPE_WEBHOOK_SECRET")
+    application.ingest.flush()
+    tallies = queries.status(application.database).tallies
+    assert {name: number for (name, _), number in tallies.items()} == {
+        "refused:signature_mismatch": 5,
+        "refused:wrong_path": 5,
+        "refused:not_found": 5,
+    }
 
 
 def test_nothing_unverified_is_stored_or_logged(application: Relay, caplog: Any) -> None:

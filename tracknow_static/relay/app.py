@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.receive.event import THIN_HELP, event_of
+from tracknow_static.relay.receive.refusals import Refusals
 from tracknow_static.relay.receive.response import Rejected, Response
 from tracknow_static.relay.receive.signature import verify
 from tracknow_static.relay.store.database import StorageError
@@ -73,6 +74,7 @@ class Parts:
         background: Sequence[Background] = (),
     ) -> None:
         self.ingest = ingest
+        self.refusals = Refusals()
         self.pages = dict(pages or {})
         self._background = tuple(background)
 
@@ -168,7 +170,8 @@ class Relay:
         else:
             reason, response = getattr(refusal, "code", "storage"), _UNAVAILABLE
         if not self._unusable:
-            self.ingest.count(f"refused:{reason}")
+            self.parts.ingest.count(f"refused:{reason}")
+            self.parts.refusals.add(reason)
         return response
 
     # -- one process --------------------------------------------------------------------------
@@ -265,7 +268,9 @@ def route(environ: Environ, pages: Mapping[str, Page]) -> Page | None:
             raise Rejected(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
         return pages[path]
     if not is_webhook_path(path):
-        raise Rejected(404, "not_found", f"Webhooks go to {WEBHOOK_PATH}.")
+        # Nobody but Stripe signs: its endpoint has another path than this relay.
+        reason = "wrong_path" if environ.get("HTTP_STRIPE_SIGNATURE") else None
+        raise Rejected(404, "not_found", f"Webhooks go to {WEBHOOK_PATH}.", reason=reason)
     if method != "POST":
         raise Rejected(405, "method_not_allowed", "Use POST.", ("Allow", "POST"))
     return None

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store.database import StorageError
@@ -21,10 +22,14 @@ from tracknow_static.relay.store.migrations import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from prometheus_client.metrics_core import Metric
+
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.ingest import Ingest
 
     Page = Callable[[Mapping[str, Any]], Response]
+
+_Found = TypeVar("_Found")
 
 # Who asks all the time makes one write a second, not more.
 _FRESH_SECONDS = 1.0
@@ -32,23 +37,35 @@ _FRESH_SECONDS = 1.0
 
 def pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
     """Return the pages by their paths; ``/metrics`` only if the configuration has it on."""
-    probe = Probe(ingest, timeout=config.commit_timeout)
+    timeout = config.commit_timeout
+    readiness = Shared(partial(examine, ingest), timeout=timeout, fresh=_FRESH_SECONDS)
+    numbers = Shared(partial(_metrics, ingest), timeout=timeout)
 
     def ready(_environ: Mapping[str, Any]) -> Response:
-        found = probe.look()
+        found = readiness.get() or TIMEOUT
         return Response.json(200 if found.ready else 503, found.as_dict())
 
     def metrics(environ: Mapping[str, Any]) -> Response:
-        # Costs 20 ms: paid by the first scrape, not by every start.
         from tracknow_static.relay.operate.metrics import exposition
 
-        content_type, body = exposition(ingest, str(environ.get("HTTP_ACCEPT", "")))
+        found = numbers.get()
+        if found is None:
+            text = f"The database did not answer within {timeout:g} seconds."
+            return Response.json(503, {"code": "timeout", "message": text})
+        content_type, body = exposition(found, str(environ.get("HTTP_ACCEPT", "")))
         return Response.make(200, content_type, body)
 
     found: dict[str, Page] = {"/healthz": alive, "/readyz": ready}
     if config.metrics:
         found["/metrics"] = metrics
     return found
+
+
+def _metrics(ingest: Ingest) -> list[Metric]:
+    # Its import costs 20 ms: paid by the first scrape, not by every start.
+    from tracknow_static.relay.operate.metrics import collect
+
+    return list(collect(ingest))
 
 
 @dataclass(frozen=True)
@@ -67,42 +84,44 @@ class Readiness:
         return {"ready": self.ready, "checks": self.checks}
 
 
-class Probe:
-    """Finds out whether an event would be stored, by writing.
+TIMEOUT = Readiness({"database": "timeout", "schema": "unknown", "disk": "unknown"})
 
-    The write happens on a thread of its own: while a disk hangs, everybody who asks is answered after
-    ``timeout`` seconds, and no second write is begun.
+
+class Shared(Generic[_Found]):
+    """Does one piece of work for all who ask: on a thread of its own, once at a time.
+
+    While a disk hangs, everybody who asks is answered after ``timeout`` seconds, and no second
+    piece of work is begun. What was found is ``fresh`` for so many seconds.
     """
 
-    def __init__(self, ingest: Ingest, *, timeout: float) -> None:
-        self._ingest = ingest
+    def __init__(self, work: Callable[[], _Found], *, timeout: float, fresh: float = 0.0) -> None:
+        self._work = work
         self._timeout = timeout
+        self._fresh = fresh
         self._lock = threading.Lock()
         self._running: threading.Event | None = None
-        self._found: Readiness | None = None
-        self._found_at = 0.0
+        self._found: _Found | None = None
+        self._found_at = -fresh
 
-    def look(self) -> Readiness:
-        """Return what is found now, or was found within the last second."""
+    def get(self) -> _Found | None:
+        """Return what is found now, or is fresh; None if it takes too long."""
         with self._lock:
-            if self._found is not None and time.monotonic() - self._found_at < _FRESH_SECONDS:
+            if time.monotonic() - self._found_at < self._fresh:
                 return self._found
             done = self._running
             if done is None:
                 done = self._running = threading.Event()
                 threading.Thread(
-                    target=self._run, args=(done,), name="relay-ready", daemon=True
+                    target=self._run, args=(done,), name="relay-page", daemon=True
                 ).start()
         finished = done.wait(self._timeout)
         with self._lock:
-            if finished and self._found is not None:
-                return self._found
-        return Readiness({"database": "timeout", "schema": "unknown", "disk": "unknown"})
+            return self._found if finished else None
 
     def _run(self, done: threading.Event) -> None:
-        found = Readiness({"database": "error", "schema": "unknown", "disk": "unknown"})
+        found: _Found | None = None
         try:
-            found = examine(self._ingest)
+            found = self._work()
         finally:
             with self._lock:
                 self._found, self._found_at = found, time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tests.events import encode, purchase, sign
 from tests.relay.operate.parts import WEBHOOK, database_of, environment, request
 from tests.relay.store.parts import dead, delivered, retry
 from tracknow_static.relay import create_application, health
+from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate import housekeeping
 from tracknow_static.relay.operate.metrics import labels
@@ -24,7 +26,6 @@ from tracknow_static.relay.store.ingest import Ingest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracknow_static.relay.app import Relay
 
 URL = "http://127.0.0.1:9/hook"
 
@@ -123,18 +124,27 @@ class HangingDatabase(Database):
         self.let_go.wait(30)
 
 
-def test_a_hung_disk_is_told_in_time_and_asked_once(sqlite_url: str) -> None:
-    """While one look hangs, others are answered after the time-out and begin no further one."""
+def test_pages_of_a_hung_disk_answer_in_time_and_ask_once(sqlite_url: str) -> None:
+    """While the database hangs, pages are answered after the time-out and begin nothing further."""
     config = RelayConfig.from_environ(environment(sqlite_url))
     database = HangingDatabase(config.database, config.destinations)
     database.let_go, database.opened = threading.Event(), 0
-    probe = health.Probe(Ingest(database), timeout=0.05)
+    made = Relay(replace(config, commit_timeout=0.05), lambda given: parts(given, database))
     try:
-        answers = [probe.look() for _ in range(3)]
+        for _ in range(3):
+            assert ready(made) == (503, health.TIMEOUT.checks)
+            status, _, body = request(made, "/metrics")
+            assert (status, json.loads(body)["code"]) == (503, "timeout")
+            assert request(made, "/healthz")[0] == 200
     finally:
         database.let_go.set()
-    assert [one.checks["database"] for one in answers] == ["timeout"] * 3
-    assert database.opened == 1
+    assert database.opened == 2, "one thread for each page"
+
+
+def parts(config: RelayConfig, database: Database) -> Parts:
+    """What serves with a database of the test's."""
+    ingest = Ingest(database)
+    return Parts(ingest, pages=health.pages(config, ingest))
 
 
 def test_many_looks_are_one_write(application: Relay) -> None:

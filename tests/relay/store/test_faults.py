@@ -15,7 +15,7 @@ import pytest
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
 from tracknow_static.relay.store import database as module
-from tracknow_static.relay.store import queries
+from tracknow_static.relay.store import queries, sqlite_file
 from tracknow_static.relay.store.database import Database, StorageError
 from tracknow_static.relay.store.model import Filter
 
@@ -145,6 +145,18 @@ def test_who_only_looks_makes_no_database(sqlite_url: str) -> None:
     assert caught.value.code == "database_gone"
     assert looking.path is not None
     assert not looking.path.parent.exists()
+    looking.close()
+
+
+def test_a_command_waits_for_its_turn_no_longer_than_a_person(
+    application: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only looks says what it waits for while another process holds the database."""
+    monkeypatch.setattr(sqlite_file, "PATIENCE_SECONDS", 0.1)
+    looking = Database(str(application.database.url), create=False)
+    with application.database.turn(), pytest.raises(StorageError, match="has been writing for"):
+        queries.status(looking)
+    assert queries.status(looking).tallies["accepted", ""] == 1
     looking.close()
 
 

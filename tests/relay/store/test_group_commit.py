@@ -130,6 +130,53 @@ def test_failed_commit_fails_its_whole_batch(error: Exception) -> None:
     writer.stop()
 
 
+@pytest.mark.parametrize("error", [StorageError("data", "a value"), UnicodeError("a bug")])
+def test_an_event_that_cannot_be_stored_fails_no_other(error: Exception) -> None:
+    """After a batch that failed its events are tried one by one."""
+    store = Store()
+
+    def picky(events: Sequence[NewEvent]) -> list[Accepted]:
+        accepted = store(events)
+        if any(event.id == "evt_3" for event in events):
+            raise error
+        return accepted
+
+    writer = Writer(picky, timeout=20)
+    store.open.clear()
+    with ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(writer.submit, new(0))]
+        assert store.entered.acquire(timeout=20)
+        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
+        queued(writer, 5)
+        store.open.set()
+        failed = [isinstance(future.exception(), StorageError) for future in sent]
+    assert failed == [False, False, False, True, False, False]
+    writer.stop()
+
+
+def test_a_full_disk_is_asked_once_for_a_batch() -> None:
+    """What concerns every event is not tried for each of them."""
+    store = Store()
+    calls: list[int] = []
+
+    def full(events: Sequence[NewEvent]) -> list[Accepted]:
+        calls.append(len(events))
+        store(events)
+        raise StorageError("disk_full", "full")
+
+    writer = Writer(full, timeout=20)
+    store.open.clear()
+    with ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(writer.submit, new(0))]
+        assert store.entered.acquire(timeout=20)
+        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
+        queued(writer, 5)
+        store.open.set()
+        assert all(isinstance(future.exception(), StorageError) for future in sent)
+    assert calls == [1, 5]
+    writer.stop()
+
+
 def test_stop_commits_what_waits() -> None:
     """Stopping finishes what was taken; a later event starts anew."""
     store = Store()

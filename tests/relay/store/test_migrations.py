@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -198,6 +199,18 @@ def test_newer_schema_is_refused(database_url: str) -> None:
         application.database.migrate()
     assert code(post(application, purchase())) == (503, "storage_unavailable")
     application.database.close()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_another_encoding_is_refused(postgres: Postgres, encoding: str) -> None:
+    """A database that cannot store every text of Stripe's is refused before it has any."""
+    name = f"other_{encoding.lower()}_{os.getpid()}"
+    postgres.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'")
+    database = Database(postgres.url(name))
+    for use in (database.open, database.migrate):
+        with pytest.raises(SchemaError, match=f"encoding is {encoding}. Accepted: UTF8"):
+            use()
+    database.close()
 
 
 def test_file_of_something_else(fast_path: Path) -> None:

@@ -48,13 +48,10 @@ _DELIVERIES = (
 )
 
 
-def exposition(ingest: Ingest, accept: str = "") -> tuple[str, bytes]:
-    """Return content type and body for a scrape that accepts ``accept``.
-
-    A database out of reach is reported as ``tracknow_relay_database_up 0``, and nothing else.
-    """
+def exposition(metrics: Sequence[Metric], accept: str = "") -> tuple[str, bytes]:
+    """Return content type and body for a scrape that accepts ``accept``."""
     registry = CollectorRegistry()
-    registry.register(_Store(ingest))
+    registry.register(_Collected(metrics))
     encoder, content_type = choose_encoder(accept)
     return content_type, encoder(registry)
 
@@ -74,32 +71,40 @@ def labels(urls: Iterable[str]) -> dict[str, str]:
     }
 
 
-class _Store(Collector):
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
+class _Collected(Collector):
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the names are registered without a query of the database."""
         return ()
 
-    def collect(self) -> Iterator[Metric]:
-        yield _gauge("build_info", "Version of the relay.", [({"version": __version__}, 1)])
-        status: Status | None = None
-        free: int | None = None
-        # A full disk can still be read; what could not be stored stays counted.
-        with contextlib.suppress(RelayError):
-            self._ingest.flush()
-        with contextlib.suppress(RelayError):
-            status = queries.status(self._ingest.database)
-            free = self._ingest.database.free_bytes()
-        up = 0 if status is None else 1
-        yield _gauge("database_up", "Whether the database can be read.", [({}, up)])
-        if status is None:
-            return
-        yield from _counters(status)
-        yield from _gauges(status, self._ingest.database.destinations)
-        if free is not None:
-            yield _gauge("disk_free_bytes", "Free space where the database grows.", [({}, free)])
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def collect(ingest: Ingest) -> Iterator[Metric]:
+    """Yield every metric.
+
+    A database out of reach is reported as ``tracknow_relay_database_up 0``, and nothing else.
+    """
+    yield _gauge("build_info", "Version of the relay.", [({"version": __version__}, 1)])
+    status: Status | None = None
+    free: int | None = None
+    # A full disk can still be read; what could not be stored stays counted.
+    with contextlib.suppress(RelayError):
+        ingest.flush()
+    with contextlib.suppress(RelayError):
+        status = queries.status(ingest.database)
+        free = ingest.database.free_bytes()
+    up = 0 if status is None else 1
+    yield _gauge("database_up", "Whether the database can be read.", [({}, up)])
+    if status is None:
+        return
+    yield from _counters(status)
+    yield from _gauges(status, ingest.database.destinations)
+    if free is not None:
+        yield _gauge("disk_free_bytes", "Free space where the database grows.", [({}, free)])
 
 
 def _counters(status: Status) -> Iterator[Metric]:

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tracknow_static.errors import RelayError, SettingsError
@@ -34,6 +35,13 @@ _log = logging.getLogger(__name__)
 
 # Seconds beyond the deliveries' own, for requests, the last commit and the exit itself.
 MARGIN = 10.0
+
+# A request's head comes at once; an idle connection is closed after the same time.
+_HEAD_MS = 10_000
+_BACKLOG = 2048
+_CONNECTIONS = 16_384
+# Files that are no connections: the database, the log, deliveries.
+_OTHER_FILES = 512
 
 _PR_SET_PDEATHSIG = 1
 
@@ -57,6 +65,10 @@ def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
         "interface": Interfaces.RSGI,
         "http": HTTPModes.http1,
         "websockets": False,
+        # Whoever connects and sends nothing holds a place for some seconds, and there are many.
+        "backlog": _BACKLOG,
+        "backpressure": _room_for_connections(),
+        "http1_settings": HTTP1Settings(header_read_timeout=_HEAD_MS),
         "log_dictconfig": logs.server_config(),
         "log_level": LogLevels(config.log_level if config.log_level != "debug" else "info"),
     }
@@ -113,6 +125,23 @@ def _serve_workers(
     )
     server.on_startup(announce)
     server.serve(target_loader=partial(_load, grace, os.getpid()), wrap_loader=False)
+
+
+def _room_for_connections() -> int:
+    """Return how many connections may be open at once; each needs a file descriptor."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover - Windows
+        return _CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > _CONNECTIONS + _OTHER_FILES:
+        hard = _CONNECTIONS + _OTHER_FILES
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (max(soft, hard), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
+        soft = max(soft, hard)
+    return max(64, min(_CONNECTIONS, soft - _OTHER_FILES))
 
 
 def listenable(bind: str) -> tuple[str, int]:

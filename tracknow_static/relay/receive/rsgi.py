@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tracknow_static.relay.app import Relay
 
 # Stripe sends a body at once. Whoever needs longer is not Stripe, or comes again.
-BODY_SECONDS = 30.0
+BODY_SECONDS = 10.0
 # Bodies over the size (events have a few kilobytes) are read so many at a time: what is held for
 # callers that nobody has verified stays below 64 times the limit of a body.
 LARGE = 65_536

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Double, cast, create_engine, event, extract, func, literal
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tracknow_static.relay.store import migrations
-from tracknow_static.relay.store.sqlite_file import SqliteFile, StorageError
+from tracknow_static.relay.store.errors import StorageError, as_storage_error, is_transient
+from tracknow_static.relay.store.sqlite_file import PATIENCE_SECONDS, SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,7 @@ class Database:
         self._opening = threading.Lock()
         self._schema_fits = False
         self._id: str | None = None
-        self.engine = self._make_engine(pool_size)
+        self.engine = self._make_engine(pool_size, create=create)
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
         self.identity = uuid.uuid4().hex
@@ -191,7 +191,7 @@ class Database:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
         self._check_file()
-        with _as_storage_error(), self.engine.begin() as connection:
+        with as_storage_error(), self.engine.begin() as connection:
             yield connection
         self._check_file(opened=True)
 
@@ -199,7 +199,7 @@ class Database:
     def _write(self) -> Iterator[Connection]:
         with self.turn():
             self._check_file()
-            with _as_storage_error(), self._writing.begin() as connection:
+            with as_storage_error(), self._writing.begin() as connection:
                 yield connection
             # What was committed into a file or a log without a name is not stored.
             self._check_file(opened=True)
@@ -238,7 +238,7 @@ class Database:
             with self.write() as connection:
                 return work(connection)
         except StorageError as error:
-            if tries == 1 or not _transient(error):
+            if tries == 1 or not is_transient(error):
                 raise
         return self._run(work, tries - 1)
 
@@ -252,7 +252,7 @@ class Database:
     def raw_connection(self) -> Any:
         """Return a driver connection of its own, outside the pool; the caller closes it."""
         self.open()
-        with _as_storage_error():
+        with as_storage_error():
             pooled = self.engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
@@ -265,7 +265,7 @@ class Database:
             return
         self.open()
         self._file.release_reserve()
-        with _as_storage_error(), contextlib.closing(self.engine.raw_connection()) as pooled:
+        with as_storage_error(), contextlib.closing(self.engine.raw_connection()) as pooled:
             # Outside of any transaction, in which a log cannot be emptied. Of the vacuum, `execute`
             # would do the first page only.
             connection: Any = pooled.driver_connection
@@ -303,7 +303,7 @@ class Database:
 
     # -- inner --------------------------------------------------------------------------------
 
-    def _make_engine(self, pool_size: int) -> Engine:
+    def _make_engine(self, pool_size: int, *, create: bool) -> Engine:
         options: dict[str, Any] = {
             "pool_size": pool_size,
             "max_overflow": 20,
@@ -322,6 +322,10 @@ class Database:
                 "keepalives_count": 3,
                 "tcp_user_timeout": 15_000,
                 "application_name": "tracknow-relay",
+                # Not the server's: an SQL_ASCII database would give bytes for texts.
+                "client_encoding": "utf8",
+                # A migration, or a dump, may hold what a command waits for.
+                **({} if create else {"options": f"-c lock_timeout={PATIENCE_SECONDS:g}s"}),
                 **self.url.query,
             }
         engine = create_engine(self.url, **options)
@@ -360,38 +364,3 @@ def _postgres_connected(connection: Any, _record: object) -> None:
         " WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.commit()
-
-
-@contextlib.contextmanager
-def _as_storage_error() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        text = str(error.orig).strip().splitlines()
-        raise StorageError(_code(str(error.orig)), text[0] if text else "unknown") from error
-    except SQLAlchemyError as error:
-        raise StorageError("database", str(error).splitlines()[0]) from error
-
-
-def _transient(error: StorageError) -> bool:
-    """Whether an error is a deadlock, a conflict or a lost connection, so that a retry may work."""
-    cause = error.__cause__
-    if not isinstance(cause, DBAPIError):
-        return False
-    # PostgreSQL's serialization_failure and deadlock_detected.
-    state = getattr(cause.orig, "sqlstate", None)
-    return cause.connection_invalidated or state in ("40001", "40P01")
-
-
-def _code(text: str) -> str:
-    lowered = text.lower()
-    for part, code in (
-        ("is full", "disk_full"),
-        ("no space", "disk_full"),
-        ("locked", "database_locked"),
-        ("readonly", "database_readonly"),
-        ("not a database", "not_a_database"),
-    ):
-        if part in lowered:
-            return code
-    return "database"

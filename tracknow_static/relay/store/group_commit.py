@@ -152,12 +152,17 @@ class Writer:
         try:
             accepted = self._store([ticket.event for ticket in batch])
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told "stored"
-            self._fail(batch, error)
+            if len(batch) > 1 and _may_be_one_event(error):
+                # One event that cannot be stored fails no other one.
+                for ticket in batch:
+                    self._commit([ticket])
+            else:
+                self._fail(batch, error)
             return
         crash_points.reach(RELEASED)
         for ticket, one in zip(batch, accepted, strict=True):
             ticket.accepted = one
-        _tell(batch)
+        _release(batch)
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
         if isinstance(error, RelayError):
@@ -169,10 +174,15 @@ class Writer:
             error = StorageError("internal", name)
         for ticket in batch:
             ticket.error = error
-        _tell(batch)
+        _release(batch)
 
 
-def _tell(batch: list[_Ticket]) -> None:
+def _may_be_one_event(error: Exception) -> bool:
+    """Whether a failure may be of one event's data, rather than of the database for all."""
+    return getattr(error, "code", "") == "data" if isinstance(error, RelayError) else True
+
+
+def _release(batch: list[_Ticket]) -> None:
     """Wake those who wait: each thread, and each event loop once."""
     futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for ticket in batch:

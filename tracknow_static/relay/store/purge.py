@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, distinct, func, select, tuple_, update
 
 from tracknow_static.relay.store.clock import is_trusted
+from tracknow_static.relay.store.errors import StorageError
 from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.model import DEAD, PENDING, Erased, Purged
 from tracknow_static.relay.store.schema import (
@@ -19,7 +20,6 @@ from tracknow_static.relay.store.schema import (
     events,
     tallies,
 )
-from tracknow_static.relay.store.sqlite_file import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,10 @@ import errno
 import os
 import shutil
 import threading
+import time
 from typing import TYPE_CHECKING
 
-from tracknow_static.errors import RelayError
+from tracknow_static.relay.store.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +30,11 @@ except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
 
 _Inode = tuple[int, int]
 
+# How long a command waits for a relay that holds the database.
+PATIENCE_SECONDS = 10.0
+
 # Twice what the log holds before it is emptied into the file.
 _RESERVE_BYTES = 4_000_000
-
-
-class StorageError(RelayError):
-    """The database did not store what it was given; ``code`` is short and stable."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
 
 
 class SqliteFile:
@@ -192,11 +188,30 @@ class SqliteFile:
         if handle is None:
             yield
             return
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if self._create:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        else:
+            self._lock_in_time(handle)
         try:
             yield
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
+
+    def _lock_in_time(self, handle: int) -> None:
+        """Wait for the turn as long as a person would."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > end:
+                    text = (
+                        f"{self.path}: another process has been writing for {PATIENCE_SECONDS:g} s"
+                    )
+                    raise StorageError("database_locked", text) from None
+                time.sleep(0.02)
+            else:
+                return
 
     def _open_lock_file(self) -> int | None:
         if self._lock_file is None:

@@ -1,0 +1,66 @@
+"""What goes wrong with a database, with a short and stable code for each kind."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
+
+from tracknow_static.errors import RelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class StorageError(RelayError):
+    """The database did not store what it was given; ``code`` is short and stable."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+@contextlib.contextmanager
+def as_storage_error() -> Iterator[None]:
+    """Raise :class:`StorageError` for whatever SQLAlchemy raises; no text of it holds a payload."""
+    try:
+        yield
+    except DBAPIError as error:
+        text = str(error.orig).strip().splitlines()
+        of_data = isinstance(error, (DataError, IntegrityError))
+        code = "data" if of_data else _code(str(error.orig))
+        raise StorageError(code, text[0] if text else "unknown") from error
+    except SQLAlchemyError as error:
+        code = "data" if isinstance(error, StatementError) else "database"
+        raise StorageError(code, str(error).splitlines()[0]) from error
+
+
+def is_transient(error: StorageError) -> bool:
+    """Whether it was a deadlock, a conflict or a cut connection: what may work the next time."""
+    cause = error.__cause__
+    if not isinstance(cause, DBAPIError):
+        return False
+    # PostgreSQL's serialization_failure and deadlock_detected.
+    state = getattr(cause.orig, "sqlstate", None)
+    return cause.connection_invalidated or state in ("40001", "40P01")
+
+
+def _code(text: str) -> str:
+    lowered = text.lower()
+    for part, code in (
+        ("is full", "disk_full"),
+        ("no space", "disk_full"),
+        ("locked", "database_locked"),
+        ("readonly", "database_readonly"),
+        ("not a database", "not_a_database"),
+    ):
+        if part in lowered:
+            return code
+    return "database"
