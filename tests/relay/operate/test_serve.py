@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import resource
 import signal
 import socket
 import stat
@@ -204,6 +205,27 @@ def test_alive_while_every_other_page_hangs(sqlite_url: str, tmp_path: Path) -> 
         assert {one.result(60)[0] for one in waiting} == {200}
         database.close()
         assert relay.end() == 0
+
+
+def test_idle_callers_hold_up_nobody(sqlite_url: str, tmp_path: Path) -> None:
+    """More callers than a server has places for by default send nothing, or half a head."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("not enough files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    try:
+        with serving(environment(sqlite_url), tmp_path) as relay, contextlib.ExitStack() as idle:
+            for number in range(1500):
+                caller = socket.create_connection(("127.0.0.1", relay.port), timeout=30)
+                idle.enter_context(caller)
+                if number % 2:
+                    caller.sendall(b"POST /stripe/webhook HTTP/1.1\r\n")
+            assert relay.take(encode(purchase(1))) == 200
+            assert samples(relay.call("/metrics")[1])["open_files", ""] > 1500
+            assert caller.recv(1) == b"", "let go in the end"
+            assert relay.end() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from tracknow_static import __version__
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.health import open_files
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, without_query
 
@@ -97,6 +98,10 @@ def collect(ingest: Ingest) -> Iterator[Metric]:
     with contextlib.suppress(RelayError):
         status = queries.status(ingest.database)
         free = ingest.database.free_bytes()
+    files = open_files()
+    if files is not None:
+        doc = "Files and connections that the process has open which answers this scrape."
+        yield _gauge("open_files", doc, [({}, files)])
     up = 0 if status is None else 1
     yield _gauge("database_up", "Whether the database can be read.", [({}, up)])
     if status is None:

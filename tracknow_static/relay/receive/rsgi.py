@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.app import Relay
 
+log = logging.getLogger(__name__)
+
+# How often connections are counted, and from which number on they are reported.
+_WATCH_SECONDS = 60.0
+_MANY_FILES = 1000
+
 # Stripe sends a body at once. Whoever needs longer is not Stripe, or comes again.
 BODY_SECONDS = 10.0
 # Bodies over the size (events have a few kilobytes) are read so many at a time: what is held for
@@ -63,6 +70,14 @@ class RsgiRelay:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin on a loop."""
         self._deadlines = Deadlines(loop, self._body_seconds)
+        self._watch_connections(loop)
+
+    def _watch_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report in the log when many callers are connected: most of them send nothing."""
+        loop.call_later(_WATCH_SECONDS, self._watch_connections, loop)
+        number = health.open_files()
+        if number is not None and number >= _MANY_FILES:
+            log.warning("%d connections are open; a proxy in front keeps idle callers away", number)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
