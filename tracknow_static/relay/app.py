@@ -96,7 +96,7 @@ class Relay:
     """The application; give it to any WSGI server, before or after it forks.
 
     It holds the configuration only. ``build`` makes everything else at the first request of each
-    process. ``clock`` gives Unix seconds, for signatures.
+    process. ``clock`` returns Unix seconds, for signatures.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ import threading
 
 VARIABLE = "TRACKNOW_RELAY_POINT"
 
-# Name to what has just happened there. Filled by `declare` where the points stand.
+# Name to what has just happened there. Filled by `declare` where the points are.
 ALL: dict[str, str] = {}
 
 

@@ -92,7 +92,7 @@ class Shared(Generic[_Found]):
     """Does one piece of work for all who ask: on a thread of its own, once at a time.
 
     While a disk hangs, everybody who asks is answered after ``timeout`` seconds, and no second
-    piece of work is begun. What was found is ``fresh`` for so many seconds.
+    piece of work is begun. What was found is ``fresh`` for that number of seconds.
     """
 
     def __init__(self, work: Callable[[], _Found], *, timeout: float, fresh: float = 0.0) -> None:

@@ -76,7 +76,7 @@ def setup(config: RelayConfig, *, everything: bool = False, stream: TextIO | Non
 
 
 def server_config() -> dict[str, Any]:
-    """Give the ``logging`` configuration that leaves the server's loggers to :func:`setup`."""
+    """Return the ``logging`` configuration that leaves the server's loggers to :func:`setup`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -87,7 +87,7 @@ def server_config() -> dict[str, Any]:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Give what one of our loggers passed by ``extra``; other libraries' extras are not shown."""
+    """Return what one of our loggers passed by ``extra``; other libraries' extras are not shown."""
     if not record.name.startswith(_OURS):
         return {}
     return {
@@ -110,7 +110,7 @@ class TextFormatter(logging.Formatter):
     """``2026-03-01T12:00:00.000Z info deliver.worker: delivered event=evt_1 status=200``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line; an exception follows in indented lines."""
+        """Return one line; an exception follows in indented lines."""
         pairs = "".join(
             f" {name}={_bare(_cut(value))}" for name, value in sorted(fields_of(record).items())
         )
@@ -127,7 +127,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: ``time``, ``level``, ``logger``, ``message`` and the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line."""
+        """Return one line."""
         shown: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -143,7 +143,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def hide(text: str) -> str:
-    """Give the text with ``[hidden]`` in place of secrets, signatures and mail addresses."""
+    """Return the text with ``[hidden]`` in place of secrets, signatures and mail addresses."""
     return _HIDDEN.sub("[hidden]", text)
 
 
@@ -157,11 +157,11 @@ def _fit_to_print(record: logging.LogRecord) -> bool:
 
 
 def _exception(error: BaseException) -> tuple[str, str, list[str]]:
-    """Give type, text and places; the text only of errors whose text we wrote ourselves."""
+    """Return type, text and places; the text only of errors whose text we wrote ourselves."""
     kind = type(error)
     text = _cut(error) if isinstance(error, TracknowError) else ""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    places = [f"{one.filename}:{one.lineno} {one.name}" for one in frames]
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     name = (
         kind.__qualname__
         if kind.__module__ == "builtins"
@@ -190,7 +190,7 @@ def _short(name: str) -> str:
 
 def _one_line(text: str) -> str:
     """Escape what would begin a line of its own or move a terminal's cursor."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _bare(value: object) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-# Granian's stubs do not say that this module gives it.
+# Granian's stubs lack it.
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
 from tracknow_static.errors import RelayError
@@ -49,7 +49,7 @@ _MANY_FILES = 1000
 
 # Stripe sends a body at once. Whoever needs longer is not Stripe, or comes again.
 BODY_SECONDS = 10.0
-# Bodies over the size (events have a few kilobytes) are read so many at a time: what is held for
+# Bodies over the size (events have a few kilobytes) are read in a limited number at a time: what is held for
 # callers that nobody has verified stays below 64 times the limit of a body.
 LARGE = 65_536
 LARGE_AT_ONCE = 64

@@ -36,7 +36,7 @@ def verify(
     """Check the signature over the raw bytes; return the body's text.
 
     ``header`` is the value of ``Stripe-Signature``; any of ``secrets`` may have signed. ``clock``
-    gives Unix seconds.
+    returns Unix seconds.
 
     Raises :class:`Rejected`; its ``reason`` is for counters, never for the sender.
     """

@@ -153,7 +153,7 @@ class Database:
     # -- time ---------------------------------------------------------------------------------
 
     def now(self) -> ColumnElement[float]:
-        """Give the expression of the present time that all hosts agree on."""
+        """Return the expression of the present time that all hosts agree on."""
         if self._clock is not None:
             return literal(float(self._clock()))
         if self.backend == "sqlite":
@@ -260,7 +260,7 @@ class Database:
             return driver
 
     def compact(self) -> None:
-        """Give free pages back to the disk, some at a time; PostgreSQL looks after itself."""
+        """Return free pages to the disk, some at a time; PostgreSQL does so by itself."""
         if self._file is None:
             return
         self.open()

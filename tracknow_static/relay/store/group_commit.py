@@ -56,13 +56,13 @@ class _Ticket:
         self.abandoned = False
 
     def outcome(self) -> Accepted:
-        """Give what became of the event, or raise."""
+        """Return whether the event was new, or raise why it is not stored."""
         if self.accepted is None:
             raise self.error or StorageError("database", "the commit failed")
         return self.accepted
 
     def give_up(self) -> None:
-        """Stop waiting: the commit may still come, without anyone waiting."""
+        """Stop waiting: the commit may still come, but its caller has its answer."""
         self.abandoned = True
         self.error = StorageError("timeout", "no commit in time")
         if self.future is not None and not self.future.done():
@@ -151,7 +151,7 @@ class Writer:
     def _commit(self, batch: list[_Ticket]) -> None:
         try:
             accepted = self._store([ticket.event for ticket in batch])
-        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told "stored"
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may get "stored"
             if len(batch) > 1 and _may_be_one_event(error):
                 # One event that cannot be stored fails no other one.
                 for ticket in batch:
@@ -160,8 +160,8 @@ class Writer:
                 self._fail(batch, error)
             return
         crash_points.reach(RELEASED)
-        for ticket, one in zip(batch, accepted, strict=True):
-            ticket.accepted = one
+        for ticket, result in zip(batch, accepted, strict=True):
+            ticket.accepted = result
         _release(batch)
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
@@ -208,6 +208,6 @@ def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], 
     with contextlib.suppress(queue.Empty):
         while taken[-1] is not None and len(taken) < _BATCH:
             taken.append(waiting.get_nowait())
-    # An abandoned one was answered with 503 already; Stripe sends the event again.
-    batch = [one for one in taken if one is not None and not one.abandoned]
+    # An abandoned ticket was answered with 503 already; Stripe sends the event again.
+    batch = [ticket for ticket in taken if ticket is not None and not ticket.abandoned]
     return batch, taken[-1] is None
