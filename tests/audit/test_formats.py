@@ -168,17 +168,17 @@ def test_severity_by_code(faulty: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("TN40l = 'error'", "severity.TN40l: unknown code. Did you mean TN4"),
         ("TN401 = 'fatal'", "'fatal' is not accepted. Accepted: off, info, warning, error."),
     ],
 )
-def test_severity_that_does_not_exist(site: Site, line: str, said: str) -> None:
+def test_severity_that_does_not_exist(site: Site, line: str, expected: str) -> None:
     """A code or a severity that does not exist is wrong usage, named with its file."""
     site.beside("tracknow.toml", f"[severity]\n{line}\n")
     output = site.check(code=2).output
-    assert said in output
+    assert expected in output
     assert "tracknow.toml" in output
 
 

@@ -51,7 +51,7 @@ def test_policies_that_let_the_script_run(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("script-src 'self'", f"script-src: Add to script-src: '{HASH}'"),
         (f"script-src '{HASH}'", "script-src: Add to script-src: 'self'"),
@@ -73,9 +73,9 @@ def test_policies_that_let_the_script_run(text: str) -> None:
         (f"script-src 'self'; script-src '{HASH}'", f"script-src: Add to script-src: '{HASH}'"),
     ],
 )
-def test_policies_that_block_the_script(text: str, said: str) -> None:
+def test_policies_that_block_the_script(text: str, expected: str) -> None:
     """The directive that refuses, and exactly what to add to which."""
-    assert lacks(text) == [said]
+    assert lacks(text) == [expected]
 
 
 def test_strict_dynamic_makes_self_void() -> None:
@@ -161,8 +161,8 @@ def test_a_policy_in_a_hosts_file(site: Site, file: str, line: int) -> None:
         site.write(f"{number}.html", page())
     site.inject().write(file, HEADERS[file].format("default-src 'self'"))
     assert site.codes(code=1) == [f"{file}:{line} TN421"]
-    said = site.check(code=1).output
-    assert f"script-src 'self' '{HASH}'" in said
+    expected = site.check(code=1).output
+    assert f"script-src 'self' '{HASH}'" in expected
     site.write(file, HEADERS[file].format(f"default-src 'self'; script-src 'self' '{HASH}'"))
     assert site.codes() == []
 

@@ -64,8 +64,8 @@ def chromium() -> Iterator[tuple[FakeWeb, Browser]]:
         pytest.skip(str(error))
     sandbox.add_hosts("policy.example")
     # In place of the file, which would do the inline part's work where that is blocked.
-    told = Response(b"window.fileRan = true", "text/javascript")
-    web.put("policy.example", f"/{SCRIPT.asset_path}", told)
+    response = Response(b"window.fileRan = true", "text/javascript")
+    web.put("policy.example", f"/{SCRIPT.asset_path}", response)
     yield web, browser
     browser.quit()
     web.close()

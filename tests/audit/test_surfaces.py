@@ -16,7 +16,7 @@ NEWER = f"{CARRIES} in newer browsers"
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "fate"),
+    ("body", "kind", "text"),
     [
         (f'<a href="{LINK}">buy</a>', "link", CARRIES),
         (f'<form action="{LINK}"></form>', "form", CARRIES),
@@ -49,15 +49,15 @@ NEWER = f"{CARRIES} in newer browsers"
         ),
     ],
 )
-def test_what_the_browser_makes_of_it(site: Site, body: str, kind: str, fate: str) -> None:
-    """Kind, line and fate of each way to a payment page, on a page as it should be."""
+def test_what_the_browser_makes_of_it(site: Site, body: str, kind: str, text: str) -> None:
+    """Kind, line and text of each way to a payment page, on a page as it should be."""
     site.write("a.html", page(body)).inject()
-    ((found, line, said),) = site.attributions()
+    ((found, line, shown),) = site.attributions()
     assert (found, line) == (kind, 3)
-    assert said.startswith(fate)
+    assert shown.startswith(text)
 
 
-def test_settings_change_the_fate(site: Site) -> None:
+def test_settings_change_the_text(site: Site) -> None:
     """existing_reference: overwrite, and window_open."""
     site.write("a.html", page(f'<a href="{LINK}?client_reference_id=me">buy</a>'))
     site.inject(existing_reference="overwrite")

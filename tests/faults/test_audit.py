@@ -51,7 +51,7 @@ def codes(found: dict[str, Any]) -> dict[str, list[str]]:
 
 
 # Without options: kind, and whether the id reaches Stripe.
-ROADS = {
+ROUTES = {
     "attached-blank-removed.html": [("script", "some")],
     "bare-frame.txt.html": [("handler", "some")],
     "closed-shadow-blank.html": [("script", "some")],
@@ -84,7 +84,7 @@ ROADS = {
 
 def test_every_route_is_named(folder: Path) -> None:
     """Each page with a payment address, of whatever shape, is there with what becomes of it."""
-    assert routes(audit("roads", folder)) == ROADS
+    assert routes(audit("roads", folder)) == ROUTES
 
 
 def test_windows_with_the_option(folder: Path) -> None:
@@ -92,7 +92,7 @@ def test_windows_with_the_option(folder: Path) -> None:
     found = audit("roads", folder, "--window-open")
     assert found["summary"]["surfaces_that_lose_the_click_id"] == 0
     for file in ("open-listener.html", "open-onclick.html", "js-href-open.html"):
-        assert routes(found)[file] == [(ROADS[file][0][0], "always")]
+        assert routes(found)[file] == [(ROUTES[file][0][0], "always")]
 
 
 def test_the_option_is_named_without_it(folder: Path) -> None:

@@ -230,8 +230,9 @@ def test_deep_and_broken_markup() -> None:
     assert found(page) == [("link", 1, PAY)]
 
 
-def test_handler_that_names_its_own_link_counts_once() -> None:
-    """A handler that reports a click on its own link is no second surface."""
+def test_attributes_that_name_their_own_link_count_once() -> None:
+    """A handler or data that repeat the address of their own link are no second surface."""
+    assert [kind for kind, _, _ in found(f"<a href={PAY} data-url={PAY}>")] == ["link"]
     assert [kind for kind, _, _ in found(f"<a href={PAY} onclick='seen(\"{PAY}\")'>")] == ["link"]
 
 

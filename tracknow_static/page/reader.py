@@ -178,18 +178,24 @@ class _Reading:
             if framed := self._payment_url(value):
                 self._add("frame", line, framed)
         elif element.name not in (*_NO_ROUTES, *_STRIPE_ELEMENTS) and _is_data(name):
-            for url in self._addresses(value):
+            self._data_value(value, line)
+
+    def _data_value(self, value: str, line: int) -> None:
+        for url in self._addresses(value):
+            if not self._is_own(line, url):
                 self._add("data", line, url)
 
     def _code(self, text: str, line: int) -> None:
         """Note what an inline handler leads to."""
         for match in _IN_SCRIPT.finditer(text):
             url = self._payment_url(_unescaped(match[0]))
-            # A handler that counts clicks names its own link.
-            own = self._own and (self._own.line, self._own.url)
-            if url and own != (line, url.href):
+            if url and not self._is_own(line, url):
                 opens = _opens_window(text) or _OPENS.search(text[: match.start()])
                 self._add("handler", line, url, "open" if opens else "")
+
+    def _is_own(self, line: int, url: PaymentUrl) -> bool:
+        """Whether it is the link that an attribute is on, such as a handler that counts clicks."""
+        return self._own is not None and (self._own.line, self._own.url) == (line, url.href)
 
     def _parameter(self, value: str, line: int) -> None:
         """Note a payment address inside another URL: a page or a service that redirects."""
