@@ -181,6 +181,27 @@ def test_resume_makes_retries_due(database: Database) -> None:
     assert ids(leases.claim(database, limit=9, lease_seconds=60, destinations=[A])) == ["evt_1"]
 
 
+def test_resume_is_many_short_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much waits, new events are stored meanwhile; progress says how far it is."""
+    monkeypatch.setattr(destinations, "_CHUNK", 2)
+    for number in range(5):
+        accept(database, new(number))
+    for claimed in leases.claim(database, limit=9, lease_seconds=60, destinations=[A]):
+        retry(database, claimed, delay=10_000, status=500, error="status")
+    destinations.pause(database, A, "http_401")
+    done: list[int] = []
+
+    def progress(number: int) -> None:
+        done.append(number)
+        accept(database, new(f"during_{number}"))
+
+    assert destinations.resume(database, A, progress=progress)
+    assert done == [2, 4, 5]
+    assert len(leases.claim(database, limit=9, lease_seconds=60, destinations=[A])) == 8
+
+
 def test_breaker_is_written_by_one(database: Database, clock: Clock) -> None:
     """Of many that saw the same breaker one alone may write it."""
     database.open()

@@ -293,7 +293,14 @@ def purge(
                 "payloads": done.events,
                 "bytes": done.size,
                 "references": done.references,
+                "waits": done.waits,
             }
+        )
+        return
+    if done.waits:
+        click.echo(
+            "Nothing was purged: the clock jumped since the last purge, or none ran for days. "
+            "If the clock is right, the next purge after a day removes what is old."
         )
         return
     would = "would be" if dry_run else "were"
