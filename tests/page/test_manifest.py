@@ -120,9 +120,10 @@ def test_every_command_knows_the_settings(site: Path) -> None:
 
 
 def test_inject_keeps_what_it_was_not_told(site: Path) -> None:
-    """Options given now replace those of the manifest, the others stay."""
-    run(inject, "site --param aff --window-days 30")
-    run(inject, "site --window-days 60")
+    """Options given now replace those of the manifest; the others stay, and are named."""
+    assert run(inject, "site --param aff --window-days 30").stderr == ""
+    result = run(inject, "site --window-days 60")
+    assert result.stderr == "tracknow: kept from assets/tracknow.json: param 'aff'\n"
     settings = document(site)["settings"]
     assert (settings["param"], settings["window_days"]) == ("aff", 60)
 

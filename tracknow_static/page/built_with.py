@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracknow_static.errors import SettingsError
 from tracknow_static.page.manifest import find
-from tracknow_static.settings import Settings
+from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
@@ -47,3 +47,14 @@ def with_manifest(project: Project, manifest: Manifest | None) -> Project:
         site_url=project.site_url or manifest.site_url,
         source=source,
     )
+
+
+def kept_options(project: Project, manifest: Manifest) -> dict[str, object]:
+    """Return the options that come from the manifest alone and differ from their defaults."""
+    given = {*project.in_file, *project.in_flags}
+    values = asdict(project.settings)
+    return {
+        name: values[name]
+        for name, option in OPTIONS.items()
+        if name in manifest.options and name not in given and values[name] != option.default
+    }

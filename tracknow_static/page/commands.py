@@ -15,7 +15,7 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SiteError
 from tracknow_static.flags import with_settings
-from tracknow_static.page.built_with import read_manifest, with_manifest
+from tracknow_static.page.built_with import kept_options, read_manifest, with_manifest
 from tracknow_static.page.findings import grouped, on_more_pages, printable
 from tracknow_static.page.process import is_page
 from tracknow_static.page.report import SiteReport
@@ -109,6 +109,9 @@ def inject(
             jobs=jobs,
             progress=progress,
         )
+    if manifest and not quiet and (kept := kept_options(project, manifest)):
+        names = ", ".join(f"{name} {value!r}" for name, value in kept.items())
+        click.echo(f"tracknow: kept from {manifest.path}: {names}", err=True)
     _print(report, output)
 
 
