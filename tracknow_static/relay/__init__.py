@@ -7,11 +7,14 @@ configuration. Both need the extra ``tracknow-static[relay]``.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.app import Parts, Relay
+    from tracknow_static.relay.app import Environ, Page, Parts, Relay
     from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.receive.response import Response
+    from tracknow_static.relay.store.ingest import Ingest
 
     application: Relay
 
@@ -31,7 +34,6 @@ def create_application(config: RelayConfig | None = None) -> Relay:
 
 
 def _build(config: RelayConfig) -> Parts:
-    from tracknow_static.relay import health
     from tracknow_static.relay.app import Parts
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
@@ -44,9 +46,28 @@ def _build(config: RelayConfig) -> Parts:
     housekeeper = Housekeeper(config, database, flush=ingest.flush)
     return Parts(
         ingest,
-        pages=health.pages(config, ingest),
+        pages=_pages(config, ingest),
         background=(dispatcher, housekeeper) if config.deliver else (housekeeper,),
     )
+
+
+def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
+    from tracknow_static.relay import health
+
+    @cache
+    def loaded() -> Page:
+        # Its import costs 20 ms: paid by the first scrape, not by every start.
+        from tracknow_static.relay.operate.metrics import page
+
+        return page(ingest, timeout=config.commit_timeout)
+
+    def metrics(environ: Environ) -> Response:
+        return loaded()(environ)
+
+    pages = health.pages(config, ingest)
+    if config.metrics:
+        pages["/metrics"] = metrics
+    return pages
 
 
 def __getattr__(name: str) -> Relay:

@@ -23,8 +23,6 @@ from tracknow_static.relay.store.migrations import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from prometheus_client.metrics_core import Metric
-
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.ingest import Ingest
 
@@ -37,36 +35,16 @@ _FRESH_SECONDS = 1.0
 
 
 def pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
-    """Return the pages by their paths; ``/metrics`` only if the configuration has it on."""
-    timeout = config.commit_timeout
-    readiness = Shared(partial(examine, ingest), timeout=timeout, fresh=_FRESH_SECONDS)
-    numbers = Shared(partial(_metrics, ingest), timeout=timeout)
+    """Return ``/healthz`` and ``/readyz``."""
+    readiness = Shared(
+        partial(examine, ingest), timeout=config.commit_timeout, fresh=_FRESH_SECONDS
+    )
 
     def ready(_environ: Mapping[str, Any]) -> Response:
         found = readiness.get() or TIMEOUT
         return Response.json(200 if found.ready else 503, found.as_dict())
 
-    def metrics(environ: Mapping[str, Any]) -> Response:
-        from tracknow_static.relay.operate.metrics import exposition
-
-        found = numbers.get()
-        if found is None:
-            text = f"The database did not answer within {timeout:g} seconds."
-            return Response.json(503, {"code": "timeout", "message": text})
-        content_type, body = exposition(found, str(environ.get("HTTP_ACCEPT", "")))
-        return Response.make(200, content_type, body)
-
-    found: dict[str, Page] = {"/healthz": alive, "/readyz": ready}
-    if config.metrics:
-        found["/metrics"] = metrics
-    return found
-
-
-def _metrics(ingest: Ingest) -> list[Metric]:
-    # Its import costs 20 ms: paid by the first scrape, not by every start.
-    from tracknow_static.relay.operate.metrics import collect
-
-    return list(collect(ingest))
+    return {"/healthz": alive, "/readyz": ready}
 
 
 @dataclass(frozen=True)

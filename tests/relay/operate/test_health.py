@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import tracknow_static.relay as relay
 from tests.events import encode, purchase, sign
 from tests.relay.operate.parts import WEBHOOK, database_of, environment, request
 from tests.relay.store.parts import dead, delivered, retry
@@ -144,7 +145,7 @@ def test_pages_of_a_hung_disk_answer_in_time_and_ask_once(sqlite_url: str) -> No
 def parts(config: RelayConfig, database: Database) -> Parts:
     """What serves with a database of the test's."""
     ingest = Ingest(database)
-    return Parts(ingest, pages=health.pages(config, ingest))
+    return Parts(ingest, pages=relay._pages(config, ingest))
 
 
 def test_many_looks_are_one_write(application: Relay) -> None:

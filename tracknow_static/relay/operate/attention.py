@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.relay.operate.output import duration
+from tracknow_static.relay.receive.refusals import HINTS
 from tracknow_static.relay.store.model import PAUSED, without_query
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ _BY_ANYONE = frozenset(
         "body_too_large",
     }
 )
-_HINTS = {
-    "signature_mismatch": "the signing secret here is not the one of Stripe's webhook endpoint",
-    "signature_stale": "the clock of this host is wrong",
-    "wrong_path": "the URL of Stripe's webhook endpoint has to end with /stripe/webhook",
-}
 
 
 class Attention(NamedTuple):
@@ -53,7 +49,7 @@ def attention(
     newest = status.newest_event_at or 0.0
     for reason, at in sorted(status.refused_at.items()):
         if reason not in _BY_ANYONE and at > newest and status.now - at < max_age:
-            hint = f": {_HINTS[reason]}" if reason in _HINTS else ""
+            hint = f": {HINTS[reason]}" if reason in HINTS else ""
             text = f"since the last event, calls were refused ({reason}){hint}"
             yield Attention(stalls=True, text=text)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -19,15 +19,17 @@ from prometheus_client.registry import Collector
 
 from tracknow_static import __version__
 from tracknow_static.errors import RelayError
-from tracknow_static.relay.health import open_files
+from tracknow_static.relay.health import Shared, open_files
+from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, without_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.metrics_core import Metric
 
+    from tracknow_static.relay.app import Page
     from tracknow_static.relay.store.ingest import Ingest
     from tracknow_static.relay.store.model import Status
 
@@ -47,6 +49,21 @@ _DELIVERIES = (
     ("deliveries_retried", "Attempts after which a delivery was scheduled again.", "retried"),
     ("deliveries_dead", "Deliveries that became dead letters.", "dead"),
 )
+
+
+def page(ingest: Ingest, *, timeout: float) -> Page:
+    """Return ``/metrics``; while the database hangs it answers 503 after ``timeout`` seconds."""
+    numbers = Shared(lambda: list(collect(ingest)), timeout=timeout)
+
+    def metrics(environ: Mapping[str, Any]) -> Response:
+        found = numbers.get()
+        if found is None:
+            text = f"The database did not answer within {timeout:g} seconds."
+            return Response.json(503, {"code": "timeout", "message": text})
+        content_type, body = exposition(found, str(environ.get("HTTP_ACCEPT", "")))
+        return Response.make(200, content_type, body)
+
+    return metrics
 
 
 def exposition(metrics: Sequence[Metric], accept: str = "") -> tuple[str, bytes]:

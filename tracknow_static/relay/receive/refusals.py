@@ -13,7 +13,7 @@ _EVERY_SECONDS = 60.0
 
 # What only calls of Stripe, or of somebody who is slow or cut off, can be refused for; anybody may
 # ask for a path that is not there.
-_HINTS = {
+HINTS = {
     "signature_mismatch": "STRIPE_WEBHOOK_SECRET is not the secret of Stripe's webhook endpoint",
     "signature_stale": "this host's clock is wrong, or somebody repeats old calls",
     "wrong_path": "the URL of Stripe's webhook endpoint has to end with /stripe/webhook",
@@ -35,7 +35,7 @@ class Refusals:
 
     def add(self, reason: str) -> None:
         """Count one refusal; report it with the others if the last report is a minute old."""
-        if reason not in _HINTS:
+        if reason not in HINTS:
             return
         with self._lock:
             self._counts[reason] += 1
@@ -44,4 +44,4 @@ class Refusals:
             counts, self._counts = self._counts, Counter()
             self._report_at = time.monotonic() + _EVERY_SECONDS
         for name, number in sorted(counts.items()):
-            log.warning("%d calls refused (%s): %s", number, name, _HINTS[name])
+            log.warning("%d calls refused (%s): %s", number, name, HINTS[name])
