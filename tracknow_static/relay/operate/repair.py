@@ -24,7 +24,7 @@ from tracknow_static.relay.store.model import Filter, without_query
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.store.model import Replayed
+    from tracknow_static.relay.store.model import Purged, Replayed
 
 _KEPT = "kept"
 
@@ -296,7 +296,11 @@ def purge(
                 "waits": done.waits,
             }
         )
-        return
+    else:
+        _print_purged(done, dry_run=dry_run)
+
+
+def _print_purged(done: Purged, *, dry_run: bool) -> None:
     if done.waits:
         click.echo(
             "Nothing was purged: the clock jumped since the last purge, or none ran for days. "
