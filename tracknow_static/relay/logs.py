@@ -46,7 +46,12 @@ _FRAMES = 30
 
 # The server's advice about its number of threads. Ours wait for the disk and not for the
 # processor, so there are more of them than it has cores.
-_ADVICE = ("Configuration allows spawning up to", "Configured number of workers")
+_ADVICE = (
+    "Configuration allows spawning up to",
+    "Configured number of workers",
+    # It is what runs one worker in one process; our own tests cover what is used of it.
+    "Embedded server is experimental",
+)
 
 
 def setup(config: RelayConfig, *, everything: bool = False, stream: TextIO | None = None) -> None:

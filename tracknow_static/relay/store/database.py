@@ -264,7 +264,8 @@ class Database:
         if self._file is None:
             return
         self.open()
-        self._file.release_reserve()
+        # A log that is to become smaller waits for readers, and new events wait with it.
+        mode = "TRUNCATE" if self._file.release_reserve() else "PASSIVE"
         with as_storage_error(), contextlib.closing(self.engine.raw_connection()) as pooled:
             # Outside of any transaction, in which a log cannot be emptied. Of the vacuum, `execute`
             # would do the first page only.
@@ -273,7 +274,7 @@ class Database:
             for _ in range(0, free + 1, _VACUUM_PAGES):
                 with self.turn(), contextlib.suppress(sqlite3.OperationalError):
                     connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         self._file.keep_reserve()
 
     def close(self) -> None:

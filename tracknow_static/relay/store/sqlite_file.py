@@ -148,10 +148,12 @@ class SqliteFile:
             finally:
                 os.close(handle)
 
-    def release_reserve(self) -> None:
-        """Use what was set aside when the disk is full."""
-        if self.free_bytes() < _RESERVE_BYTES:
+    def release_reserve(self) -> bool:
+        """Use what was set aside if the disk is full; return whether it is."""
+        is_full = self.free_bytes() < _RESERVE_BYTES
+        if is_full:
             self._reserve.unlink(missing_ok=True)
+        return is_full
 
     @property
     def _reserve(self) -> Path:
