@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts, until the test decides otherwise."""
+    """Provide a destination that accepts, until the test decides otherwise."""
     with StandIn().running() as stand_in:
         yield stand_in
 
 
 @pytest.fixture
 def shop(database_url: str, destination: StandIn) -> Iterator[Shop]:
-    """Give a shop that delivers to the destination."""
+    """Provide a shop that delivers to the destination."""
     made = Shop(database_url, [destination.url])
     yield made
     made.close()
@@ -30,7 +30,7 @@ def shop(database_url: str, destination: StandIn) -> Iterator[Shop]:
 
 @pytest.fixture
 def small_shop(sqlite_url: str, destination: StandIn) -> Iterator[Shop]:
-    """Give a shop on SQLite, for what the database has no part in."""
+    """Provide a shop on SQLite, for what the database has no part in."""
     made = Shop(sqlite_url, [destination.url])
     yield made
     made.close()

@@ -29,7 +29,7 @@ _TLS = ssl.create_default_context()
 
 
 def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
-    """Give a leased delivery of an ordinary event."""
+    """Return a leased delivery of an ordinary event."""
     values: dict[str, Any] = {
         "delivery_id": 1,
         "token": 1,
@@ -54,7 +54,7 @@ def network(
     lookup: Callable[..., list[Any]] = socket.getaddrinfo,
     tls: ssl.SSLContext | None = None,
 ) -> Network:
-    """Give a network that reaches this machine."""
+    """Return a network that reaches this machine."""
     return Network(
         private=private,
         timeout=timeout,
@@ -65,7 +65,7 @@ def network(
 
 
 def to(*found: str) -> Callable[..., list[Any]]:
-    """Give a name server that knows one answer."""
+    """Return a name server that knows one answer."""
     return lambda _host, port, **_rest: [(0, 0, 0, "", (one, port)) for one in found]
 
 
@@ -127,7 +127,7 @@ class Shop:
             self.drain()
 
     def delivery(self, event_id: str, destination: str | None = None) -> Delivery:
-        """Give one event's way to a destination (the first)."""
+        """Return one event's delivery to a destination (the first)."""
         stored = queries.event(self.database, event_id)
         assert stored is not None
         wanted = destination or self.destinations[0]
@@ -159,7 +159,7 @@ def attempt(url: str, net: Network | None = None) -> Response:
 
 @contextlib.contextmanager
 def one_peer(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Let ``talk`` speak to the first who connects; gives the port."""
+    """Let ``talk`` speak to the first who connects; provide the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -81,7 +81,7 @@ def test_an_attempt_is_recorded(shop: Shop, destination: StandIn) -> None:
 
 @pytest.fixture
 def two(database_url: str, destination: StandIn) -> Iterator[tuple[Shop, StandIn, StandIn]]:
-    """Give a shop with two destinations."""
+    """Provide a shop with two destinations."""
     with StandIn().running() as other:
         shop = Shop(database_url, [destination.url, other.url])
         yield shop, destination, other

@@ -109,7 +109,7 @@ def test_a_shared_worker_is_noticed(sqlite_url: str, destination: StandIn) -> No
 
 @pytest.fixture
 def secure() -> Iterator[StandIn]:
-    """Give a destination with a certificate that nobody vouches for."""
+    """Provide a destination with a certificate that nobody vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("shop-tracking.tracknow.info").configure_cert(context)
     with StandIn(tls=context).running() as stand_in:

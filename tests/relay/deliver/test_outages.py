@@ -24,7 +24,7 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
 
 def destination_state(shop: Shop) -> str:
-    """Tell whether the first destination is active or paused."""
+    """Return whether the first destination is active or paused."""
     return queries.status(shop.database).destinations[0].state
 
 

@@ -130,7 +130,7 @@ class Fleet:
         raise AssertionError(f"{name} did not come up")
 
     def sell(self, number: int, name: str) -> bool:
-        """Let Stripe send one event to a relay; gives whether it was acknowledged."""
+        """Let Stripe send one event to a relay; return whether it was acknowledged."""
         body = victim.payload(number)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
@@ -148,7 +148,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(postgres_url: str, destination: StandIn) -> Iterator[Fleet]:
-    """Give a fleet on one PostgreSQL; what a test leaves running is killed."""
+    """Provide a fleet on one PostgreSQL; what a test leaves running is killed."""
     made = Fleet(postgres_url, destination.url)
     yield made
     for name in list(made.running):

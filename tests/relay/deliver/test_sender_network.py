@@ -100,7 +100,7 @@ def test_an_unknown_name_is_a_fault() -> None:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Give a certificate authority of the test's own."""
+    """Return a certificate authority of the test's own."""
     return trustme.CA()
 
 
@@ -114,7 +114,7 @@ def trusted(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def secure(authority: trustme.CA) -> Iterator[StandIn]:
-    """Give a destination with a certificate for a Tracknow namespace."""
+    """Provide a destination with a certificate for a Tracknow namespace."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("shop-tracking.tracknow.info").configure_cert(context)
     names: list[str] = []

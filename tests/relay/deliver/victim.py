@@ -45,7 +45,7 @@ class Spec:
 
 
 def config(database: str, destinations: tuple[str, ...]) -> RelayConfig:
-    """Give the configuration of a relay that may deliver to this machine."""
+    """Return the configuration of a relay that may deliver to this machine."""
     return RelayConfig(
         secrets=Secrets((SECRET,)),
         database=database,
@@ -64,7 +64,7 @@ def payload(number: int) -> bytes:
 
 
 def post(relay: Relay, number: int) -> str:
-    """Let Stripe send one event; gives the status."""
+    """Let Stripe send one event; return the status."""
     body = payload(number)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",

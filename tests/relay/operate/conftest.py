@@ -33,18 +33,18 @@ def untouched_logging() -> Iterator[None]:
 
 @pytest.fixture
 def destination() -> Iterator[StandIn]:
-    """Give a destination that accepts."""
+    """Provide a destination that accepts."""
     with StandIn().running() as stand_in:
         yield stand_in
 
 
 @pytest.fixture
 def environ(request: pytest.FixtureRequest, sqlite_url: str) -> dict[str, str]:
-    """Give the environment of an SQLite database that the module's own ``filled`` has filled."""
+    """Return the environment of an SQLite database that the module's own ``filled`` has filled."""
     return request.module.filled(sqlite_url)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def either(request: pytest.FixtureRequest, database_url: str) -> dict[str, str]:
-    """Give the same on SQLite and on PostgreSQL."""
+    """Return the same on SQLite and on PostgreSQL."""
     return request.module.filled(database_url)  # type: ignore[no-any-return]

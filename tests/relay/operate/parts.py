@@ -34,7 +34,7 @@ WEBHOOK = "/stripe/webhook"
 
 
 def environment(database: str, *destinations: str, **more: str) -> dict[str, str]:
-    """Give the relay's environment; names in ``more`` without their prefix."""
+    """Return the relay's environment; names in ``more`` without their prefix."""
     return {
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "TRACKNOW_RELAY_DATABASE": database,
@@ -64,7 +64,7 @@ def request(
 
 
 def accept(environ: Mapping[str, str], *bodies: bytes) -> None:
-    """Take signed events in through the application, which then ends."""
+    """Send signed events to the application, which then ends."""
     application = create_application(RelayConfig.from_environ(environ))
     for body in bodies:
         status, _, answer = request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=sign(body))
@@ -100,7 +100,7 @@ class Running:
     log: Path
 
     def call(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """Make one request on a connection of its own; gives status and body."""
+        """Make one request on a connection of its own; return status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -109,7 +109,7 @@ class Running:
             return answer.status, answer.read()
 
     def take(self, body: bytes) -> int:
-        """Send a signed event; gives the status."""
+        """Send a signed event; return the status."""
         headers = {"Content_Type": CONTENT_TYPE, "Stripe_Signature": sign(body)}
         return self.call(WEBHOOK, body, **headers)[0]
 
@@ -120,13 +120,13 @@ class Running:
 
 
 def command(*args: str) -> list[str]:
-    """Give the command line of a process of its own."""
+    """Return the command line of a process of its own."""
     program = "from tracknow_static.relay.operate.cli import main; main()"
     return [sys.executable, "-W", "error", "-c", program, *args]
 
 
 def whole_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment for a process: nothing of the relay's but what is given."""
+    """Return the environment for a process: nothing of the relay's but what is given."""
     rest = {
         name: value
         for name, value in os.environ.items()

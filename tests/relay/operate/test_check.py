@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check(environ: Mapping[str, str], code: int = 0) -> dict[str, tuple[str, str]]:
-    """Give what `check` finds, by what was looked at."""
+    """Return what `check` finds, by what was looked at."""
     found = run_json(environ, "check", code=code)
     assert found["ok"] is (code == 0)
     return {one["what"]: (one["result"], one["text"]) for one in found["checks"]}

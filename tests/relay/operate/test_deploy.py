@@ -35,7 +35,7 @@ ODD = (
 
 
 def program(name: str) -> str:
-    """Give a program's path; without it there is nothing to try the file with."""
+    """Return a program's path; without it there is nothing to try the file with."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -43,14 +43,14 @@ def program(name: str) -> str:
 
 
 def post(port: int, body: bytes, path: str = WEBHOOK, host: str = "127.0.0.1") -> int:
-    """Send a signed event; gives the status."""
+    """Send a signed event; return the status."""
     headers = {"Host": host, "Content-Type": CONTENT_TYPE, "Stripe-Signature": sign(body)}
     return call(port, "POST", path, body, headers).status
 
 
 @pytest.fixture
 def relay(sqlite_url: str, tmp_path: Path, destination: StandIn) -> Iterator[Running]:
-    """Give a relay that delivers."""
+    """Provide a relay that delivers."""
     environ = environment(sqlite_url, destination.url, deliver="true")
     with serving(environ, tmp_path) as found:
         yield found

@@ -33,14 +33,14 @@ URL = "http://127.0.0.1:9/hook"
 
 @pytest.fixture
 def application(sqlite_url: str) -> Iterator[Relay]:
-    """Give an application with a database of its own."""
+    """Provide an application with a database of its own."""
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     yield made
     made.stop(5)
 
 
 def take(application: Relay, body: bytes) -> int:
-    """Send a signed event; gives the status."""
+    """Send a signed event; return the status."""
     return request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=sign(body))[0]
 
 

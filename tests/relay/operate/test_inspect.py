@@ -34,7 +34,7 @@ def settle_some(environ: Mapping[str, str]) -> None:
 
 
 def filled(database_url: str) -> dict[str, str]:
-    """Take four events in for two destinations, and settle some."""
+    """Store four events for two destinations, and settle some."""
     environ = environment(database_url, ONE, TWO)
     accept(
         environ,

@@ -28,12 +28,12 @@ MARKER = "pLaNtEd7f3"
 
 
 def config(**more: str) -> RelayConfig:
-    """Give a configuration."""
+    """Return a configuration."""
     return RelayConfig.from_environ(environment("sqlite:////nowhere/x", **more))
 
 
 def lines(form: str, level: str = "info") -> io.StringIO:
-    """Set the log up for a process of its own; gives what is written to."""
+    """Set the log up for a process of its own; return what it writes to."""
     out = io.StringIO()
     logs.setup(config(log_format=form, log_level=level), everything=True, stream=out)
     return out

@@ -55,7 +55,7 @@ def pending(environ: Mapping[str, str]) -> dict[str, int]:
 
 
 def filled(database_url: str) -> dict[str, str]:
-    """Take five events in: the second destination has them, for the first one they are dead."""
+    """Store five events: the second destination has them, for the first they are dead."""
     environ = environment(database_url, ONE, TWO)
     accept(environ, *(encode(purchase(number)) for number in range(5)))
     settle(environ, refusing=ONE)

@@ -248,7 +248,7 @@ def took(relay: Running, body: bytes) -> bool:
 
 
 def children(relay: Running) -> list[int]:
-    """Give the ids of a relay's processes."""
+    """Return the ids of a relay's processes."""
     pid = relay.process.pid
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(one) for one in text.split()]
