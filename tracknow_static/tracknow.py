@@ -15,6 +15,18 @@ _TRACKNOW_HOST = re.compile(r"[a-z0-9-]+-tracking\.tracknow\.info")
 EVENT_TYPES = ("charge.succeeded", "checkout.session.completed")
 """The two events that Tracknow's guide asks for."""
 
+SALE_EVENT_TYPES = (
+    *EVENT_TYPES,
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+    "invoice.paid",
+)
+"""What a relay's endpoint gets: those two, and what tells the rest of a sale's story."""
+
 WEBHOOK_PATH = "/stripe/webhook"
 """Path that the relay receives Stripe's events at."""
 

@@ -11,7 +11,7 @@ from tests.account.stand_in import Failure
 from tracknow_static.account.key import ApiKey
 from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Target
-from tracknow_static.tracknow import EVENT_TYPES
+from tracknow_static.tracknow import EVENT_TYPES, SALE_EVENT_TYPES
 
 if TYPE_CHECKING:
     import pytest
@@ -25,7 +25,7 @@ def test_a_plan_changes_nothing(merchant: Merchant) -> None:
     """--dry-run shows what would be made, asks Stripe only questions and writes no file."""
     result = merchant.run(f"setup --relay-url {RELAY} --dry-run")
     assert f"+ create a webhook endpoint for {RELAY}" in result.output
-    assert "events: charge.succeeded, checkout.session.completed" in result.output
+    assert f"events: {', '.join(SALE_EVENT_TYPES)}" in result.output
     assert merchant.stripe.changes() == []
     assert not merchant.home.exists()
 
@@ -104,13 +104,13 @@ def test_json_tells_a_script_what_happened(merchant: Merchant) -> None:
 
 def test_more_events_on_request(merchant: Merchant) -> None:
     """--also adds an event; without it the next run drops it again, and reports that."""
-    more = "checkout.session.async_payment_succeeded"
+    more = "charge.dispute.funds_withdrawn"
     merchant.run(f"setup --relay-url {RELAY} --yes --also {more}")
     (made,) = merchant.stripe.endpoints.values()
-    assert made["enabled_events"] == [*BOTH, more]
+    assert made["enabled_events"] == [*SALE_EVENT_TYPES, more]
     result = merchant.run(f"setup --relay-url {RELAY} --yes")
     assert f"drop event {more}" in result.output
-    assert made["enabled_events"] == BOTH
+    assert made["enabled_events"] == list(SALE_EVENT_TYPES)
 
 
 def test_a_path_that_is_not_the_relays(merchant: Merchant) -> None:

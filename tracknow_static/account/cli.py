@@ -23,7 +23,7 @@ from tracknow_static.exit_codes import (
     STRIPE,
     epilog,
 )
-from tracknow_static.tracknow import EVENT_TYPES, is_event_type
+from tracknow_static.tracknow import EVENT_TYPES, SALE_EVENT_TYPES, is_event_type
 
 if TYPE_CHECKING:
     from tracknow_static.account.secret_file import SecretFile
@@ -82,8 +82,9 @@ def setup(
 ) -> None:
     """Create or fix the webhook endpoint that Tracknow's guide describes.
 
-    It gets exactly charge.succeeded and checkout.session.completed as snapshot payloads, and the
-    types of --also. You can run this again at any time: nothing changes once everything is set
+    It gets charge.succeeded and checkout.session.completed as snapshot payloads, and the types of
+    --also. A relay also gets refunds, disputes, renewals and delayed payments, which it keeps for
+    its ledger of sales and does not forward. You can run this again at any time: nothing changes once everything is set
     up. The signing secret goes to the relay's secret file (mode 0600); Tracknow itself needs none.
     """
     if not chosen["namespace"] and not chosen["relay_url"]:
@@ -94,7 +95,8 @@ def setup(
     account, target, confirmation = run.account, run.target, run.confirmation
     assert target is not None  # noqa: S101 - one of both is given
     file = run.file() if target.kind == "relay" else None
-    events = tuple(dict.fromkeys((*EVENT_TYPES, *also)))
+    wanted = SALE_EVENT_TYPES if file else EVENT_TYPES
+    events = tuple(dict.fromkeys((*wanted, *also)))
     steps = plan.plan_setup(target, events, run.endpoints, not_a_relay=not_a_relay)
     changed = confirmation.confirm(steps)
     attention: list[str] = []

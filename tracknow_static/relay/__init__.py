@@ -37,6 +37,7 @@ def _build(config: RelayConfig) -> Parts:
     from tracknow_static.relay.app import Parts
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
+    from tracknow_static.relay.sales.thread import Bookkeeper
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
 
@@ -47,7 +48,7 @@ def _build(config: RelayConfig) -> Parts:
     return Parts(
         ingest,
         pages=_pages(config, ingest),
-        background=(dispatcher, housekeeper) if config.deliver else (housekeeper,),
+        background=(*((dispatcher,) if config.deliver else ()), Bookkeeper(database), housekeeper),
     )
 
 

@@ -229,6 +229,12 @@ class RelayConfig:
         "Days for which a customer's click id is kept after the customer's last event.",
         name="TRACKNOW_RELAY_RETENTION_REFERENCES_DAYS",
     )
+    retention_sales_days: int = option(
+        1095,
+        rules.whole_number(0, 36500),
+        "Days for which a sale is kept in the ledger after its customer's last event.",
+        name="TRACKNOW_RELAY_RETENTION_SALES_DAYS",
+    )
     metrics: bool = option(
         True,
         rules.flag(),

@@ -45,6 +45,9 @@ MATRIX = {
     "deliver.settled": (1, 2),
     "settle.written": (1, 2),
     "settle.committed": (1, 2),
+    "ledger.read": (1, 2),
+    "ledger.written": (1, 2),
+    "ledger.committed": (1, 2),
 }
 # Maximum number of deliveries that one process has in flight.
 WINDOW = victim.CONCURRENCY * (1 + AHEAD)

@@ -77,6 +77,7 @@ class Housekeeper:
             delivered_days=self._config.retention_delivered_days,
             dead_days=self._config.retention_dead_days,
             references_days=self._config.retention_references_days,
+            sales_days=self._config.retention_sales_days,
         )
         if purged.events or purged.references:
             _log.info("purged", extra={"payloads": purged.events, "references": purged.references})

@@ -283,6 +283,7 @@ def purge(
             ),
             dead_days=config.retention_dead_days if dead_days is None else dead_days,
             references_days=config.retention_references_days,
+            sales_days=config.retention_sales_days,
             dry_run=dry_run,
             progress=advance,
         )
@@ -294,6 +295,7 @@ def purge(
                 "bytes": done.size,
                 "references": done.references,
                 "waits": done.waits,
+                "sales": done.sales,
             }
         )
     else:
@@ -311,6 +313,8 @@ def _print_purged(done: Purged, *, dry_run: bool) -> None:
     click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
     if done.references:
         click.echo(f"{done.references} customers' click ids {would} removed.")
+    if done.sales:
+        click.echo(f"{done.sales} sales {would} removed from the ledger.")
 
 
 def _erase(

@@ -93,6 +93,7 @@ def worker(grace: float) -> None:
     """
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
+    from tracknow_static.relay.sales.thread import Bookkeeper
 
     config = configured()
     with (
@@ -100,11 +101,13 @@ def worker(grace: float) -> None:
         _stop_signals() as stop,
         _ignored_hang_up(),
     ):
-        housekeeper = Housekeeper(config, database)
-        housekeeper.start()
+        others = (Housekeeper(config, database), Bookkeeper(database))
+        for thread in others:
+            thread.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
         ended = Dispatcher.from_config(config, database).run(stop, grace=grace)
-        housekeeper.stop()
+        for thread in others:
+            thread.stop()
         _log.info("worker has ended")
     if not ended:
         click.echo("Some deliveries did not end in time; their events are sent again.", err=True)
@@ -130,6 +133,7 @@ def drain(seconds: float, output_format: str) -> None:
     """
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
+    from tracknow_static.relay.sales.ledger import Ledger
 
     config = configured()
     quiet = output_format == "json"
@@ -142,6 +146,7 @@ def drain(seconds: float, output_format: str) -> None:
         ):
             drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
         with limited(database, CHANGING):
+            Ledger(database).catch_up(seconds)
             Housekeeper(config, database).purge()
             status = queries.status(database)
     _print_drained(drained, as_json=quiet)

@@ -50,20 +50,20 @@ def event_of(
     livemode = body.get("livemode")
     livemode = livemode if isinstance(livemode, bool) else None
     checkout = kind.startswith("checkout.session.")
-    intent = _id_of(subject.get("payment_intent"))
+    intent = id_of(subject.get("payment_intent"))
     if subject.get("object") == "payment_intent":
-        intent = _id_of(subject)
+        intent = id_of(subject)
     return NewEvent(
         id=event_id,
         type=kind,
         payload=payload,
-        object_id=_id_of(subject),
-        reference=_text(subject.get("client_reference_id")) if checkout else None,
+        object_id=id_of(subject),
+        reference=text_of(subject.get("client_reference_id")) if checkout else None,
         payment_intent=intent,
-        customer=_id_of(subject.get("customer")),
+        customer=id_of(subject.get("customer")),
         livemode=livemode,
         account=account,
-        created=_time(body.get("created")),
+        created=whole_number_of(body.get("created")),
         content_type=content_type,
         signature=signature,
         kept_because=_kept_because(body, kind, livemode, account, config),
@@ -102,10 +102,10 @@ def _account(body: dict[str, Any]) -> str | None:
     Connect events name it in ``account``, those of an organisation's destination in ``context``,
     which may be a path that ends with it (docs.stripe.com/context).
     """
-    account = _text(body.get("account"))
+    account = text_of(body.get("account"))
     if account is not None:
         return account
-    context = _text(body.get("context"))
+    context = text_of(body.get("context"))
     return context.rpartition("/")[2] if context and "acct_" in context else None
 
 
@@ -139,7 +139,8 @@ def _kept_because(
     return None
 
 
-def _text(value: object) -> str | None:
+def text_of(value: object) -> str | None:
+    """Return a text if it is not empty and both databases can store it."""
     if not isinstance(value, str):
         return None
     # Nearly all are plain and short, and seen so at once.
@@ -147,11 +148,12 @@ def _text(value: object) -> str | None:
     return value if plain or _TEXT.fullmatch(value) else None
 
 
-def _id_of(value: object) -> str | None:
+def id_of(value: object) -> str | None:
     """Return the id of an object, which Stripe writes as the id or, expanded, as the object."""
-    return _text(value.get("id") if isinstance(value, dict) else value)
+    return text_of(value.get("id") if isinstance(value, dict) else value)
 
 
-def _time(value: object) -> int | None:
+def whole_number_of(value: object) -> int | None:
+    """Return a whole number, such as a time or an amount, if both databases can store it."""
     ok = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
     return value if ok and isinstance(value, int) else None

@@ -38,13 +38,51 @@ def _fewer_indexes(connection: Connection) -> None:
     )
 
 
+def _add_sales(connection: Connection) -> None:
+    for statement in _SALES.split(";"):
+        if statement.strip():
+            connection.execute(text(statement))
+
+
+_SALES = """
+CREATE TABLE sale_objects (
+    id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, seen BIGINT NOT NULL, created BIGINT,
+    amount BIGINT, currency TEXT, mode TEXT, status TEXT, payment_intent TEXT, charge TEXT,
+    invoice TEXT, subscription TEXT, customer TEXT, payment_link TEXT, reference TEXT,
+    promotion_code TEXT, refunded BIGINT NOT NULL, refunded_at BIGINT, livemode BOOLEAN, account TEXT,
+    forwarded BOOLEAN NOT NULL, source TEXT NOT NULL, sale TEXT
+);
+CREATE INDEX sale_objects_payment_intent ON sale_objects (payment_intent)
+    WHERE payment_intent IS NOT NULL;
+CREATE INDEX sale_objects_charge ON sale_objects (charge) WHERE charge IS NOT NULL;
+CREATE INDEX sale_objects_invoice ON sale_objects (invoice) WHERE invoice IS NOT NULL;
+CREATE INDEX sale_objects_subscription ON sale_objects (subscription)
+    WHERE subscription IS NOT NULL;
+CREATE INDEX sale_objects_customer ON sale_objects (customer) WHERE customer IS NOT NULL;
+CREATE INDEX sale_objects_seen ON sale_objects (seen, id);
+CREATE TABLE sales (
+    id TEXT NOT NULL PRIMARY KEY, created BIGINT NOT NULL, month INTEGER NOT NULL,
+    verdict TEXT NOT NULL, amount BIGINT, currency TEXT, mode TEXT, payment_status TEXT,
+    payment_link TEXT, reference TEXT, customer TEXT, promotion_code TEXT, charge TEXT,
+    renews TEXT, refunded BIGINT NOT NULL, refunded_at BIGINT, dispute TEXT, livemode BOOLEAN,
+    account TEXT, source TEXT NOT NULL
+);
+CREATE INDEX sales_created ON sales (created, id);
+CREATE INDEX sales_report
+    ON sales (verdict, payment_link, currency, month, created, amount, refunded);
+CREATE INDEX sales_reference
+    ON sales (reference, verdict, currency, created, amount, refunded);
+CREATE INDEX sales_refunded ON sales (refunded_at) WHERE refunded > 0;
+INSERT INTO facts (name, value) VALUES ('sales', '{}')
+"""
+
 # The first step leads from version 1 to version 2.
-STEPS: tuple[Step, ...] = (_fewer_indexes,)
+STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales)
 
 _ID = "id"
 # When payloads were purged last, in Unix seconds.
 PURGED_AT = "purged_at"
-_ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
+ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
 _NOTE_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -96,7 +134,7 @@ def migrate(
             step(connection)
     connection.execute(text("UPDATE schema_version SET version = :newest"), {"newest": newest})
     for name, value in ((_ID, uuid.uuid4().hex), (PURGED_AT, repr(now))):
-        connection.execute(_ADD_FACT, {"name": name, "value": value})
+        connection.execute(ADD_FACT, {"name": name, "value": value})
     return before, newest
 
 

@@ -297,4 +297,5 @@ class Purged:
     events: int
     size: int
     references: int
+    sales: int
     waits: bool = False

@@ -171,7 +171,103 @@ tallies = Table(
     Column("updated_at", Double, nullable=False),
 )
 
-# What the database says of itself: its id, and when it was purged last.
+# What the ledger knows of one object of Stripe's: a Checkout Session, charge, invoice or dispute.
+sale_objects = Table(
+    "sale_objects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # Time of the earliest event about it.
+    Column("seen", BigInteger, nullable=False),
+    Column("created", BigInteger),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("mode", Text),
+    Column("status", Text),
+    Column("payment_intent", Text),
+    Column("charge", Text),
+    Column("invoice", Text),
+    Column("subscription", Text),
+    Column("customer", Text),
+    Column("payment_link", Text),
+    Column("reference", Text),
+    Column("promotion_code", Text),
+    Column("refunded", BigInteger, nullable=False),
+    Column("refunded_at", BigInteger),
+    Column("livemode", Boolean),
+    Column("account", Text),
+    Column("forwarded", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    # The id of the sale that it belongs to.
+    Column("sale", Text),
+)
+# What joins the objects of a sale, and where old ones are found.
+for _column in ("payment_intent", "charge", "invoice", "subscription", "customer"):
+    Index(
+        f"sale_objects_{_column}",
+        sale_objects.c[_column],
+        sqlite_where=text(f"{_column} IS NOT NULL"),
+        postgresql_where=text(f"{_column} IS NOT NULL"),
+    )
+Index("sale_objects_seen", sale_objects.c.seen, sale_objects.c.id)
+
+# One row for each purchase, made from its objects alone. Amounts are in the currency's minor unit.
+sales = Table(
+    "sales",
+    metadata,
+    # The Checkout Session's id, or the charge's for one without a session.
+    Column("id", Text, primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    # Year and month in UTC, such as 202603.
+    Column("month", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("mode", Text),
+    Column("payment_status", Text),
+    Column("payment_link", Text),
+    Column("reference", Text),
+    Column("customer", Text),
+    Column("promotion_code", Text),
+    Column("charge", Text),
+    # The session whose click id a later charge has.
+    Column("renews", Text),
+    Column("refunded", BigInteger, nullable=False),
+    Column("refunded_at", BigInteger),
+    Column("dispute", Text),
+    Column("livemode", Boolean),
+    Column("account", Text),
+    Column("source", Text, nullable=False),
+)
+Index("sales_created", sales.c.created, sales.c.id)
+# A report reads this index alone, in the order in which it groups.
+Index(
+    "sales_report",
+    sales.c.verdict,
+    sales.c.payment_link,
+    sales.c.currency,
+    sales.c.month,
+    sales.c.created,
+    sales.c.amount,
+    sales.c.refunded,
+)
+Index(
+    "sales_reference",
+    sales.c.reference,
+    sales.c.verdict,
+    sales.c.currency,
+    sales.c.created,
+    sales.c.amount,
+    sales.c.refunded,
+)
+Index(
+    "sales_refunded",
+    sales.c.refunded_at,
+    sqlite_where=text("refunded > 0"),
+    postgresql_where=text("refunded > 0"),
+)
+
+# What the database says of itself: its id, when it was purged last, how far the ledger has read.
 facts = Table(
     "facts",
     metadata,

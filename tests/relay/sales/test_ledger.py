@@ -1,0 +1,367 @@
+"""The ledger of sales: the same from any order, from any process, after any death."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+
+from tests.events import CREATED
+from tests.relay.sales.shapes import CASES, MONTH, charge, new, paid, refund, session, subscribed
+from tests.relay.store.parts import START, accept
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.sales import ledger as ledgers
+from tracknow_static.relay.sales import state
+from tracknow_static.relay.sales.derive import derive
+from tracknow_static.relay.sales.ledger import LEASE_SECONDS, Ledger
+from tracknow_static.relay.sales.objects import Object, merge, read
+from tracknow_static.relay.store import purge
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.events import store
+from tracknow_static.relay.store.schema import events, sale_objects, sales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.relay.store.parts import Clock
+
+ALL = [one for bodies, _ in CASES.values() for one in bodies]
+
+
+def contents(database: Database) -> tuple[list[Any], list[Any]]:
+    """All rows of the ledger."""
+    with database.read() as connection:
+        return (
+            [tuple(row) for row in connection.execute(select(sale_objects).order_by("id"))],
+            [tuple(row) for row in connection.execute(select(sales).order_by("id"))],
+        )
+
+
+def summary(database: Database) -> dict[str, tuple[str, int, str | None]]:
+    """Verdict, refunded amount and renewed session of each sale."""
+    with database.read() as connection:
+        rows = connection.execute(select(sales)).all()
+    return {row.id: (row.verdict, row.refunded, row.renews) for row in rows}
+
+
+def build(database: Database, *, limit: int = 500) -> int:
+    """Read everything there is; return the number of events."""
+    ledger, number = Ledger(database), 0
+    while done := ledger.advance(limit=limit):
+        number += done
+    ledger.release()
+    return number
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_kind_of_sale(database: Database, case: str) -> None:
+    """Every real shape gets its sales, verdicts, refunds and renewals."""
+    bodies, expected = CASES[case]
+    store(database, [new(body) for body in bodies])
+    assert build(database) == len(bodies)
+    assert summary(database) == expected
+
+
+def test_a_sale_holds_what_a_report_needs_and_no_person(database: Database) -> None:
+    """Amounts, link, code, customer and times are there; names and addresses are nowhere."""
+    store(database, [new(body) for body in [*paid("a", customer="cus_1"), refund("a", 500, 900)]])
+    build(database)
+    with database.read() as connection:
+        row = connection.execute(select(sales)).one()._asdict()
+    assert row == {
+        "id": "cs_a",
+        "created": CREATED,
+        "month": 202609,
+        "verdict": "partly-refunded",
+        "amount": 2000,
+        "currency": "eur",
+        "mode": "payment",
+        "payment_status": "paid",
+        "payment_link": "plink_1",
+        "reference": "click_a",
+        "customer": "cus_1",
+        "promotion_code": "promo_1",
+        "charge": "ch_a",
+        "renews": None,
+        "refunded": 500,
+        "refunded_at": CREATED + 900,
+        "dispute": None,
+        "livemode": True,
+        "account": None,
+        "source": "webhook",
+    }
+    assert "omeone" not in repr(contents(database))
+
+
+class Row:
+    """An event as a row of the table."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.__dict__.update(new(body)._asdict(), received_at=START)
+
+
+def of(bodies: Sequence[dict[str, Any]]) -> dict[str, Object]:
+    """Merge what events say, in their order."""
+    found: dict[str, Object] = {}
+    for body in bodies:
+        said = read(Row(body))
+        assert said is not None
+        found[said.id] = merge(found[said.id], said) if said.id in found else said
+    return found
+
+
+# Purchases that have much in common, so that every join has something to confuse.
+MIXED = [
+    *subscribed("m", 2, basil=True, customer="cus_m"),
+    *subscribed("n", 2, basil=False, customer="cus_m", created=CREATED + 900),
+    *paid("o", customer="cus_m", created=CREATED + 50),
+    *CASES["partial refunds"][0],
+    *CASES["dispute won"][0][2:],
+    *CASES["delayed, failed"][0][1:],
+]
+
+
+@given(order=st.permutations(MIXED), again=st.lists(st.sampled_from(MIXED), max_size=9))
+@settings(max_examples=300, deadline=None)
+def test_order_and_duplicates_do_not_matter(
+    order: list[dict[str, Any]], again: list[dict[str, Any]]
+) -> None:
+    """The objects are the same, and so are the sales."""
+    objects = of([*order, *again])
+    assert objects == of(MIXED)
+    assert sorted(derive(objects.values()).sales) == sorted(derive(of(MIXED).values()).sales)
+
+
+@given(seed=st.integers(0, 2**32), limit=st.sampled_from([1, 2, 7, 500]))
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_ledger_is_the_same_in_any_order_and_batches(
+    sqlite_url: str, clock: Clock, seed: int, limit: int
+) -> None:
+    """Events stored in any order and read in batches of any size make the same tables."""
+    found = []
+    for number, shuffled in enumerate((False, True)):
+        bodies = list(MIXED)
+        if shuffled:
+            random.Random(seed).shuffle(bodies)
+        url = sqlite_url.replace(".sqlite3", f"-{seed}-{limit}-{number}.sqlite3")
+        database = Database(url, clock=clock)
+        for body in bodies:
+            clock.time += 1
+            accept(database, new(body))
+            if shuffled and limit < 7:
+                build(database, limit=limit)
+        build(database, limit=limit)
+        found.append(contents(database))
+        database.close()
+    # Nothing depends on when an event was received.
+    assert found[0] == found[1]
+
+
+def test_reading_on_reads_only_what_is_new(database: Database, clock: Clock) -> None:
+    """A ledger that goes on reads each event once, also within the overlap."""
+    ledger = Ledger(database)
+    accept(database, new(paid("a")[0]))
+    assert [ledger.advance(), ledger.advance()] == [1, 0]
+    clock.time += 1
+    accept(database, new(paid("a")[1]))
+    assert [ledger.advance(), ledger.advance()] == [1, 0]
+    assert summary(database) == {"cs_a": ("attributed", 0, None)}
+
+
+def test_an_event_that_is_stored_late_is_read(database: Database, clock: Clock) -> None:
+    """A clock that was set back a little hides no event from the ledger."""
+    ledger = Ledger(database)
+    accept(database, new(session("a")))
+    assert ledger.advance() == 1
+    clock.time -= 3
+    accept(database, new(session("b")))
+    assert ledger.advance() == 1
+    assert set(summary(database)) == {"cs_a", "cs_b"}
+
+
+def test_a_clock_that_was_set_back_an_hour(database: Database, clock: Clock) -> None:
+    """What is stored after it has been set right is read, although it seems to be old."""
+    ledger = Ledger(database)
+    clock.time += 3600
+    accept(database, new(session("a")))
+    assert ledger.advance() == 1
+    clock.time -= 3600
+    accept(database, new(session("b")))
+    while ledger.advance():
+        pass
+    assert set(summary(database)) == {"cs_a", "cs_b"}
+
+
+def test_one_process_at_a_time_and_another_goes_on(database_url: str, clock: Clock) -> None:
+    """While one reads the other waits; when it is dead for its lease, the other takes over."""
+    first, second = (Database(database_url, clock=clock) for _ in range(2))
+    one, other = Ledger(first), Ledger(second)
+    store(first, [new(session(str(number))) for number in range(5)])
+    assert one.advance(limit=3) == 3
+    assert other.advance(limit=3) == 0
+    clock.time += LEASE_SECONDS + 1
+    # The overlap is read again, since nobody knows what the dead one saw of it.
+    accept(first, new(session("new")))
+    while other.advance(limit=3):
+        pass
+    assert len(summary(first)) == 6
+    # The one that was taken for dead finds that the state is another's.
+    accept(first, new(session("newer")))
+    assert one.advance() == 0
+    assert other.advance() == 1
+    first.close()
+    second.close()
+
+
+def test_two_that_work_at_once_write_once(
+    database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was computed from a state that another has replaced is not written."""
+    first, second = (Database(database_url, clock=clock) for _ in range(2))
+    accept(first, new(session("a")))
+    one, other = Ledger(first), Ledger(second)
+    results: list[int] = []
+
+    def meanwhile(point: str) -> None:
+        if point == ledgers.READ and not results:
+            results.append(-1)
+            results.append(other.advance())
+
+    monkeypatch.setattr(crash_points, "reach", meanwhile)
+    assert one.advance() == 0
+    assert results == [-1, 1]
+    assert summary(first) == {"cs_a": ("attributed", 0, None)}
+    first.close()
+    second.close()
+
+
+def test_rebuilding_repairs_the_sales(database: Database) -> None:
+    """Whatever became of the sales, reading everything again makes them as they were."""
+    store(database, [new(body) for body in MIXED])
+    build(database)
+    before = contents(database)
+    with database.write() as connection:
+        connection.execute(update(sales).values(verdict="test", amount=1))
+        connection.execute(sales.delete().where(sales.c.id == "cs_a"))
+    ledger = Ledger(database)
+    ledger.restart()
+    while ledger.advance(limit=7):
+        pass
+    assert contents(database) == before
+
+
+def test_purged_payloads_leave_what_is_known(database: Database, clock: Clock) -> None:
+    """Rebuilding after a purge keeps what the payloads said; a purge waits for the ledger."""
+    ledger = Ledger(database)
+    ledger.advance()
+    store(database, [new(body) for body in paid("a", event={"account": "acct_other"})])
+    clock.time += 200 * 86_400
+
+    def purged() -> int:
+        done = purge.purge(database, delivered_days=1, dead_days=1, check_clock=False)
+        return done.events
+
+    assert purged() == 0
+    clock.time += LEASE_SECONDS
+    assert ledger.advance() == 2
+    before = contents(database)
+    accept(database, new(session("later")))
+    clock.time += LEASE_SECONDS
+    assert ledger.advance() == 1
+    assert purged() == 1
+    ledger.restart()
+    while ledger.advance():
+        pass
+    assert before[1][0] in contents(database)[1]
+
+
+def test_without_a_payload_the_columns_count(database: Database) -> None:
+    """A database from before the ledger, whose payloads are gone, has sales without amounts."""
+    store(database, [new(body) for body in paid("a")])
+    with database.write() as connection:
+        connection.execute(update(events).values(payload=None, purged_at=START))
+    build(database)
+    with database.read() as connection:
+        row = connection.execute(select(sales)).one()
+    assert (row.id, row.verdict, row.amount, row.charge) == ("cs_a", "attributed", None, "ch_a")
+
+
+def test_a_strange_payload_holds_nothing_up(database: Database) -> None:
+    """Fields of other types than Stripe's are left out, and the next event is read."""
+    strange: dict[str, Any] = {
+        "created": "now",
+        "amount_total": [1],
+        "currency": {"a": 1},
+        "mode": 7,
+        "payment_status": ["paid"],
+        "discounts": "none",
+        "payment_link": 3.5,
+    }
+    body = session("a")
+    body["data"]["object"].update(strange)
+    invoice = session("b")
+    invoice.update(id="evt_in", type="invoice.paid")
+    invoice["data"]["object"].update(id="in_b", payments={"data": ["x"]}, parent=[])
+    store(database, [new(body), new(invoice), new(session("c"))])
+    assert build(database) == 3
+    assert set(summary(database)) == {"cs_a", "cs_c"}
+
+
+def test_old_sales_are_forgotten_with_their_customer(database: Database, clock: Clock) -> None:
+    """A sale goes when nothing of its customer is newer; one that is still renewed stays whole."""
+    bodies = [*paid("old"), *subscribed("on", 12, basil=True)]
+    store(database, [new(body) for body in bodies])
+    build(database)
+    clock.time = START + 11 * MONTH
+
+    def forgotten(*, dry_run: bool) -> int:
+        done = purge.purge(
+            database,
+            delivered_days=9999,
+            dead_days=9999,
+            sales_days=150,
+            check_clock=False,
+            dry_run=dry_run,
+        )
+        return done.sales
+
+    assert forgotten(dry_run=True) == 1
+    assert "cs_old" in summary(database)
+    assert forgotten(dry_run=False) == 1
+    assert set(summary(database)) == {"cs_on", *(f"ch_on_{number}" for number in range(1, 13))}
+    assert forgotten(dry_run=False) == 0
+
+
+def test_a_group_that_grows_together(database: Database) -> None:
+    """A charge that was a sale of its own becomes part of its session's sale."""
+    accept(database, new(charge("a")))
+    build(database)
+    assert set(summary(database)) == {"ch_a"}
+    accept(database, new(session("a")))
+    build(database)
+    assert set(summary(database)) == {"cs_a"}
+
+
+def test_events_being_stored_are_not_passed(postgres_url: str) -> None:
+    """PostgreSQL: an event that is committed late, behind others, is read all the same."""
+    database = Database(postgres_url)
+    ledger = Ledger(database)
+    values = {"received_at": database.now(), **new(session("late"))._asdict()}
+    with database.write() as connection:
+        connection.execute(events.insert().values(values))
+        other = Database(postgres_url)
+        for number in range(3):
+            accept(other, new(session(f"early{number}")))
+        assert ledger.advance() == 0
+        other.close()
+    assert ledger.advance() == 4
+    with database.read() as connection:
+        found = state.load(connection)
+    assert found is not None
+    database.close()

@@ -1,0 +1,331 @@
+"""Building the ledger from stored events: in batches, by one process at a time, in any order.
+
+A batch is read and computed outside of any lock. Its one short transaction replaces the state that
+it was computed from, or nothing: two processes that work at once, or one that dies anywhere, change
+nothing but who does the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, insert, select, text, tuple_
+
+from tracknow_static.relay import crash_points
+from tracknow_static.relay.sales import state as states
+from tracknow_static.relay.sales.derive import Sale, derive, groups, keys
+from tracknow_static.relay.sales.objects import CHARGE, INVOICE, Object, merge, read
+from tracknow_static.relay.sales.state import OVERLAP, State
+from tracknow_static.relay.store.schema import events, sale_objects, sales
+from tracknow_static.tracknow import SALE_EVENT_TYPES
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Table
+
+    from tracknow_static.relay.store.database import Database
+
+READ = crash_points.declare("ledger.read", "a batch is read and computed, nothing is written")
+WRITTEN = crash_points.declare("ledger.written", "the batch is written, nothing is committed")
+COMMITTED = crash_points.declare("ledger.committed", "the batch is durable, nobody knows")
+
+BATCH = 500
+# A batch takes a fraction of it. Who has not written for so long is taken for dead.
+LEASE_SECONDS = 30.0
+# A clock that is behind what was read last was set back: what it has stored since is read again.
+_SET_BACK_SECONDS = 86_400.0
+# Below every limit for parameters of one statement (999 in an SQLite before 3.32).
+_MOST = 400
+
+_COLUMNS = [column for column in events.c if column.name not in ("content_type", "signature")]
+# Seconds since the oldest transaction began that may still store an event.
+_OLDEST = text(
+    "SELECT extract(epoch FROM coalesce(statement_timestamp() - min(xact_start), '0'))::float8"
+    " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND (backend_xid IS NOT NULL OR application_name = current_setting('application_name'))"
+)
+
+
+class _Batch(NamedTuple):
+    """What one transaction writes."""
+
+    objects: list[Object]
+    sales: list[Sale]
+    # Ids of the sales that these replace.
+    before: set[str]
+
+
+class Ledger:
+    """Builds the ledger for one process; use it from one thread.
+
+    ``click_id`` is the pattern that a click id must match as a whole.
+    """
+
+    def __init__(self, database: Database, *, click_id: re.Pattern[str] | None = None) -> None:
+        self._database = database
+        self._click_id = click_id
+        # Events of the last seconds before the state's time, which were read already.
+        self._recent: dict[str, float] = {}
+        self._recent_until = 0.0
+
+    def advance(self, *, limit: int = BATCH) -> int:
+        """Read up to ``limit`` more events; return how many.
+
+        0 means that there are none, or that another process is at it. Raises ``StorageError``.
+        """
+        database = self._database
+        with database.read() as connection:
+            now = database.read_clock(connection)
+            horizon = self._horizon(connection, now)
+        with database.read() as connection:
+            old = states.load(connection)
+            if old is not None and self._is_anothers(connection, old, now):
+                return 0
+            state = self._from(old or State(), now)
+            found = self._next(connection, state, horizon, limit)
+            if not found and old is not None:
+                return 0
+            batch = self._batch(connection, self._read(connection, found))
+        crash_points.reach(READ)
+        # An event may have a time in the future, from a clock that was wrong.
+        at = min(max((received for _, received in found), default=0.0), now)
+        new = State(max(at, state.at), owner=database.identity, until=now + LEASE_SECONDS)
+        if not database.run(lambda connection: _write(connection, batch, old, new)):
+            return 0
+        crash_points.reach(COMMITTED)
+        self._remember(found, new.at)
+        return len(found)
+
+    def catch_up(self, seconds: float) -> None:
+        """Read what there is, for at most so long."""
+        until = time.monotonic() + seconds
+        while self.advance() and time.monotonic() < until:
+            pass
+        self.release()
+
+    def _is_anothers(self, connection: Connection, state: State, now: float) -> bool:
+        """Whether another process reads, or did and nothing is new since."""
+        if state.owner in ("", self._database.identity):
+            return False
+        # What is further ahead was written under a clock that was wrong.
+        if now < state.until <= now + LEASE_SECONDS:
+            return True
+        newer = select(events.c.id).where(events.c.received_at > state.at).limit(1)
+        return now >= state.at - OVERLAP and connection.execute(newer).first() is None
+
+    def release(self) -> None:
+        """Let another process go on at once."""
+
+        def work(connection: Connection) -> None:
+            old = states.load(connection)
+            if old is not None and old.owner == self._database.identity:
+                states.store(connection, old, replace(old, owner="", until=0.0))
+
+        self._database.run(work)
+
+    def restart(self) -> None:
+        """Go back to the first event: everything that is stored is read again, by this process."""
+
+        def work(connection: Connection) -> bool:
+            until = self._database.read_clock(connection) + LEASE_SECONDS
+            new = State(owner=self._database.identity, until=until)
+            return states.store(connection, states.load(connection), new)
+
+        while not self._database.run(work):
+            time.sleep(0.01)
+        self._recent.clear()
+
+    def is_busy(self, number: int) -> bool:
+        """Whether at least ``number`` events were stored within the last second."""
+        with self._database.read() as connection:
+            now = self._database.read_clock(connection)
+            latest = select(events.c.id).where(events.c.received_at > now - 1).limit(number)
+            return len(connection.execute(latest).all()) >= number
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def _horizon(self, connection: Connection, now: float) -> float:
+        """Return the time until which no event is still being stored.
+
+        SQLite has one writer, which reads the clock when it is its turn.
+        """
+        if self._database.backend == "sqlite":
+            return float("inf")
+        return now - max(0.0, float(connection.execute(_OLDEST).scalar_one()))
+
+    def _from(self, state: State, now: float) -> State:
+        if now >= state.at - OVERLAP:
+            return state
+        self._recent.clear()
+        return replace(state, at=now - _SET_BACK_SECONDS)
+
+    def _next(
+        self, connection: Connection, state: State, horizon: float, limit: int
+    ) -> list[tuple[str, float]]:
+        """Return ids and times of the next events that were not read yet."""
+        if self._recent_until != state.at:
+            self._recent.clear()
+        since = state.at - OVERLAP
+        statement = (
+            select(events.c.id, events.c.received_at)
+            .where(events.c.received_at >= since)
+            .order_by(events.c.received_at, events.c.id)
+            .limit(limit + len(self._recent))
+        )
+        if horizon != float("inf"):
+            statement = statement.where(events.c.received_at <= horizon)
+        rows = connection.execute(statement).all()
+        return [(row.id, row.received_at) for row in rows if row.id not in self._recent][:limit]
+
+    def _remember(self, found: Sequence[tuple[str, float]], at: float) -> None:
+        self._recent.update(found)
+        self._recent = {
+            event_id: received
+            for event_id, received in self._recent.items()
+            if received >= at - OVERLAP
+        }
+        self._recent_until = at
+
+    def _read(self, connection: Connection, found: Sequence[tuple[str, float]]) -> list[Object]:
+        ids = [event_id for event_id, _ in found]
+        objects: dict[str, Object] = {}
+        for part in _parts(ids):
+            statement = select(*_COLUMNS).where(
+                events.c.id.in_(part), events.c.type.in_(SALE_EVENT_TYPES)
+            )
+            for row in connection.execute(statement):
+                said = read(row)
+                if said is not None:
+                    known = objects.get(said.id)
+                    objects[said.id] = said if known is None else merge(known, said)
+        return list(objects.values())
+
+    def _batch(self, connection: Connection, said: Sequence[Object]) -> _Batch:
+        known = _by_ids(connection, [one.id for one in said])
+        seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in said}
+        stored = {**known}
+        group = _closure(connection, seeds, stored)
+        derived = derive(group.values(), click_id=self._click_id)
+        placed = [one._replace(sale=derived.belongs.get(one.id)) for one in group.values()]
+        return _Batch(
+            [one for one in placed if one != stored.get(one.id)],
+            derived.sales,
+            {one.sale for one in stored.values() if one.sale},
+        )
+
+
+def forget(database: Database, before: float, *, dry_run: bool = False) -> int:
+    """Remove what has had no event since ``before`` with all it belongs to; return the sales.
+
+    A customer whose subscription goes on keeps the session that it began with.
+    """
+    gone = 0
+    after = (-(2**62), "")
+    while True:
+        with database.read() as connection:
+            old = states.load(connection)
+            page = connection.execute(
+                select(sale_objects.c.seen, sale_objects.c.id)
+                .where(
+                    sale_objects.c.seen < before,
+                    tuple_(sale_objects.c.seen, sale_objects.c.id) > tuple_(*after),
+                )
+                .order_by(sale_objects.c.seen, sale_objects.c.id)
+                .limit(_MOST)
+            ).all()
+            if not page or old is None:
+                return gone
+            seeds = _by_ids(connection, [row.id for row in page])
+            found = groups(_closure(connection, seeds, {}).values())
+        old_ones = [one for group in found if _newest(group) < before for one in group]
+        own = {one.sale for one in old_ones if one.sale}
+        empty = _Batch([], [], own)
+        ids = [one.id for one in old_ones]
+        if not dry_run and ids:
+            done = database.run(partial(_write, batch=empty, old=old, new=old, gone=ids))
+            if not done:
+                continue
+        gone += len(own)
+        after = (page[-1].seen, page[-1].id)
+
+
+def _newest(group: Sequence[Object]) -> int:
+    return max(max(one.seen, one.at) for one in group)
+
+
+def _write(
+    connection: Connection,
+    batch: _Batch,
+    old: State | None,
+    new: State,
+    gone: Collection[str] = (),
+) -> bool:
+    if not states.store(connection, old, new):
+        return False
+    _delete(connection, sale_objects, [*gone, *(one.id for one in batch.objects)])
+    if batch.objects:
+        connection.execute(insert(sale_objects), [one._asdict() for one in batch.objects])
+    _delete(connection, sales, {*batch.before, *(sale.id for sale in batch.sales)})
+    if batch.sales:
+        connection.execute(insert(sales), [sale._asdict() for sale in batch.sales])
+    crash_points.reach(WRITTEN)
+    return True
+
+
+def _closure(
+    connection: Connection, seeds: Mapping[str, Object], stored: dict[str, Object]
+) -> dict[str, Object]:
+    """Return whole groups: the seeds and all that is joined with them.
+
+    ``stored`` gets what was read from the table; where it differs, the seeds count.
+    """
+    found = dict(seeds)
+    asked: set[tuple[str, str]] = set()
+    fresh = list(found.values())
+    while fresh:
+        wanted: dict[str, list[str]] = defaultdict(list)
+        for name, value in {key for one in fresh for key in keys(one)} - asked:
+            asked.add((name, value))
+            wanted[name].append(value)
+        fresh = []
+        for name, values in wanted.items():
+            ways = [sale_objects.c[name]]
+            if name in (CHARGE, INVOICE):
+                ways.append(sale_objects.c.id)
+            for way in ways:
+                for one in _select(connection, way, values):
+                    stored.setdefault(one.id, one)
+                    if one.id not in found:
+                        found[one.id] = one
+                        fresh.append(one)
+    return found
+
+
+def _by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Object]:
+    return {one.id: one for one in _select(connection, sale_objects.c.id, ids)}
+
+
+def _select(
+    connection: Connection, column: ColumnElement[Any], values: Collection[str]
+) -> Iterator[Object]:
+    for part in _parts(values):
+        statement = select(sale_objects).where(column.in_(part))
+        for row in connection.execute(statement):
+            yield Object(*row)
+
+
+def _delete(connection: Connection, table: Table, ids: Iterable[str]) -> None:
+    for part in _parts(sorted(set(ids))):
+        connection.execute(delete(table).where(table.c.id.in_(part)))
+
+
+def _parts(values: Collection[str]) -> Iterator[list[str]]:
+    left = list(values)
+    for first in range(0, len(left), _MOST):
+        yield left[first : first + _MOST]
