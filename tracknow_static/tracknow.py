@@ -25,7 +25,7 @@ SALE_EVENT_TYPES = (
     "charge.dispute.closed",
     "invoice.paid",
 )
-"""What a relay's endpoint gets: those two, and what tells the rest of a sale's story."""
+"""What a relay's endpoint gets: those two, and those for the rest of a sale's story."""
 
 WEBHOOK_PATH = "/stripe/webhook"
 """Path that the relay receives Stripe's events at."""

@@ -1,4 +1,4 @@
-"""Purchases as Stripe tells them: the events of each kind of sale, in the shapes of its API versions."""
+"""Purchases as Stripe reports them: the events of each kind of sale, in the shapes of its API versions."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def refund(name: str, amount: int, at: int) -> Event:
 
 
 UNPAID: Event = {"payment_status": "unpaid"}
-# Name, events, and what the ledger says: verdict, refunded, renews, by the sale's id.
+# Name, events, and what the ledger shows: verdict, refunded, renews, by the sale's id.
 CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
     "payment": (paid("a"), {"cs_a": ("attributed", 0, None)}),
     "zero": (

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.sales.ledger import forget
 from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class Housekeeper:
             delivered_days=self._config.retention_delivered_days,
             dead_days=self._config.retention_dead_days,
             references_days=self._config.retention_references_days,
-            sales_days=self._config.retention_sales_days,
         )
+        if not purged.waits:
+            forget(self._database, days=self._config.retention_sales_days)
         if purged.events or purged.references:
             _log.info("purged", extra={"payloads": purged.events, "references": purged.references})
 

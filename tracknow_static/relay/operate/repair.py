@@ -15,6 +15,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import filters, known_destination
 from tracknow_static.relay.operate.limits import CHANGING, limited
+from tracknow_static.relay.sales.ledger import forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
@@ -283,10 +284,11 @@ def purge(
             ),
             dead_days=config.retention_dead_days if dead_days is None else dead_days,
             references_days=config.retention_references_days,
-            sales_days=config.retention_sales_days,
             dry_run=dry_run,
             progress=advance,
         )
+        days = config.retention_sales_days
+        sales = 0 if done.waits else forget(database, days=days, dry_run=dry_run)
     if output_format == "json":
         output.print_json(
             {
@@ -295,7 +297,7 @@ def purge(
                 "bytes": done.size,
                 "references": done.references,
                 "waits": done.waits,
-                "sales": done.sales,
+                "sales": sales,
             }
         )
     else:
@@ -313,8 +315,8 @@ def _print_purged(done: Purged, *, dry_run: bool) -> None:
     click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
     if done.references:
         click.echo(f"{done.references} customers' click ids {would} removed.")
-    if done.sales:
-        click.echo(f"{done.sales} sales {would} removed from the ledger.")
+    if sales:
+        click.echo(f"{sales} sales {would} removed from the ledger.")
 
 
 def _erase(

@@ -201,7 +201,7 @@ class _Group:
         return found
 
     def _may_pay(self, session: Object, charge: Object) -> bool:
-        """Whether nothing that the charge's invoice says is against the session."""
+        """Whether nothing in the charge's invoice is against the session."""
         invoice = self._invoice_of.get(charge.id)
         if invoice is None:
             return True

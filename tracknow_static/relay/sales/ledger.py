@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, text, tuple_
 
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.sales import state as states
 from tracknow_static.relay.sales.derive import Sale, derive, groups, keys
 from tracknow_static.relay.sales.objects import CHARGE, INVOICE, Object, merge, read
-from tracknow_static.relay.sales.state import OVERLAP, State
+from tracknow_static.relay.store import ledger_state as states
+from tracknow_static.relay.store.ledger_state import OVERLAP, State
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 from tracknow_static.tracknow import SALE_EVENT_TYPES
 
@@ -200,15 +200,15 @@ class Ledger:
                 events.c.id.in_(part), events.c.type.in_(SALE_EVENT_TYPES)
             )
             for row in connection.execute(statement):
-                said = read(row)
-                if said is not None:
-                    known = objects.get(said.id)
-                    objects[said.id] = said if known is None else merge(known, said)
+                shown = read(row)
+                if shown is not None:
+                    known = objects.get(shown.id)
+                    objects[shown.id] = shown if known is None else merge(known, shown)
         return list(objects.values())
 
-    def _batch(self, connection: Connection, said: Sequence[Object]) -> _Batch:
-        known = _by_ids(connection, [one.id for one in said])
-        seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in said}
+    def _batch(self, connection: Connection, shown: Sequence[Object]) -> _Batch:
+        known = _by_ids(connection, [one.id for one in shown])
+        seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in shown}
         stored = {**known}
         group = _closure(connection, seeds, stored)
         derived = derive(group.values(), click_id=self._click_id)
@@ -220,11 +220,13 @@ class Ledger:
         )
 
 
-def forget(database: Database, before: float, *, dry_run: bool = False) -> int:
-    """Remove what has had no event since ``before`` with all it belongs to; return the sales.
+def forget(database: Database, *, days: float, dry_run: bool = False) -> int:
+    """Remove what has had no event for that number of days, nor what it belongs to; return the sales.
 
     A customer whose subscription goes on keeps the session that it began with.
     """
+    with database.read() as connection:
+        before = database.read_clock(connection) - days * 86_400
     gone = 0
     after = (-(2**62), "")
     while True:

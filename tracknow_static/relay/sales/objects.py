@@ -1,4 +1,4 @@
-"""What one event says of a Checkout Session, a charge, an invoice or a dispute, and what several say.
+"""What one event shows of a Checkout Session, a charge, an invoice or a dispute, and what several show.
 
 Every field is merged by a rule that knows no order (the larger value, the smaller one, the higher
 rank): whatever order events come in, and however often, the object ends up the same.
@@ -35,10 +35,10 @@ _RANKS = {
 
 
 class Object(NamedTuple):
-    """One object of Stripe's; None is what no event has said.
+    """One object of Stripe's; None is what no event has shown.
 
     ``amount`` and ``refunded`` are in the currency's minor unit. ``created`` of an invoice is when
-    it was paid. ``forwarded`` says that at least one event about it goes to the destinations.
+    it was paid. ``forwarded`` means that at least one event about it goes to the destinations.
     ``sale`` is the id of the sale that it belongs to.
     """
 
@@ -83,14 +83,14 @@ _SEEN, _STATUS, _REFUNDED, _REFUNDED_AT = map(
 
 
 def merge(one: Object, other: Object) -> Object:
-    """Return what both say together; the same whichever comes first, and if one comes again.
+    """Return what both show together; the same whichever comes first, and if one comes again.
 
     ``sale`` is that of the first one.
     """
     merged: list[Any] = list(one)
-    said: list[Any] = list(other)
+    shown: list[Any] = list(other)
     for number in _LARGER:
-        mine, theirs = merged[number], said[number]
+        mine, theirs = merged[number], shown[number]
         if mine is None or (theirs is not None and theirs > mine):
             merged[number] = theirs
     merged[_SEEN] = min(one.seen, other.seen)
@@ -114,10 +114,10 @@ def _refund(of: Object) -> tuple[int, int]:
 
 
 def read(event: Any) -> Object | None:
-    """Return what a stored event says, None when that is nothing about a sale.
+    """Return what a stored event shows, None when that is nothing about a sale.
 
     ``event`` is a row with the columns of ``events``. Without its payload, which may have been
-    purged, its columns say less, and nothing wrong. Whatever the payload holds, nothing is raised.
+    purged, its columns show less, and nothing wrong. Whatever the payload holds, nothing is raised.
     """
     if event.type not in SALE_EVENT_TYPES or event.object_id is None:
         return None
@@ -128,7 +128,7 @@ def read(event: Any) -> Object | None:
         subject = json.loads(bytes(event.payload))["data"]["object"]
         return merge(found, _READERS[found.kind](found, subject))
     except Exception:  # one strange event must not keep the ledger from all later ones
-        log.exception("%s (%s): its payload says nothing of a sale", event.id, event.type)
+        log.exception("%s (%s): its payload shows nothing of a sale", event.id, event.type)
         return found
 
 
@@ -148,7 +148,7 @@ def _of_columns(event: Any) -> Object:
     )
 
 
-# What the type alone says.
+# What the type alone shows.
 _STATUS_OF_TYPE = {
     "charge.succeeded": PAID,
     "charge.refunded": PAID,

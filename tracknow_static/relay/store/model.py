@@ -297,5 +297,4 @@ class Purged:
     events: int
     size: int
     references: int
-    sales: int
     waits: bool = False

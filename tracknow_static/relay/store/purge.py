@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, distinct, func, select, tuple_, update
 
-from tracknow_static.relay.sales import ledger, state
+from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.clock import is_trusted
 from tracknow_static.relay.store.errors import StorageError
 from tracknow_static.relay.store.events import write_tallies
@@ -44,7 +44,6 @@ def purge(
     delivered_days: float,
     dead_days: float,
     references_days: float = 1095,
-    sales_days: float = 1095,
     dry_run: bool = False,
     check_clock: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -53,8 +52,7 @@ def purge(
 
     ``delivered_days`` is for events that every destination accepted, ``dead_days`` for those
     with a dead letter and those that were kept and not forwarded. Nothing pending is touched,
-    nor what the ledger of sales has not read, and what recognises a duplicate stays. Sales go
-    ``sales_days`` after the last event about them or their customer. ``progress`` is called with the number of events done.
+    nor what the ledger of sales has not read, and what recognises a duplicate stays. ``progress`` is called with the number of events done.
 
     With ``check_clock`` nothing is removed while the clock may be wrong: the result shows that.
     """
@@ -63,10 +61,10 @@ def purge(
         database.compact()
     if check_clock and not dry_run and not is_trusted(database):
         log.warning("nothing is purged before tomorrow: the clock jumped, or no purge ran for days")
-        return Purged(0, 0, 0, 0, waits=True)
+        return Purged(0, 0, 0, waits=True)
     with database.read() as connection:
         now = database.read_clock(connection)
-        unread_since = state.unread_since(connection)
+        unread_since = ledger_state.unread_since(connection)
     limits = (now - delivered_days * _DAY, now - dead_days * _DAY)
     number = size = 0
     after: tuple[float, str] = (-1.0, "")
@@ -83,11 +81,10 @@ def purge(
         if progress is not None:
             progress(number)
     forgotten = _forget_customers(database, now - references_days * _DAY, dry_run)
-    sales = ledger.forget(database, now - sales_days * _DAY, dry_run=dry_run)
     if not dry_run:
         _add_up(database, now - _OWNER_SECONDS)
         database.compact()
-    return Purged(number, size, forgotten, sales)
+    return Purged(number, size, forgotten)
 
 
 def erase(
