@@ -15,7 +15,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import filters, known_destination
 from tracknow_static.relay.operate.limits import CHANGING, limited
-from tracknow_static.relay.sales.ledger import forget
+from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
@@ -277,6 +277,8 @@ def purge(
         opened(config, seconds=CHANGING) as database,
         output.progress("purging", quiet=quiet) as advance,
     ):
+        if not dry_run:
+            Ledger(database).catch_up(CATCH_UP_SECONDS)
         done = purging.purge(
             database,
             delivered_days=(

@@ -133,7 +133,7 @@ def drain(seconds: float, output_format: str) -> None:
     """
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.operate.housekeeping import Housekeeper
-    from tracknow_static.relay.sales.ledger import Ledger
+    from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger
 
     config = configured()
     quiet = output_format == "json"
@@ -146,7 +146,7 @@ def drain(seconds: float, output_format: str) -> None:
         ):
             drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
         with limited(database, CHANGING):
-            Ledger(database).catch_up(seconds)
+            Ledger(database).catch_up(CATCH_UP_SECONDS)
             Housekeeper(config, database).purge()
             status = queries.status(database)
     _print_drained(drained, as_json=quiet)

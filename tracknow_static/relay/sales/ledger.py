@@ -38,6 +38,8 @@ COMMITTED = crash_points.declare("ledger.committed", "the batch is durable, nobo
 BATCH = 500
 # A batch takes a fraction of it. Who has not written for so long is taken for dead.
 LEASE_SECONDS = 30.0
+# For commands that end: what they leave is read later.
+CATCH_UP_SECONDS = 20.0
 # A clock that is behind what was read last was set back: what it has stored since is read again.
 _SET_BACK_SECONDS = 86_400.0
 # Below every limit for parameters of one statement (999 in an SQLite before 3.32).

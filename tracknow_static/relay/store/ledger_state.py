@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,4 +59,4 @@ def store(connection: Connection, old: State | None, new: State) -> bool:
 def unread_since(connection: Connection) -> float:
     """Return the time from which payloads are still needed; infinite before the ledger began."""
     state = load(connection)
-    return float("inf") if state is None else state.at - OVERLAP
+    return math.inf if state is None else math.nextafter(state.at, math.inf)

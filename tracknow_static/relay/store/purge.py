@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,8 @@ def purge(
         return Purged(0, 0, 0, waits=True)
     with database.read() as connection:
         now = database.read_clock(connection)
-        unread_since = ledger_state.unread_since(connection)
+        # What a dry run counts is read before a purge.
+        unread_since = math.inf if dry_run else ledger_state.unread_since(connection)
     limits = (now - delivered_days * _DAY, now - dead_days * _DAY)
     number = size = 0
     after: tuple[float, str] = (-1.0, "")
