@@ -303,10 +303,10 @@ def purge(
             }
         )
     else:
-        _print_purged(done, dry_run=dry_run)
+        _print_purged(done, sales, dry_run=dry_run)
 
 
-def _print_purged(done: Purged, *, dry_run: bool) -> None:
+def _print_purged(done: Purged, sales: int, *, dry_run: bool) -> None:
     if done.waits:
         click.echo(
             "Nothing was purged: the clock jumped since the last purge, or none ran for days. "
