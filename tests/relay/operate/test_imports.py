@@ -32,6 +32,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
         (["status"], READS),
         (["list"], READS),
         (["show", "evt_1"], READS),
+        (["sales"], READS),
         (["migrate"], READS),
         (["replay", "--all"], READS),
         (["resume", "--all"], READS),

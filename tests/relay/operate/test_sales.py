@@ -1,0 +1,152 @@
+"""`tracknow-relay sales`: the ledger for people and for scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.events import CREATED
+from tests.relay.operate.parts import environment, run, run_json
+from tests.relay.sales.shapes import LINK, new, paid, refund, session
+from tracknow_static.relay.operate.sales import money
+from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.store import leases
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.events import store
+from tracknow_static.relay.store.model import DeliveryResult
+
+
+DESTINATION = "http://127.0.0.1:9/hook"
+HOUR = 3600
+
+
+def filled(url: str) -> dict[str, str]:
+    """Sell five times, an hour apart: accepted, refused, waiting, without an id, refunded."""
+    bodies = [
+        *paid("good"),
+        *paid("bad", created=CREATED + HOUR),
+        *paid("wait", created=CREATED + 2 * HOUR),
+        *paid("none", client_reference_id=None, created=CREATED + 3 * HOUR, payment_link="plink_2"),
+        *paid("back", created=CREATED + 4 * HOUR, currency="jpy"),
+        refund("back", 500, 5 * HOUR),
+    ]
+    database = Database(url, [DESTINATION])
+    store(database, [new(body) for body in bodies])
+    kinds = {"evt_bad_completed": "dead", "evt_wait_completed": "release"}
+    claimed = leases.claim(database, limit=99, lease_seconds=60)
+    leases.settle(
+        database,
+        [DeliveryResult(one, kinds.get(one.event_id, "delivered"), 200) for one in claimed],
+    )
+    ledger = Ledger(database)
+    while ledger.advance():
+        pass
+    ledger.release()
+    database.close()
+    return environment(url)
+
+
+def verdicts(environ: dict[str, str], *args: str) -> list[tuple[str, str]]:
+    """List sales: ids and verdicts."""
+    return [(sale["id"], sale["verdict"]) for sale in run_json(environ, "sales", *args)["sales"]]
+
+
+ALL = [
+    ("cs_back", "partly-refunded"),
+    ("cs_none", "no-click-id"),
+    ("cs_wait", "waiting"),
+    ("cs_bad", "rejected"),
+    ("cs_good", "attributed"),
+]
+
+
+def test_deliveries_decide_the_verdict(either: dict[str, str]) -> None:
+    """The newest first; what is pending waits, what is dead was rejected."""
+    assert verdicts(either) == ALL
+    assert run_json(either, "sales")["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("args", "number"),
+    [
+        (["--verdict", "waiting", "--verdict", "rejected"], [2, 3]),
+        (["--verdict", "attributed"], [4]),
+        (["--payment-link", "plink_2"], [1]),
+        (["--payment-link", LINK, "--reference", "click_bad"], [3]),
+        (["--since", "2026-09-21T17:00Z", "--until", "2026-09-21T18:00Z"], [1]),
+    ],
+)
+def test_filters_count_together(
+    environ: dict[str, str], args: list[str], number: list[int]
+) -> None:
+    """Each filter leaves out the others, also by a verdict that only deliveries give."""
+    assert verdicts(environ, *args) == [ALL[one] for one in number]
+
+
+def test_pages_hold_every_sale_once(environ: dict[str, str]) -> None:
+    """A list goes on where it ended; a cursor of something else is refused."""
+    found: list[Any] = []
+    args: list[str] = []
+    while True:
+        page = run_json(environ, "sales", "--limit", "2", *args)
+        found += [(sale["id"], sale["verdict"]) for sale in page["sales"]]
+        if page["next"] is None:
+            break
+        args = ["--after", page["next"]]
+    assert found == ALL
+    assert "--after: cursor: 'x' is not one" in run(environ, "sales", "--after", "x", code=2).output
+
+
+def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
+    """Amounts are written as their currency is; CSV has Stripe's numbers."""
+    text = run(environ, "sales").output
+    assert "20.00 EUR" in text
+    assert "2000 JPY (refunded 500 JPY)" in text
+    rows = list(csv.DictReader(io.StringIO(run(environ, "sales", "--format", "csv").stdout)))
+    assert (rows[0]["id"], rows[0]["amount"], rows[0]["refunded"]) == ("cs_back", "2000", "500")
+    assert rows[0]["created"].endswith("Z")
+    assert run(environ, "sales", "--since", "2030-01-01").output == "No sale matches.\n"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (5, "eur", "0.05 EUR"),
+        (-1234, "usd", "-12.34 USD"),
+        (0, "jpy", "0 JPY"),
+        (1234, "kwd", "1.234 KWD"),
+        (None, "eur", "-"),
+    ],
+)
+def test_money(amount: int | None, currency: str, text: str) -> None:
+    """Minor units are hundredths, units or thousandths."""
+    assert money(amount, currency) == text
+
+
+def test_codes_name_every_verdict(environ: dict[str, str]) -> None:
+    """The list of codes holds those that sales have."""
+    codes = {entry["code"] for entry in run_json(environ, "sales", "--codes")}
+    assert {verdict for _, verdict in ALL} < codes
+    assert "rejected" in run(environ, "sales", "--codes").output
+    assert (
+        "'nonsense' is not one of" in run(environ, "sales", "--verdict", "nonsense", code=2).output
+    )
+
+
+def test_rebuild_reads_everything_again(environ: dict[str, str]) -> None:
+    """It reports how many events it has read, and changes nothing that was right."""
+    assert run_json(environ, "sales", "--rebuild") == {"events": 11}
+    assert verdicts(environ) == ALL
+
+
+def test_what_is_not_read_yet_is_reported(sqlite_url: str) -> None:
+    """A list from a ledger that lags behind is not taken for a whole one."""
+    environ = filled(sqlite_url)
+    with_more = Database(sqlite_url, [DESTINATION])
+    store(with_more, [new(session("later"))])
+    with_more.close()
+    assert run_json(environ, "sales")["complete"] is False
+    assert "has not read the newest events" in run(environ, "sales").output

@@ -1,0 +1,185 @@
+"""``sales``: the ledger, listed and built anew."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
+from tracknow_static.errors import SettingsError
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.limits import CHANGING
+from tracknow_static.relay.sales import verdicts
+from tracknow_static.relay.sales.derive import Sale
+from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.sales.verdicts import CODES, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracknow_static.relay.sales.verdicts import Page
+
+# Currencies whose minor unit is not a hundredth (docs.stripe.com/currencies).
+_NO_DECIMALS = frozenset(
+    [
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    ]
+)
+_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+
+
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
+@click.option(
+    "--verdict",
+    "chosen",
+    type=click.Choice(list(CODES)),
+    multiple=True,
+    help="Sales with this verdict only (repeatable).",
+)
+@click.option("--since", type=When(), help="Sold at or after: 2h, 3d, 2026-03-31T18:00Z.")
+@click.option("--until", type=When(), help="Sold before.")
+@click.option("--payment-link", metavar="ID", help="Sales through this payment link (plink_…).")
+@click.option("--reference", metavar="ID", help="Sales with this click id.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of sales.",
+)
+@click.option("--after", "cursor", metavar="CURSOR", help="Continue where a list ended.")
+@click.option("--codes", is_flag=True, help="List the verdicts and what they mean; nothing else.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Read every stored event again and make the ledger anew; list nothing.",
+)
+@format_option("csv")
+def sales(
+    chosen: tuple[str, ...],
+    limit: int,
+    cursor: str | None,
+    codes: bool,
+    rebuild: bool,
+    output_format: str,
+    **given: Any,
+) -> None:
+    """List sales, the newest first, each with its verdict: what became of its commission.
+
+    Amounts in JSON and CSV are in the currency's minor unit, as Stripe counts them.
+    """
+    if codes:
+        _print_codes(output_format)
+        return
+    if rebuild:
+        _rebuild(output_format)
+        return
+    with opened(configured()) as database:
+        try:
+            wanted = Wanted(verdicts=chosen, **given)
+            page = verdicts.find(database, wanted, limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise SettingsError([f"--after: {error}"]) from None
+    if output_format == "json":
+        rows = [_as_json(sale) for sale in page.sales]
+        output.print_json({"sales": rows, "next": page.cursor, "complete": page.complete})
+        return
+    if output_format == "csv":
+        _print_csv(page.sales)
+    else:
+        _print_text(page)
+    if not page.complete:
+        click.echo("The ledger has not read the newest events yet.", err=True)
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """Return an amount in minor units as people write it, such as 20.00 EUR."""
+    if amount is None or currency is None:
+        return "-"
+    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    sign, digits = "-" if amount < 0 else "", f"{abs(amount):0{decimals + 1}d}"
+    whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
+    return f"{sign}{whole}{'.' if part else ''}{part} {currency.upper()}"
+
+
+def _print_codes(output_format: str) -> None:
+    if output_format == "json":
+        output.print_json([{"code": code, "meaning": text} for code, text in CODES.items()])
+    else:
+        output.print_table(("verdict", "meaning"), list(CODES.items()))
+
+
+def _rebuild(output_format: str) -> None:
+    quiet = output_format != "text"
+    number = 0
+    with (
+        opened(configured(), seconds=CHANGING) as database,
+        output.progress("reading", quiet=quiet) as advance,
+    ):
+        ledger = Ledger(database)
+        ledger.restart()
+        while done := ledger.advance():
+            number += done
+            advance(number)
+        ledger.release()
+    if output_format == "json":
+        output.print_json({"events": number})
+    else:
+        click.echo(f"{number} events were read again.")
+
+
+def _as_json(sale: Sale) -> dict[str, Any]:
+    row = sale._asdict()
+    del row["month"]
+    for name in ("created", "refunded_at"):
+        row[name] = output.time_of(row[name])
+    return row
+
+
+def _print_csv(found: Sequence[Sale]) -> None:
+    names = [name for name in Sale._fields if name != "month"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_as_json(sale) for sale in found)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _print_text(page: Page) -> None:
+    if not page.sales:
+        click.echo("No sale matches.")
+        return
+    rows = []
+    for sale in page.sales:
+        when = (output.time_of(sale.created) or "")[:16].replace("T", " ")
+        amount = money(sale.amount, sale.currency)
+        if sale.refunded:
+            amount += f" (refunded {money(sale.refunded, sale.currency)})"
+        cells = (when, sale.verdict, amount, sale.reference or "-", sale.payment_link or "-")
+        rows.append([output.clean(cell) for cell in (*cells, sale.id)])
+    output.print_table(
+        ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows
+    )
+    if page.cursor:
+        click.echo(f"More: --after '{page.cursor}'")

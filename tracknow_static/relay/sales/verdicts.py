@@ -1,0 +1,133 @@
+"""Reading the ledger: sales with the verdicts that their deliveries leave them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, select, tuple_
+
+from tracknow_static.relay.sales.derive import Sale
+from tracknow_static.relay.store import ledger_state
+from tracknow_static.relay.store.filters import in_state
+from tracknow_static.relay.store.schema import deliveries, events, sale_objects, sales
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Select
+
+    from tracknow_static.relay.store.database import Database
+
+CODES = {
+    "attributed": "It carries a click id, and the destinations accepted everything.",
+    "waiting": "It carries a click id; a delivery is pending or retried, or its events are not "
+    "forwarded.",
+    "rejected": "It carries a click id; a destination refused it: a delivery is a dead letter.",
+    "renewal": "A later charge of a customer whose first session carried a click id.",
+    "unpaid": "No money yet: a delayed payment method.",
+    "payment-failed": "The delayed payment failed.",
+    "expired": "The checkout was never completed.",
+    "refunded": "It carries a click id, and all of the money went back.",
+    "partly-refunded": "It carries a click id, and some of the money went back.",
+    "disputed": "It carries a click id, and the bank took the money back, or may.",
+    "no-click-id": "It carries no click id.",
+    "not-a-click-id": "What it carries is a placeholder, such as undefined.",
+    "test": "It was made in Stripe's test mode.",
+}
+"""Every verdict with its meaning; the codes are stable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which sales are meant; conditions that are not given do not restrict.
+
+    ``since`` and ``until`` (exclusive) bound the time of the sale at Stripe, in Unix seconds.
+    """
+
+    verdicts: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    payment_link: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some sales, the newest first; ``cursor`` asks for the next page, None on the last one.
+
+    ``complete`` is false while the ledger has not read every event that is stored.
+    """
+
+    sales: tuple[Sale, ...]
+    cursor: str | None
+    complete: bool
+
+
+def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | None = None) -> Page:
+    """Find sales, the newest first.
+
+    Raises ``ValueError`` for a cursor that no page gave.
+    """
+    statement = _restricted(wanted)
+    if cursor is not None:
+        statement = statement.where(tuple_(sales.c.created, sales.c.id) < _parse(cursor))
+    # One more than asked for shows whether more follow.
+    statement = statement.order_by(sales.c.created.desc(), sales.c.id.desc()).limit(limit + 1)
+    with database.read() as connection:
+        rows = connection.execute(statement).all()
+        unread = select(events.c.id).where(
+            events.c.received_at >= ledger_state.unread_since(connection)
+        )
+        begun = ledger_state.load(connection) is not None
+        complete = begun and connection.execute(unread.limit(1)).first() is None
+    found = tuple(
+        Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected) for row in rows[:limit]
+    )
+    last = found[-1] if len(rows) > limit else None
+    return Page(found, f"{last.created} {last.id}" if last else None, complete)
+
+
+def _restricted(wanted: Wanted) -> Select[Any]:
+    corrected = _corrected()
+    statement = select(sales, corrected.label("corrected"))
+    if wanted.verdicts:
+        statement = statement.where(corrected.in_(wanted.verdicts))
+    if wanted.since is not None:
+        statement = statement.where(sales.c.created >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(sales.c.created < wanted.until)
+    if wanted.payment_link is not None:
+        statement = statement.where(sales.c.payment_link == wanted.payment_link)
+    if wanted.reference is not None:
+        statement = statement.where(sales.c.reference == wanted.reference)
+    return statement
+
+
+def _corrected() -> ColumnElement[str]:
+    """Return the verdict as an expression: a delivery that is not accepted makes it another one.
+
+    What is pending or dead is few, and found in an index of its own.
+    """
+    depends = sales.c.verdict.in_(("attributed", "renewal"))
+    return case(
+        (depends & sales.c.id.in_(_with_deliveries("dead")), "rejected"),
+        (depends & sales.c.id.in_(_with_deliveries("pending")), "waiting"),
+        else_=sales.c.verdict,
+    )
+
+
+def _with_deliveries(state: str) -> Select[Any]:
+    """Return the ids of sales of which an event has a delivery in this state."""
+    return (
+        select(sale_objects.c.sale)
+        .join(events, events.c.object_id == sale_objects.c.id)
+        .join(deliveries, deliveries.c.event_id == events.c.id)
+        .where(in_state(state), sale_objects.c.sale.is_not(None))
+    )
+
+
+def _parse(cursor: str) -> Any:
+    created, _, sale = cursor.partition(" ")
+    try:
+        return tuple_(int(created), sale)
+    except ValueError:
+        raise ValueError(f"cursor: {cursor!r} is not one that a page gave.") from None
