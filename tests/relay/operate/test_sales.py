@@ -18,7 +18,6 @@ from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.model import DeliveryResult
 
-
 DESTINATION = "http://127.0.0.1:9/hook"
 HOUR = 3600
 
