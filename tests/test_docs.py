@@ -197,7 +197,8 @@ def test_the_javascript_api_is_documented() -> None:
     script = "".join(source.read_text(encoding="utf-8") for source in sources)
     members = set(re.findall(r"\bapi\.(\w\w+) = ", script))
     assert members == {re.split(r"\W", member)[0] for member in API}
-    assert {f"TNB{number}" for number in re.findall(r'"(\d) [a-z]+"', script)} == set(MESSAGES)
+    codes = "".join(re.findall(r"\blog\(([^;]+)", script))
+    assert {f"TNB{code}" for code in re.findall(r"\b\d\b", codes)} == set(MESSAGES)
 
 
 @pytest.fixture(scope="module")

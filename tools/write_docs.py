@@ -46,10 +46,10 @@ MESSAGES = {
     "TNB1": "The id that counts is stored.",
     "TNB2": "The id is in memory only: neither the cookie nor localStorage can keep it.",
     "TNB3": "There is no id.",
-    "TNB4": "The value in the address is not a click id that Stripe accepts. It is ignored.",
+    "TNB4": "The query of the address has no click id that Stripe accepts. What it says is ignored.",
     "TNB5": "This URL or form carries the id.",
     "TNB6": "This link has a reference of the merchant's own, which stays.",
-    "TNB7": "Consent: true or false.",
+    "TNB7": "Consent is refused or taken back.",
 }
 
 

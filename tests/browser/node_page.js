@@ -55,16 +55,34 @@ function page({
     prerendering,
     baseURI: url,
     addEventListener: listen,
-    createElement: () => ({
-      set href(text) {
-        try {
-          ({ protocol: this.protocol, host: this.host } = new URL(text, url));
-        } catch (error) {
-          this.protocol = ":";
-          this.host = "";
-        }
-      },
-    }),
+    removeEventListener() {},
+    createElement: () => {
+      let parsed;
+      return {
+        set href(text) {
+          try {
+            parsed = new URL(text, url);
+          } catch (error) {
+            parsed = { origin: "", host: "", search: "", href: text };
+          }
+        },
+        get href() {
+          return parsed.href;
+        },
+        get origin() {
+          return parsed.origin;
+        },
+        get host() {
+          return parsed.host;
+        },
+        get search() {
+          return parsed.search;
+        },
+        set search(text) {
+          parsed.search = text;
+        },
+      };
+    },
     querySelectorAll: () => [],
     get cookie() {
       return cookie.get();
@@ -163,7 +181,7 @@ const commands = {
   fire: ({ type, detail }) => {
     if (type === "prerenderingchange") context.document.prerendering = false;
     (context.listeners[type] || []).forEach((listener) =>
-      listener({ type, detail, composedPath: () => [] }),
+      listener({ type, detail, target: {}, composedPath: () => [] }),
     );
   },
   state: () => ({
@@ -184,6 +202,7 @@ const commands = {
       try {
         const url = new URL(text, base);
         return {
+          href: url.href,
           host: url.protocol + url.host,
           pairs: [...url.searchParams],
           rest: [url.pathname, url.hash, url.username, url.password],

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tests.browser.shops import Shop
     from tools.engines.browser import Browser
 
-# What follows the path in a link, and what follows it in a link with the reference.
+# What follows the path in a link, and what follows it in a link with the reference, which is
+# spelled as the browser asks for it.
 KEPT = [
     ("", f"?{REFERENCE}"),
     ("?", f"?{REFERENCE}"),
@@ -23,8 +24,11 @@ KEPT = [
     ("?a=b+c&d=%27%2f", f"?a=b+c&d=%27%2f&{REFERENCE}"),
     ("?x&y=&=z", f"?x&y=&=z&{REFERENCE}"),
     ("?a=1&", f"?a=1&{REFERENCE}"),
-    ("?prefilled_email=a%40b.c&utm_source=é", f"?prefilled_email=a%40b.c&utm_source=é&{REFERENCE}"),
-    ("?a=(b)*'~!", f"?a=(b)*'~!&{REFERENCE}"),
+    (
+        "?prefilled_email=a%40b.c&utm_source=é",
+        f"?prefilled_email=a%40b.c&utm_source=%C3%A9&{REFERENCE}",
+    ),
+    ("?a=(b)*'~!", f"?a=(b)*%27~!&{REFERENCE}"),
     ("?a=%zz", f"?a=%zz&{REFERENCE}"),
 ]
 
@@ -51,7 +55,7 @@ def clicked(browser: Browser) -> list[list[str]]:
 
 
 def test_other_bytes_of_a_link(shop: Shop) -> None:
-    """The reference is added at the end of the query; nothing else of the attribute changes."""
+    """The reference is added at the end of the query; nothing else of what is asked for changes."""
     links = "".join(f'<a href="{html.escape(shop.pay + rest)}">.</a>' for rest, _ in KEPT)
     plain = [shop.pay + rest for rest, _ in KEPT]
     before, moment, after = clicked(shop.visit(links))

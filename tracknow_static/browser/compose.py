@@ -15,8 +15,8 @@ What the browser keeps
     that a tab that is restored does not bring back a click whose window is over.
     A value that another snippet wrote, without such a date, counts from when it is first seen. A
     lost cookie is written again from localStorage for what is left of the window, and the reverse.
-    While the cookie lives its id counts. Where nothing can be stored the id lives in memory, for
-    the page.
+    While the cookie lives its id counts, and is dated anew. Where nothing can be stored the id
+    lives in memory, for the page.
 
 Which id counts
     The first value of ``param`` in the address that Stripe accepts (``[A-Za-z0-9_-]{1,200}``) and
@@ -48,15 +48,16 @@ Consent
     and our references in the page. ``respect_gpc``: Global Privacy Control counts as a refusal.
 
 Interface (``window.tracknow``, once carry has run; before that the object may lack them)
-    ``clickId()``: the id or null. ``decorate(url)``: the URL as a text, with the id if it
-    leads to a payment page.
+    ``clickId()``: the id or null. ``decorate(url)``: the URL as a text, with the id, and as the
+    browser asks for it, if it leads to a payment page.
     ``consent(true | false)``: for any other consent manager. ``ready``: a promise of
     ``window.tracknow`` itself, kept when the store was read. None of them throws.
 
-Debugging: a page with ``tn_debug=1`` in its query, or reached from one, writes to the console:
-    ``TNB1 stored`` and the id that counts, ``TNB2 memory`` no store keeps it, ``TNB3 none`` no id,
-    ``TNB4 ignored`` the landing value is none that Stripe takes, ``TNB5 decorated`` and the URL or
-    form (in the moment), ``TNB6 kept`` the merchant's own reference, ``TNB7 consent`` true or false.
+Debugging: a page with ``tn_debug=1`` in its address, or reached from one, writes codes to the console:
+    ``TNB1`` and the id that counts, ``TNB2`` the same, though no store keeps it, ``TNB3`` no id,
+    ``TNB4`` and a query that has no id which Stripe takes, ``TNB5`` and the URL or form that is
+    decorated (in the moment), ``TNB6`` and a URL with the merchant's own reference, ``TNB7`` consent
+    is refused or taken back.
 
 Importing this module is cheap: it needs the standard library only.
 """

@@ -1,1 +1,1 @@
-TN_SUBSCRIBE("cookieyes_banner_load cookieyes_consent_update",()=>{const e=getCkyConsent();return e.categories["TN_CATEGORY"]||(e.isUserActionCompleted?!1:null)})
+TN_SUBSCRIBE("cookieyes_banner_load cookieyes_consent_update",()=>{let e=getCkyConsent();return e.categories["TN_CATEGORY"]||(e.isUserActionCompleted?!1:null)})

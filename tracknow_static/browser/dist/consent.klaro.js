@@ -1,1 +1,1 @@
-TN_SUBSCRIBE("",(e=>(t,a)=>{const n=klaro.getManager();return e.update=()=>a(),n.watch(e),n.confirmed?!!n.savedConsents["TN_CATEGORY"]:n.states["TN_CATEGORY"]||null})({}))
+TN_SUBSCRIBE("",(e=>(t,a)=>{let n=klaro.getManager();return e.update=()=>a(),n.watch(e),n.confirmed?!!n.savedConsents["TN_CATEGORY"]:n.states["TN_CATEGORY"]||null})({}))

@@ -1,1 +1,1 @@
-TN_SUBSCRIBE("pagehide",()=>{const _=__md_get("__consent");return _?_["TN_CATEGORY"]||!1:null})
+TN_SUBSCRIBE("pagehide",()=>{let _=__md_get("__consent");return _?_["TN_CATEGORY"]||!1:null})

@@ -1,1 +1,1 @@
-(e=>{const r=[document.referrer];try{if(!document.cookie.includes("TN_NAME="))navigation.entries().forEach(e=>r.splice(1,0,e.url))}catch{}e.u=r.filter(e=>e.startsWith(location.origin+"/")).map(e=>"\x26?"+e.replace(/^[^?]*/,"")).join("")})(self.tracknow=self.tracknow||{})
+(e=>{let r=[document.referrer];try{if(!document.cookie.includes("TN_NAME="))navigation.entries().forEach(e=>r.splice(1,0,e.url))}catch{}e.u=r.filter(e=>e.startsWith(location.origin+"/")).map(e=>"\x26?"+e.replace(/^[^?]*/,"")).join("")})(self.tracknow=self.tracknow||{})

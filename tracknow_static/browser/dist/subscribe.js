@@ -1,1 +1,1 @@
-(n,e)=>{const r=n=>{try{if(document.prerendering)return;const t=e(n,r);if(null!=t)tracknow.consent(t)}catch{}};(n+" DOMContentLoaded load prerenderingchange").split(" ").forEach(n=>addEventListener(n,r,!0)),r()}
+(n,e)=>{let r=n=>{try{if(document.prerendering)return;let t=e(n,r);if(null!=t)tracknow.consent(t)}catch{}};(n+" DOMContentLoaded load prerenderingchange").split(" ").forEach(n=>addEventListener(n,r,!0)),r()}

@@ -8,7 +8,7 @@
 // kept in the variants that tools/minify.py builds. Every byte counts: what is before a late
 // <meta charset> must leave it within the page's first 1,024 bytes.
 //
-// window.tracknow.i: the id of the landing URL, which carry.js reads and clears.
+// window.tracknow.i: the id of the landing URL, which carry.js reads.
 
 // Parameters without an argument are variables: their declaration costs nothing.
 ((shared, listen, page, landed, read, click, store) => {

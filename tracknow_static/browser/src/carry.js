@@ -4,8 +4,8 @@
 // be inside a page of any kind, and tools/minify.py refuses either.
 //
 // window.tracknow: clickId(), decorate(url), consent(given), ready; between our own parts: i (the
-// id that capture read, later the id in memory), c (consent that came early), u (addresses where
-// the id may be found again), s (called when an id is stored), w, v and h (see window_open.js).
+// id that capture read), c (consent that came early), u (addresses where the id may be found
+// again), s (called when an id is stored), w and v (see window_open.js).
 
 ((api) => {
   if (api.decorate) return; // included twice
@@ -13,14 +13,14 @@
   const REF = "client_reference_id";
   const ATTRIBUTE = "client-reference-id";
   const WINDOW = TN_SECONDS * 1000;
-  let mine = new Set(); // every id that we may have written somewhere
-  const entered = new WeakSet(); // roots that are observed
+  const mine = new Set(); // every id that we may have written somewhere
   const mounted = new Set(); // Stripe's own elements
   const probe = document.createElement("a"); // a form may be named "baseURI"
   const undo = []; // what puts the page back
   const taken = api.i; // what capture has stored
   let address = location.href;
   let id = "";
+  let seen = new WeakSet(); // what was met together
   let since; // when the click came that read() found
   let known; // the id that has a date
   let young; // the same if its window is not over
@@ -33,12 +33,11 @@
       return action();
     } catch {}
   };
-  const log = (words, what) => {
+  const log = (code, what) => {
     // The page that a debugged one leads to is debugged too, without storing anything.
-    if (/[?&]tn_debug=1/.test(location.search + document.referrer))
-      console.log("TNB" + words, what);
+    if (/tn_debug=1/.test(address + document.referrer)) console.log("TNB" + code, what);
   };
-  const on = (target, types, listener, options = true) =>
+  const on = (target, types, listener, options = 1) =>
     types.split(" ").forEach((type) => target.addEventListener(type, listener, options));
   const wrap = (api.w = (owner, name, around) => {
     owner[name] = new Proxy(owner[name], {
@@ -69,9 +68,8 @@
 
   // --- store -----------------------------------------------------------------------------------
 
-  const get = (key) => attempt(() => localStorage[key]) || "";
-  const put = (key, value) =>
-    attempt(() => (value ? (localStorage[key] = value) : delete localStorage[key]));
+  // Where nothing can be stored the id lives as long as the page.
+  const store = attempt(() => localStorage) || {};
   const cookies = () =>
     attempt(() =>
       document.cookie
@@ -79,30 +77,10 @@
         .map((pair) => pair.split(/^TN_NAME=/)[1])
         .filter(valid),
     ) || [];
-  // WebKit refuses Secure cookies of http://localhost, which is a secure context all the same; the
-  // others refuse to replace theirs there by one that is not Secure: there both forms are written.
-  const bake = (value, seconds, domain) =>
-    [";secure", isSecureContext > /^https/.test(address) ? "" : ";secure"].forEach((secure) =>
-      attempt(() => {
-        document.cookie = `TN_NAME=${value};max-age=${seconds};path=/${secure};samesite=lax${domain}`;
-      }),
-    );
-  // A cookie that holds the value already stays: one that a server has set lives longer.
-  const write = (value, seconds) => {
-    //#if domain
-    // An older cookie of this host alone would be read first: only one of the two may stay.
-    bake("", 0, "");
-    //#end
-    if (cookies() != (value || NaN)) bake(value, seconds, "TN_DOMAIN"); // [value] == value
-    //#if domain
-    if (!cookies().includes(value)) bake(value, seconds, "");
-    //#end
-  };
   const read = () => {
     const jar = cookies();
-    const raw = get("TN_NAME");
-    let at, ids;
-    [at, ...ids] = get("TN_NAME_at").split(" ");
+    const raw = store["TN_NAME"];
+    const [at, ...ids] = (store["TN_NAME_at"] + "").split(" ");
     ids.forEach(mine.add, mine);
     known = ids[0];
     young = WINDOW > Date.now() - at ? known : "";
@@ -116,19 +94,38 @@
         raw == known ? "" : raw,
         young,
       ].find(valid) || "";
-    since = stored == known ? +at : Date.now();
+    // A cookie that outlives its date was renewed by a click that only capture saw: it counts.
+    since = stored == young ? +at : Date.now();
     return stored;
   };
   // The date stays when an id is out of date: a tab that is restored does not bring it back.
   const save = (value) => {
     const seconds = value ? ((since + WINDOW - Date.now()) / 1000) | 0 : 0;
-    // A cookie that outlives its date was renewed by a click that only capture saw: it counts.
-    if (!value || seconds > 0) {
-      write(value, seconds);
-      put("TN_NAME", value);
-      mine = new Set([value, ...mine]);
-      if (value) put("TN_NAME_at", [since, ...mine].slice(0, 11).join(" "));
-    }
+    // WebKit refuses Secure cookies of http://localhost, which is a secure context all the same; the
+    // others refuse to replace theirs there by one that is not Secure: there both forms are written.
+    const bake = (domain) =>
+      [";secure", isSecureContext > (address > "https") ? "" : ";secure"].forEach((secure) =>
+        attempt(() => {
+          document.cookie = `TN_NAME=${value};max-age=${seconds};path=/${secure};samesite=lax${domain}`;
+        }),
+      );
+    //#if domain
+    // An older cookie of this host alone would be read first: only one of the two may stay.
+    attempt(() => {
+      document.cookie = "TN_NAME=;max-age=0;path=/;secure";
+    });
+    //#end
+    // A cookie that holds the value already stays: one that a server has set lives longer.
+    if (cookies() != (value || NaN)) bake("TN_DOMAIN"); // [value] == value
+    //#if domain
+    if (!cookies().includes(value)) bake("");
+    //#end
+    delete store["TN_NAME"];
+    if (value)
+      attempt(() => {
+        store["TN_NAME"] = value;
+        store["TN_NAME_at"] = [since, value, ...mine].slice(0, 12).join(" ");
+      });
   };
   // Finds out which id counts. fresh: the address was really navigated to.
   const settle = (fresh) => {
@@ -140,14 +137,13 @@
     else
     //#end
     if (memory)
-      if (fresh || (known ? 0 : !stored)) {
+      if (known || stored ? fresh : 1) {
         stored = memory;
         since = Date.now();
       }
     wrong = "";
-    if (stored || get("TN_NAME")) save(stored);
-    api.i = stored; // until the store has shown that it keeps it
-    log(stored ? "1 stored" : "3 none", stored);
+    if (stored || store["TN_NAME"]) save(stored);
+    log(stored ? (store.getItem || cookies() == stored ? 1 : 2) : 3, stored);
     if (stored) attempt(api.s);
   };
   // Another tab may have brought a newer click: the storage is asked each time.
@@ -160,8 +156,6 @@
         if (allowed) settle(1);
       }
       now = allowed ? read() : "";
-      if (now) api.i = "";
-      else if (allowed) if (api.i) log("2 memory", (now = api.i));
       if (now != id) {
         id = now;
         mine.add(id);
@@ -179,50 +173,46 @@
     //#end
     return valid(value) > mine.has(value); // valid and not mine, without an "and"
   };
-  const wanted = (value) => (stays(value) ? value : id || (mine.has(value) ? "" : value));
+  const wanted = (value) => (stays(value) ? value : id);
 
   // The parameter that an address takes, if any.
   const named = (text) => {
     probe.href = text;
-    const match = /^https?:TN_TARGETS$/.exec(probe.protocol + probe.host);
+    const match = /^https?:..TN_TARGETS$/.exec(probe.origin);
     //#if linked
     if (match) if (!match[1]) return probe.host == location.host ? "" : "TN_PARAM";
     //#end
     return match ? REF : "";
   };
-  // Gives the edited text, or nothing where the text may stay.
-  const edit = (text) => {
-    const name = named(text);
-    if (!name) return;
-    let [head] = text.split("#");
-    // A parser drops white space at the end.
-    if (head == text) while (" " >= head.slice(-1)) head = head.slice(0, -1);
-    const [path] = head.split("?");
-    const values = [];
-    const pairs = head
-      .slice(path.length + 1)
-      .split("&")
-      .flatMap((pair) => {
-        const [key, value = ""] = decode(pair.replace(/[\t\n\r]/g, "")).split("=");
-        // What a script has appended to an address that ended with our reference is kept.
-        const [ours, ...rest] = pair.split("?");
-        return key != name
-          ? pair
-          : values.push(value) > mine.has(ours.slice(name.length + 1))
-            ? []
-            : rest;
-      });
-    if (values.some(stays)) return log("6 kept", text);
-    if (values == id) return;
-    if (!id) if (!values.some(mine.has, mine)) return;
-    if (!pairs[pairs.length - 1]) pairs.pop();
-    if (id) pairs.push(name + "=" + id);
-    const query = pairs.join("&");
-    const edited = path + (query ? "?" + query : "") + text.slice(head.length);
-    log("5 decorated", edited);
-    return edited;
-  };
-  const safely = (text) => attempt(() => edit(text)) || text;
+  // Gives the text as it has to be; what is no text becomes one, where it can.
+  const edit = (text) =>
+    attempt(() => {
+      text += "";
+      const name = named(text);
+      if (!name) return;
+      const values = [];
+      const pairs = probe.search
+        .slice(1)
+        .split("&")
+        .flatMap((pair) => {
+          const [key, ...value] = decode(pair).split("=");
+          // What a script has appended to an address that ended with our reference is kept.
+          const [ours, ...rest] = pair.split("?");
+          return key != name
+            ? pair
+            : values.push(value + "") > mine.has(ours.slice(name.length + 1))
+              ? []
+              : rest;
+        });
+      if (values.some(stays)) return log(6, text);
+      if (values == id) return;
+      if (!id) if (!values.some(mine.has, mine)) return;
+      pairs[pairs.length - 1] || pairs.pop();
+      if (id) pairs.push(name + "=" + id);
+      probe.search = pairs.length ? "?" + pairs.join("&") : ""; // a "?" alone would stay
+      log(5, probe.href);
+      return probe.href;
+    }) || text;
 
   // --- moments ---------------------------------------------------------------------------------
   // Nothing of the page changes before the visitor acts. What they act on is decorated after the
@@ -231,7 +221,7 @@
   const putBack = () => undo.splice(0).forEach(attempt);
   const hold = (element, name) => {
     const before = element.getAttribute(name);
-    const after = before ? safely(before) : before;
+    const after = before ? edit(before) : before;
     if (after == before) return;
     element.setAttribute(name, after);
     undo.push(() => {
@@ -239,24 +229,18 @@
       if (element.getAttribute(name) == after) element.setAttribute(name, before);
     });
   };
-  const links = (path) =>
-    path.forEach((element) => {
-      if (/^a(rea)?$/i.test(element.localName))
-        hold(element, "href"), hold(element, "xlink:href");
-    });
   const send = (form, submitter) => {
-    const own = submitter ? submitter.getAttribute("formaction") : 0;
+    const own = submitter.getAttribute("formaction");
     const target = own ? submitter : form;
     const action = own ? "formaction" : "action";
     const name = named(target.getAttribute(action));
-    if (/post/i.test((submitter ? submitter.formMethod : "") || form.getAttribute("method")))
-      hold(target, action);
+    if (/post/i.test(submitter.formMethod || form.getAttribute("method"))) hold(target, action);
     else if (name) {
       // A GET form drops the query of its action: the reference is one more entry of what it sends.
       const fill = (event) => {
         if (undo.includes(fill)) {
-          event.formData.set(name, wanted(event.formData.get(name) || ""));
-          log("5 decorated", form);
+          event.formData.set(name, wanted(event.formData.get(name)));
+          log(5, form);
         }
       };
       on(form, "formdata", fill);
@@ -266,62 +250,50 @@
   const end = (event) =>
     attempt(() => {
       if (event.defaultPrevented) return; // the page goes on by itself
-      const { dataTransfer } = event;
-      if (event.type == "submit") send(event.target, event.submitter);
+      const data = event.dataTransfer;
+      if (event.type == "submit") send(event.target, event.submitter || event.target);
       // What is dragged was filled in before the event.
-      else if (dataTransfer)
-        [...dataTransfer.types].forEach((type) =>
-          dataTransfer.setData(type, dataTransfer.getData(type).replace(/https?:[^\s"]+/g, safely)),
+      else if (data)
+        [...data.types].forEach((type) =>
+          data.setData(type, data.getData(type).replace(/https?:[^\s"\x3c]+/g, edit)),
         );
-      else links(event.composedPath());
+      else
+        event.composedPath().forEach((node) =>
+          attempt(() => {
+            hold(node, "href");
+            hold(node, "xlink:href");
+          }),
+        );
       // WebKit reads the link when an entry of its menu is chosen, iOS before any event.
-      if (!/^(con|to)/.test(event.type)) setTimeout(putBack);
+      if (!/^.o/.test(event.type)) setTimeout(putBack);
     });
   const begin = (event) =>
     attempt(() => {
-      const { type, currentTarget } = event;
       putBack();
       refresh();
       tries = 0;
       if (!id) return;
       // Added now it is the last one to run.
-      on(currentTarget, type, (last) => (last == event ? end(event) : 0), { once: true });
-      ["stopPropagation", "stopImmediatePropagation"].forEach((name) => {
-        const stop = event[name];
-        event[name] = () => {
+      on(event.currentTarget, event.type, (last) => (last == event ? end(event) : 0), { once: 1 });
+      ["stopPropagation", "stopImmediatePropagation"].forEach((name) =>
+        wrap(event, name, (stop) => {
           // After the handler that stops the event; a script's own event leaves no time for that.
-          event.isTrusted > (type == "submit") ? Promise.resolve(event).then(end) : end(event);
-          stop.call(event);
-        };
-      });
+          event.isTrusted > (event.type == "submit") ? api.ready.then(() => end(event)) : end(event);
+          stop();
+        }),
+      );
     });
-  const listen = (view) => {
-    on(view, "click auxclick contextmenu dragstart submit touchstart", begin);
-    on(view, "touchend pointerdown", putBack);
-    on(view, "storage pageshow visibilitychange", refresh);
-  };
   const navigate = (event) =>
     attempt(() => {
-      const url = event.destination.url;
-      const kind = event.navigationType;
-      // Only a new address can be a payment page's: never a reload or a step in the history.
-      if (/^(rel|t)/.test(kind)) return;
+      if (event.formData) return;
       setTimeout(refresh);
       refresh();
-      const to = safely(url);
-      if (to != url)
-        if (!event.formData)
-            if (999 > (tries += 99)) {
-              event.preventDefault();
-              location[kind == "push" ? "assign" : "replace"](to);
-            }
-    });
-  // Decorates for a call of a script that is about to be made.
-  api.h = (decorate) =>
-    attempt(() => {
-      refresh();
-      if (id) decorate(links);
-      setTimeout(putBack);
+      const to = edit(event.destination.url);
+      if (to != event.destination.url)
+        if (999 > (tries += 99)) {
+          event.preventDefault();
+          event.navigationType == "push" ? (location.href = to) : location.replace(to);
+        }
     });
 
   // --- Stripe's elements -----------------------------------------------------------------------
@@ -329,54 +301,48 @@
 
   const mount = (element) => {
     mounted.add(element);
-    const before = element.getAttribute(ATTRIBUTE) || "";
+    const before = element.getAttribute(ATTRIBUTE);
     const after = wanted(before);
     if (after != before) element[after ? "setAttribute" : "removeAttribute"](ATTRIBUTE, after);
   };
-  // A frame that the page writes itself. One with a page of ours carries the script already.
-  const frame = (element) =>
-    attempt(() => element.contentWindow.tracknow || api.v(element.contentWindow));
-  api.v = (view) => {
-    listen(view);
-    enter(view.document);
-  };
   const meet = (element) => {
-    const { localName, shadowRoot } = element;
+    const { localName, shadowRoot, contentWindow } = element;
+    seen.add(element);
     if (shadowRoot) enter(shadowRoot);
-    if (localName == "iframe") frame(element);
+    // A frame that the page writes itself. One with a page of ours carries the script already.
+    if (contentWindow) attempt(() => contentWindow.tracknow || enter(contentWindow.document));
     if (/^stripe-(buy-button|pricing-table)$/.test(localName)) mount(element);
   };
-  const enter = (root) => {
-    if (entered.has(root)) return;
-    entered.add(root);
-    observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
-    on(root, "load", (event) => frame(event.target));
-    // No event outside tells what is inside a closed root; "submit" leaves no root at all.
-    if (root.mode) root.mode == "closed" ? listen(root) : on(root, "submit", begin);
-    if (root == document)
-      wrap(Element.prototype, "attachShadow", (attach) => {
-        const made = attach();
-        attempt(() => enter(made));
-        return made;
-      });
-    root.querySelectorAll("*").forEach(meet);
+  const visit = (node) => {
+    if (node.querySelectorAll)
+      if (!seen.has(node)) [node, ...node.querySelectorAll("*")].forEach(meet);
   };
+  const loaded = (event) => meet(event.target);
+  // Serves a document or a shadow root, again where document.open() has removed the listeners.
+  const enter = (api.v = (root) => {
+    // No event outside tells what is inside a closed root; "submit" leaves no root at all.
+    const target = root.defaultView || root;
+    on(
+      target,
+      root.mode == "open" ? "submit" : "contextmenu auxclick click dragstart touchstart submit",
+      begin,
+    );
+    on(target, "pointerdown touchend", putBack);
+    on(target, "storage pageshow visibilitychange", refresh);
+    if (!id) return;
+    on(root, "load", loaded);
+    observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
+    visit(root);
+  });
   const observer = new MutationObserver((records) => {
-    const seen = new Set(); // what is inserted piece by piece is looked at once
+    seen = new WeakSet(); // what is inserted piece by piece is looked at once
     if (location.href != address) refresh();
-    records.forEach(({ target, attributeName, addedNodes }) =>
+    records.forEach(({ addedNodes, attributeName, target }) =>
       attempt(() => {
-        if (target.defaultView) listen(target.defaultView); // document.open() removes listeners
+        if (target.defaultView) enter(target);
         // Another observer that undoes ours must not become an endless loop.
         if (attributeName) if (999 > tries++) mount(target);
-        addedNodes.forEach((node) => {
-          if (node.nodeType == 1)
-            if (!seen.has(node))
-              [node, ...node.querySelectorAll("*")].forEach((element) => {
-                seen.add(element);
-                meet(element);
-              });
-        });
+        addedNodes.forEach(visit);
       }),
     );
   });
@@ -389,43 +355,48 @@
   };
   api.decorate = (url) => {
     refresh();
-    attempt(() => (url += ""));
-    return safely(url);
-  };
-  const decide = (given) => {
-    if (given === allowed) return;
-    allowed = given;
-    if (given)
-      // Reload, back or forward; Firefox gives 255 for a refresh by meta.
-      settle(!attempt(() => performance.navigation.type % 255));
-    else {
-      save("");
-      put("TN_NAME_at", "");
-    }
-    refresh();
+    return edit(url);
   };
   api.consent = (given) =>
     attempt(() => {
-      log("7 consent", given);
-      decide(!!given);
+      given = !!given;
+      if (given == allowed) return;
+      allowed = given;
+      if (given)
+        // Reload, back or forward; Firefox gives 255 for a refresh by meta.
+        settle(!attempt(() => performance.navigation.type % 255));
+      else {
+        log(7, given);
+        save("");
+        delete store["TN_NAME_at"];
+      }
+      refresh();
     });
   api.ready = new Promise((resolve) => {
     const start = () => {
       attempt(() => {
-        if (!memory) if (location.search.includes("TN_PARAM=")) log("4 ignored", location.search);
-        if (TN_NOW) decide(true);
+        if (!memory) log(4, location.search);
+        if (TN_NOW) api.consent(1);
         // No event tells of a form that a script sends.
+        wrap(Element.prototype, "attachShadow", (attach) => {
+          const made = attach();
+          attempt(() => enter(made));
+          return made;
+        });
         wrap(HTMLFormElement.prototype, "submit", (submit, list, form) => {
-          api.h(() => send(form));
+          attempt(() => {
+            refresh();
+            if (id) send(form, form);
+          });
           submit();
           putBack();
         });
         on(self, "popstate", () => (address = location.href));
-        listen(self);
+        enter(document);
         on(navigation, "navigate", navigate); // last: not every engine has it
       });
       resolve(api);
     };
-    document.prerendering ? addEventListener("prerenderingchange", start, 1) : start();
+    document.prerendering ? on(self, "prerenderingchange", start) : start();
   });
 })((self.tracknow = self.tracknow || {}));

@@ -37,12 +37,16 @@
     if (url) list[0] = api.decorate(url);
     const view = open();
     try {
-      if (view.document) api.v(view);
+      api.v(view.document);
     } catch {}
     return view ? (/^(about:blank)?$/i.test(url || "") ? standIn(view) : view) : view;
   });
   api.w(HTMLElement.prototype, "click", (click, list, element) => {
-    if (!element.isConnected) api.h((links) => links([element]));
+    const before = element.isConnected ? "" : element.getAttribute("href");
+    const after = before ? api.decorate(before) : "";
+    if (after) element.setAttribute("href", after);
     click();
+    // What the page has changed meanwhile is the page's.
+    if (after) if (element.getAttribute("href") == after) element.setAttribute("href", before);
   });
 })(tracknow);
