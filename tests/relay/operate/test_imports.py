@@ -33,6 +33,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
         (["list"], READS),
         (["show", "evt_1"], READS),
         (["sales"], READS),
+        (["explain", "cs_1"], READS),
         (["migrate"], READS),
         (["replay", "--all"], READS),
         (["resume", "--all"], READS),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.events import CREATED
 from tests.relay.operate.parts import environment, run, run_json
-from tests.relay.sales.shapes import LINK, new, paid, refund, session
+from tests.relay.sales.shapes import LINK, charge, new, paid, refund, session, subscribed
 from tracknow_static.relay.operate.sales import money
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import leases
@@ -149,3 +149,74 @@ def test_what_is_not_read_yet_is_reported(sqlite_url: str) -> None:
     with_more.close()
     assert run_json(environ, "sales")["complete"] is False
     assert "has not read the newest events" in run(environ, "sales").output
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["cs_bad", "ch_bad", "pi_bad", "evt_bad_completed", "evt_ch_bad_succeeded", "click_bad"],
+)
+def test_every_id_of_a_sale_leads_to_its_story(either: dict[str, str], wanted: str) -> None:
+    """The story names each event and answer in order, and gives one verdict."""
+    found = run_json(either, "explain", wanted)
+    assert (found["verdict"], found["sale"]["id"]) == ("rejected", "cs_bad")
+    assert {step["what"] for step in found["evidence"]} == {
+        "created",
+        "received",
+        "attempt",
+        "dead",
+    }
+    assert found["evidence"] == sorted(found["evidence"], key=lambda step: step["at"])
+    assert {step["id"] for step in found["evidence"]} == {
+        "cs_bad",
+        "evt_bad_completed",
+        "evt_ch_bad_succeeded",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "verdict", "reason"),
+    [
+        ("cs_good", "attributed", "attributed"),
+        ("cs_wait", "waiting", "pending"),
+        ("cs_none", "no-click-id", "no-click-id"),
+        ("cs_back", "partly-refunded", "partly-refunded"),
+        ("ch_own", "no-click-id", "own-code"),
+        ("cs_other", "waiting", "not-forwarded"),
+        ("in_sub_1", "renewal", "renewal"),
+        ("cus_sub", "renewal", "renewal"),
+    ],
+)
+def test_the_reason_is_finer(
+    environ: dict[str, str], wanted: str, verdict: str, reason: str
+) -> None:
+    """What is known beyond the verdict is its reason."""
+    more = [
+        charge("own"),
+        session("other", event={"account": "acct_other"}),
+        *subscribed("sub", 1, basil=True),
+    ]
+    database = Database(environ["TRACKNOW_RELAY_DATABASE"], [DESTINATION])
+    store(database, [new(body) for body in more])
+    for one in leases.claim(database, limit=99, lease_seconds=60):
+        if one.event_id != "evt_wait_completed":
+            leases.settle(database, [DeliveryResult(one, "delivered", 200)])
+        else:
+            leases.settle(database, [DeliveryResult(one, "release")])
+    Ledger(database).catch_up(60)
+    database.close()
+    found = run_json(environ, "explain", wanted)
+    assert (found["verdict"], found["reason"]) == (verdict, reason)
+    if wanted == "cus_sub":
+        assert found["others"] == ["cs_sub"]
+
+
+def test_the_story_for_people(environ: dict[str, str]) -> None:
+    """Times, answers, the refund and the verdict are in the text; an unknown id is reported."""
+    text = run(environ, "explain", "cs_back").output
+    assert "500 JPY of 2000 JPY" in text
+    assert f"{DESTINATION}: 200" in text
+    assert "partly-refunded: It carries a click id" in text
+    assert (
+        "the ledger has no sale for 'cs_none_such'"
+        in run(environ, "explain", "cs_none_such", code=1).output
+    )

@@ -1,9 +1,10 @@
-"""``sales``: the ledger, listed and built anew."""
+"""``sales`` and ``explain``: the ledger, listed and built anew, and the story of one sale."""
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
 from tracknow_static.relay.operate.limits import CHANGING
+from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
@@ -111,6 +113,76 @@ def sales(
         _print_text(page)
     if not page.complete:
         click.echo("The ledger has not read the newest events yet.", err=True)
+
+
+@click.command(
+    epilog=exit_codes.epilog(exit_codes.FAILED, attention="the ledger has no sale for this id")
+)
+@click.argument("wanted", metavar="ID")
+@format_option()
+def explain(wanted: str, output_format: str) -> None:
+    """Print the story of one sale, in order, and its verdict.
+
+    ID is that of a session, charge, payment intent, invoice, dispute, event or customer, or a
+    click id. If it leads to several sales, the newest one is explained and the others are named.
+    """
+    with opened(configured()) as database:
+        found = explaining.explain(database, wanted)
+    if found is None:
+        click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
+        sys.exit(exit_codes.ATTENTION)
+    if output_format == "json":
+        evidence = [{**step._asdict(), "at": output.time_of(step.at)} for step in found.story]
+        output.print_json(
+            {
+                "verdict": found.sale.verdict,
+                "reason": found.reason,
+                "sale": _as_json(found.sale),
+                "evidence": evidence,
+                "others": found.others,
+            }
+        )
+        return
+    sale = found.sale
+    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {_shown(sale)}")
+    click.echo()
+    rows = [
+        [
+            (output.time_of(step.at) or "")[:19].replace("T", " "),
+            WORDS[step.what],
+            step.id,
+            output.clean(_detail(step, sale)),
+        ]
+        for step in found.story
+    ]
+    output.print_table(("time (UTC)", "what", "id", "details"), rows)
+    click.echo()
+    reason = "" if found.reason == sale.verdict else f" ({found.reason})"
+    click.echo(f"{click.style(sale.verdict, bold=True)}{reason}: {CODES[sale.verdict]}")
+    if found.others:
+        click.echo(f"Other sales of this id: {', '.join(found.others)}")
+
+
+# What happened, for people.
+WORDS = {
+    "created": "created at Stripe",
+    "received": "received",
+    "kept": "not forwarded",
+    "attempt": "delivery",
+    "due": "delivery is due",
+    "dead": "dead letter",
+    "refunded": "refunded",
+}
+
+
+def _shown(sale: Sale) -> str:
+    return output.clean(sale.reference or "none")
+
+
+def _detail(step: explaining.Step, sale: Sale) -> str:
+    if step.what == "refunded":
+        return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
+    return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail
 
 
 def money(amount: int | None, currency: str | None) -> str:

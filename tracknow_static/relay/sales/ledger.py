@@ -259,6 +259,11 @@ def forget(database: Database, *, days: float, dry_run: bool = False) -> int:
         after = (page[-1].seen, page[-1].id)
 
 
+def group_of(connection: Connection, ids: Sequence[str]) -> dict[str, Object]:
+    """Return the objects with these ids and all that is joined with them, by id."""
+    return _closure(connection, _by_ids(connection, ids), {})
+
+
 def _newest(group: Sequence[Object]) -> int:
     return max(max(one.seen, one.at) for one in group)
 

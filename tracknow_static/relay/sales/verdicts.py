@@ -79,11 +79,21 @@ def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | N
         )
         begun = ledger_state.load(connection) is not None
         complete = begun and connection.execute(unread.limit(1)).first() is None
-    found = tuple(
-        Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected) for row in rows[:limit]
-    )
+    found = tuple(map(_sale, rows[:limit]))
     last = found[-1] if len(rows) > limit else None
     return Page(found, f"{last.created} {last.id}" if last else None, complete)
+
+
+def by_id(database: Database, sale: str) -> Sale | None:
+    """Return one sale, or None."""
+    statement = _restricted(Wanted()).where(sales.c.id == sale)
+    with database.read() as connection:
+        row = connection.execute(statement).first()
+    return None if row is None else _sale(row)
+
+
+def _sale(row: Any) -> Sale:
+    return Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected)
 
 
 def _restricted(wanted: Wanted) -> Select[Any]:

@@ -1,0 +1,149 @@
+"""The story of one sale: what Stripe sent, what the destinations answered, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import or_, select
+
+from tracknow_static.relay.sales import ledger, verdicts
+from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.model import DEAD, PENDING, without_query
+from tracknow_static.relay.store.schema import events, sale_objects, sales
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from sqlalchemy import Connection
+
+    from tracknow_static.relay.sales.derive import Sale
+    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.model import Delivery, StoredEvent
+
+# Sales that one customer or click id may have beside the one that is explained.
+_MOST_OTHERS = 100
+
+
+class Step(NamedTuple):
+    """One thing that happened at a time in Unix seconds.
+
+    ``what`` is ``created``, ``received``, ``kept``, ``attempt``, ``due``, ``dead`` or ``refunded``;
+    ``id`` names the object or event. ``detail`` holds what was answered or why.
+    """
+
+    at: float
+    what: str
+    id: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One sale with its verdict, the finer ``reason`` for it, and its story in order.
+
+    ``others`` are ids of other sales that the same id leads to.
+    """
+
+    sale: Sale
+    reason: str
+    story: tuple[Step, ...]
+    others: tuple[str, ...]
+
+
+def explain(database: Database, wanted: str) -> Explanation | None:
+    """Explain the newest sale that an id leads to, None when there is none.
+
+    ``wanted`` is the id of a session, charge, payment intent, invoice, dispute, customer or event,
+    or a click id.
+    """
+    with database.read() as connection:
+        found = _sales_of(connection, wanted)
+        if not found:
+            return None
+        ids = [found[0]]
+        own = [one for one in ledger.group_of(connection, ids).values() if one.sale == ids[0]]
+        members = {one.id for one in own}
+        event_ids = _events_of(
+            connection, members, {one.payment_intent for one in own if one.payment_intent}
+        )
+    sale = verdicts.by_id(database, ids[0])
+    stored = [event for name in event_ids if (event := queries.event(database, name))]
+    if sale is None:  # it became part of another one just now
+        return None
+    story = sorted(_story(sale, stored))
+    return Explanation(sale, _reason(sale, stored), tuple(story), tuple(found[1:]))
+
+
+def _sales_of(connection: Connection, wanted: str) -> list[str]:
+    """Return ids of the sales that an id leads to, the newest first."""
+    subject = select(events.c.object_id).where(events.c.id == wanted).scalar_subquery()
+    objects = select(sale_objects.c.sale).where(
+        or_(
+            sale_objects.c.id == wanted,
+            sale_objects.c.id == subject,
+            sale_objects.c.payment_intent == wanted,
+            sale_objects.c.customer == wanted,
+        ),
+        sale_objects.c.sale.is_not(None),
+    )
+    statement = (
+        select(sales.c.id)
+        .where(or_(sales.c.reference == wanted, sales.c.id.in_(objects)))
+        .order_by(sales.c.created.desc(), sales.c.id.desc())
+        .limit(1 + _MOST_OTHERS)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def _events_of(
+    connection: Connection, members: Collection[str], intents: Collection[str]
+) -> list[str]:
+    found: set[str] = set()
+    # Both halves are found by an index: the one by object leaves out what has a payment intent.
+    for condition in (
+        events.c.payment_intent.in_(intents),
+        events.c.payment_intent.is_(None) & events.c.object_id.is_not(None),
+    ):
+        statement = select(events.c.id).where(condition, events.c.object_id.in_(members))
+        found.update(connection.execute(statement).scalars())
+    return sorted(found)
+
+
+def _story(sale: Sale, stored: list[StoredEvent]) -> Iterator[Step]:
+    yield Step(sale.created, "created", sale.id, f"renews {sale.renews}" if sale.renews else "")
+    if sale.refunded_at is not None:
+        yield Step(sale.refunded_at, "refunded", sale.charge or sale.id, str(sale.refunded))
+    for event in stored:
+        yield Step(event.received_at, "received", event.id, event.type)
+        if event.kept_because:
+            yield Step(event.received_at, "kept", event.id, event.kept_because)
+        for delivery in event.deliveries:
+            yield from _deliveries(event, delivery)
+
+
+def _deliveries(event: StoredEvent, delivery: Delivery) -> Iterator[Step]:
+    where = without_query(delivery.destination)
+    for attempt in delivery.history:
+        answer = attempt.error or ""
+        if attempt.status is not None:
+            answer = f"{attempt.status} {answer}".strip()
+        yield Step(attempt.at, "attempt", event.id, f"{where}: {answer}")
+    if delivery.state == PENDING:
+        yield Step(delivery.due_at, "due", event.id, where)
+    elif delivery.state == DEAD and delivery.settled_at is not None:
+        yield Step(delivery.settled_at, "dead", event.id, where)
+
+
+def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
+    """Return the finer code of the verdict; the verdict itself where there is none."""
+    if sale.verdict == "waiting":
+        pending = [one for event in stored for one in event.deliveries if one.state == PENDING]
+        if not pending:
+            return "not-forwarded"
+        return "retrying" if any(one.tries for one in pending) else "pending"
+    if sale.verdict == "no-click-id" and not sale.renews:
+        # Of a session whose payload was purged, nobody knows through which link it came.
+        known = sale.amount is not None
+        return "own-code" if known and sale.payment_link is None else sale.verdict
+    return sale.verdict
