@@ -35,8 +35,8 @@ PROGRAMS: dict[str, click.Group] = {"tracknow-static": static, "tracknow-relay":
 # A test holds both against the script's source.
 API = {
     "clickId()": "The click id, or null if there is none, or none may be used yet.",
-    "decorate(url)": "The URL as a string: with the click id if it leads to a payment page, "
-    "unchanged if it does not.",
+    "decorate(url)": "The URL as a string: with the click id, and as the browser asks for it, if it "
+    "leads to a payment page, unchanged if it does not.",
     "consent(given)": "For a consent manager of your own: `true` when the visitor agrees, `false` "
     "when the visitor refuses or takes it back.",
     "ready": "A promise of `window.tracknow` itself, fulfilled when the stored id has been read. "

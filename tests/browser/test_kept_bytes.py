@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.shops import ID, REFERENCE
+from tools.engines.fake_web import Response
 
 if TYPE_CHECKING:
     from tests.browser.shops import Shop
@@ -74,6 +75,17 @@ def test_other_bytes_of_a_request(shop: Shop, rest: str, asked: str) -> None:
     """What Stripe is asked for differs from the link by the reference alone."""
     shop.visit(shop.link(html.escape(rest))).click("#buy")
     assert shop.left().target == f"/{shop.key}{asked}"
+
+
+def test_a_page_in_another_encoding(shop: Shop) -> None:
+    """The query of a link is asked for in the encoding of its page, not in ours."""
+    shop.page("")  # which publishes the script file
+    assert shop.script
+    text = shop.script.tags("/") + shop.link("?name=&eacute;").encode()
+    shop.web.put(shop.host, "/", Response(text, "text/html; charset=windows-1252"))
+    shop.browser.open(shop.url(f"/?click_id={ID}"))
+    shop.browser.click("#buy")
+    assert shop.left().target == f"/{shop.key}?name=%E9&{REFERENCE}"
 
 
 NOT_STRIPE = [

@@ -76,6 +76,8 @@ def overwriting() -> Iterator[NodePage]:
             f"https://buy.stripe.com/x?a=1&{REF}={ID}",
         ),
         (f"https://buy.stripe.com/x?{REF}={'x' * 201}", f"https://buy.stripe.com/x?{REF}={ID}"),
+        (f"https://buy.stripe.com/x?{REF}=own=&a=1", f"https://buy.stripe.com/x?a=1&{REF}={ID}"),
+        ("https://buy.stripe.com/x??a=1", f"https://buy.stripe.com/x??a=1&{REF}={ID}"),
         (f"https://buy.stripe.com/x?{REF}&a=1", f"https://buy.stripe.com/x?a=1&{REF}={ID}"),
         (f"https://buy.stripe.com/x?{REF}=a.b&a=1#f", f"https://buy.stripe.com/x?a=1&{REF}={ID}#f"),
         (
