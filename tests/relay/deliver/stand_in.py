@@ -173,10 +173,17 @@ class StandIn:
         """Serve while the block runs."""
         ready = threading.Event()
         loop = asyncio.new_event_loop()
+        writers: list[asyncio.StreamWriter] = []
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            tasks.add(loop.create_task(self._serve(reader, writer)))
+
+        tasks: set[asyncio.Task[None]] = set()
 
         async def main() -> None:
             server = await asyncio.start_server(
-                self._serve, "127.0.0.1", port, ssl=self.tls, limit=4 << 20
+                connected, "127.0.0.1", port, ssl=self.tls, limit=4 << 20
             )
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
@@ -193,6 +200,9 @@ class StandIn:
             for one in pending:
                 one.cancel()
             loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            # Also one whose task was cancelled before it began, or that still has bytes to send.
+            for writer in writers:
+                writer.transport.abort()
             loop.run_until_complete(asyncio.sleep(0.01))
             loop.close()
 
