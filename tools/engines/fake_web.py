@@ -212,3 +212,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body if self.command != "HEAD" else b"")
 
     do_GET = do_POST = do_HEAD = do_OPTIONS = answer  # noqa: N815 - names of the protocol
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing: an idle connection that is closed is no news."""
