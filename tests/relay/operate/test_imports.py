@@ -11,7 +11,16 @@ import pytest
 from tests.relay.operate.parts import environment, whole_environment
 
 # The libraries that cost time or memory to import.
-LIBRARIES = {"sqlalchemy", "httpcore", "prometheus_client", "granian", "stripe", "psycopg", "rich"}
+LIBRARIES = {
+    "sqlalchemy",
+    "httpcore",
+    "prometheus_client",
+    "granian",
+    "stripe",
+    "psycopg",
+    "rich",
+    "jinja2",
+}
 SENDS = {"sqlalchemy", "httpcore"}
 READS = {"sqlalchemy"}
 
@@ -34,6 +43,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
         (["show", "evt_1"], READS),
         (["sales"], READS),
         (["explain", "cs_1"], READS),
+        (["report"], READS),
         (["migrate"], READS),
         (["replay", "--all"], READS),
         (["resume", "--all"], READS),

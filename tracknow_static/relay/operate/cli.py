@@ -47,6 +47,7 @@ COMMANDS = {
     "show": Place(f"{_HERE}.inspect", "show", "Show one event and every attempt."),
     "sales": Place(f"{_HERE}.sales", "sales", "List sales and what became of each commission."),
     "explain": Place(f"{_HERE}.sales", "explain", "Print the story of one sale and its verdict."),
+    "report": Place(f"{_HERE}.report", "report", "Sum up a period, and list what to reverse."),
     "replay": Place(f"{_HERE}.repair", "replay", "Deliver events again."),
     "resume": Place(f"{_HERE}.repair", "resume", "Deliver to a paused destination again."),
     "retire": Place(

@@ -35,6 +35,8 @@ CODES = {
 }
 """Every verdict with its meaning; the codes are stable."""
 
+_DEPEND = ("attributed", "renewal")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -97,7 +99,7 @@ def _sale(row: Any) -> Sale:
 
 
 def _restricted(wanted: Wanted) -> Select[Any]:
-    corrected = _corrected()
+    corrected = corrected_verdict()
     statement = select(sales, corrected.label("corrected"))
     if wanted.verdicts:
         statement = statement.where(corrected.in_(wanted.verdicts))
@@ -112,17 +114,25 @@ def _restricted(wanted: Wanted) -> Select[Any]:
     return statement
 
 
-def _corrected() -> ColumnElement[str]:
+def corrected_verdict() -> ColumnElement[str]:
     """Return the verdict as an expression: a delivery that is not accepted makes it another one.
 
     What is pending or dead is few, and found in an index of its own.
     """
-    depends = sales.c.verdict.in_(("attributed", "renewal"))
+    depends = sales.c.verdict.in_(_DEPEND)
     return case(
         (depends & sales.c.id.in_(_with_deliveries("dead")), "rejected"),
         (depends & sales.c.id.in_(_with_deliveries("pending")), "waiting"),
         else_=sales.c.verdict,
     )
+
+
+def depends_on_deliveries() -> ColumnElement[bool]:
+    """Return the condition that a delivery has made the verdict another one."""
+    unsettled = sales.c.id.in_(_with_deliveries("dead")) | sales.c.id.in_(
+        _with_deliveries("pending")
+    )
+    return sales.c.verdict.in_(_DEPEND) & unsettled
 
 
 def _with_deliveries(state: str) -> Select[Any]:

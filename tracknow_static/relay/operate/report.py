@@ -1,0 +1,191 @@
+"""``report``: a period in sums, and the refunds to reverse, for people, scripts and mails."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.sales import money
+from tracknow_static.relay.sales import report as reports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracknow_static.relay.sales.report import Line, Refund
+
+    # Heading, columns, rows.
+    Table = tuple[str, Sequence[str], list[list[str]]]
+
+_BY = {"month": "month", "payment-link": "payment_link", "reference": "reference"}
+_COLUMNS = ("sales", "with a click id", "money", "refunded")
+
+
+@click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
+@click.option("--since", type=When(), help="Sold at or after: 30d, 2026-03-31T18:00Z.")
+@click.option("--until", type=When(), help="Sold before.")
+@click.option(
+    "--by",
+    type=click.Choice(list(_BY)),
+    default="month",
+    show_default=True,
+    help="What each line sums up; of references, the 100 with the most sales.",
+)
+@click.option(
+    "--refunds",
+    is_flag=True,
+    help="List what to reverse at Tracknow instead: sales with a click id whose money went back "
+    "or is disputed. --since and --until mean the refund.",
+)
+@format_option("csv", "html")
+def report(
+    since: float | None, until: float | None, by: str, refunds: bool, output_format: str
+) -> None:
+    """Sum up sales: money, the share with a click id, verdicts, and what to do first.
+
+    --format html makes one file without scripts, for a mail. Amounts in JSON and CSV are in the
+    currency's minor unit.
+    """
+    with opened(configured()) as database:
+        if refunds:
+            found = reports.refunds(database, since=since, until=until)
+        else:
+            all_ = reports.sums(database, since=since, until=until)
+            chosen = (
+                reports.sums(database, since=since, until=until, by_reference=True)
+                if by == "reference"
+                else all_
+            )
+    period = f"{_day(since) or 'The first sale'} to {_day(until) or 'now'} (UTC)"
+    if refunds:
+        _print_refunds(found, period, output_format)
+        return
+    total = next(iter(reports.lines(all_, "total")), None)
+    lines = reports.lines(chosen, _BY[by])
+    advice = reports.advice(all_)
+    if output_format == "json":
+        data = {"total": total and _as_json(total), by: [_as_json(line) for line in lines]}
+        output.print_json({**data, "advice": advice})
+    elif output_format == "csv":
+        _print_csv(
+            [_as_row(line, by, currency) for line in lines for currency in _currencies(line)]
+        )
+    else:
+        tables: list[Table] = []
+        if total:
+            tables.append(("Total", _COLUMNS, [_cells(total)]))
+            rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
+            tables.append(("Verdicts", ("verdict", "sales"), rows))
+        rows = [[line.key or "none", *_cells(line)] for line in lines]
+        tables.append((f"By {by.replace('-', ' ')}", (by.replace("-", " "), *_COLUMNS), rows))
+        _print(tables, "Sales", period, advice, as_html=output_format == "html")
+
+
+def _print_refunds(found: list[Refund], period: str, output_format: str) -> None:
+    rows = [{**one._asdict(), "at": output.time_of(one.at)} for one in found]
+    if output_format == "json":
+        output.print_json({"refunds": rows})
+    elif output_format == "csv":
+        _print_csv(rows, reports.Refund._fields)
+    else:
+        columns = ("date (UTC)", "click id", "charge", "verdict", "amount", "refunded")
+        cells = [
+            [
+                _day(one.at),
+                output.clean(one.reference),
+                one.charge,
+                one.verdict,
+                money(one.amount, one.currency),
+                money(one.refunded, one.currency),
+            ]
+            for one in found
+        ]
+        tables: list[Table] = [("To reverse at Tracknow", columns, cells)]
+        _print(tables, "Refunds", period, [], as_html=output_format == "html")
+
+
+def _print(
+    tables: list[Table], title: str, period: str, advice: list[str], *, as_html: bool
+) -> None:
+    if as_html:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        environment = Environment(
+            loader=PackageLoader("tracknow_static.relay.sales"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        template = environment.get_template("report.html")
+        click.echo(template.render(title=title, period=period, advice=advice, tables=tables))
+        return
+    click.echo(f"{title}: {period}")
+    for text in advice:
+        click.echo(f"- {text}")
+    for heading, columns, rows in tables:
+        click.echo(f"\n{heading}")
+        if rows:
+            output.print_table(columns, rows)
+        else:
+            click.echo("none")
+
+
+def _print_csv(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> None:
+    text = io.StringIO()
+    columns = list(names or (rows[0] if rows else ("key",)))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _as_json(line: Line) -> dict[str, Any]:
+    return {
+        "key": line.key or None,
+        "sales": line.sales,
+        "with_click_id": line.with_click_id,
+        "share": line.share,
+        "money": line.money,
+        "refunded": line.refunded,
+        "verdicts": line.verdicts,
+    }
+
+
+def _currencies(line: Line) -> list[str]:
+    return sorted(line.money) or [""]
+
+
+def _as_row(line: Line, by: str, currency: str) -> dict[str, Any]:
+    return {
+        by: line.key,
+        "sales": line.sales,
+        "with_click_id": line.with_click_id,
+        "currency": currency,
+        "money": line.money.get(currency, 0),
+        "refunded": line.refunded.get(currency, 0),
+    }
+
+
+def _cells(line: Line) -> list[str]:
+    share = "" if line.share is None else f" ({line.share:.0%})"
+    return [
+        str(line.sales),
+        f"{line.with_click_id}{share}",
+        _moneys(line.money),
+        _moneys(line.refunded),
+    ]
+
+
+def _moneys(amounts: dict[str, int]) -> str:
+    return ", ".join(money(amounts[name], name) for name in sorted(amounts)) or "-"
+
+
+def _day(seconds: float | None) -> str:
+    return (output.time_of(seconds) or "")[:10]

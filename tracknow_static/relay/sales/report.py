@@ -1,0 +1,222 @@
+"""The ledger in sums: sales, money and verdicts of a period, and what to do first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from tracknow_static.relay.sales.verdicts import corrected_verdict, depends_on_deliveries
+from tracknow_static.relay.store.schema import sales
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection, Select
+
+    from tracknow_static.relay.store.database import Database
+
+# Verdicts without money, and those of sales that carry a click id.
+NO_MONEY = frozenset({"unpaid", "payment-failed", "expired", "test"})
+WITH_CLICK_ID = frozenset(
+    {"attributed", "renewal", "waiting", "rejected", "refunded", "partly-refunded", "disputed"}
+)
+TO_REVERSE = ("refunded", "partly-refunded", "disputed")
+# References have a line of their own each; those with the most sales are what a report is for.
+MOST_REFERENCES = 100
+
+
+class Sum(NamedTuple):
+    """Sales of one kind: their number, and their money in the currency's minor unit."""
+
+    month: str
+    payment_link: str
+    reference: str
+    verdict: str
+    currency: str
+    number: int
+    amount: int
+    refunded: int
+
+
+class Refund(NamedTuple):
+    """A sale with a click id whose money went back, wholly or in part, or is disputed.
+
+    ``at`` is when it was refunded, or else sold; Unix seconds.
+    """
+
+    at: int
+    reference: str
+    charge: str
+    verdict: str
+    currency: str
+    amount: int
+    refunded: int
+    sale: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """What several sums come to; ``money`` and ``refunded`` map a currency to minor units."""
+
+    key: str
+    sales: int
+    with_click_id: int
+    money: dict[str, int]
+    refunded: dict[str, int]
+    verdicts: dict[str, int]
+
+    @property
+    def share(self) -> float | None:
+        """The part of paid sales that carry a click id, from 0 to 1; None without sales."""
+        return self.with_click_id / self.sales if self.sales else None
+
+
+def sums(
+    database: Database,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    by_reference: bool = False,
+) -> list[Sum]:
+    """Return the sums of a period, by month and payment link, or by reference."""
+    keys = (
+        (sales.c.reference, sales.c.verdict, sales.c.currency)
+        if by_reference
+        else (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month)
+    )
+    numbers = (
+        func.count().label("number"),
+        func.sum(sales.c.amount).label("amount"),
+        func.sum(sales.c.refunded).label("refunded"),
+    )
+    statement = _period(select(*keys, *numbers).group_by(*keys), since, until)
+    verdict = corrected_verdict()
+    moved = _period(
+        select(*keys, verdict.label("corrected"), *numbers)
+        .where(depends_on_deliveries())
+        .group_by(*keys, verdict),
+        since,
+        until,
+    )
+    if by_reference:
+        largest = _period(select(sales.c.reference), since, until)
+        largest = (
+            largest.where(sales.c.reference.is_not(None))
+            .group_by(sales.c.reference)
+            .order_by(func.count().desc(), sales.c.reference)
+            .limit(MOST_REFERENCES)
+        )
+        statement = statement.where(sales.c.reference.in_(largest))
+        moved = moved.where(sales.c.reference.in_(largest))
+    with database.read() as connection:
+        found = _added(connection, statement, moved)
+    return [Sum(*key, *numbers) for key, numbers in sorted(found.items()) if numbers[0]]
+
+
+def _added(
+    connection: Connection, statement: Select[Any], moved: Select[Any]
+) -> dict[tuple[str, str, str, str, str], list[int]]:
+    """Read the sums, and move what deliveries have changed from one verdict to another."""
+    found: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+
+    def add(row: Any, verdict: str, sign: int) -> None:
+        month = getattr(row, "month", None)
+        key = (
+            f"{month // 100}-{month % 100:02d}" if month else "",
+            getattr(row, "payment_link", None) or "",
+            getattr(row, "reference", None) or "",
+            verdict,
+            row.currency or "",
+        )
+        for place, value in enumerate((row.number, row.amount, row.refunded)):
+            found[key][place] += sign * int(value or 0)
+
+    for row in connection.execute(statement):
+        add(row, row.verdict, 1)
+    for row in connection.execute(moved):
+        add(row, row.verdict, -1)
+        add(row, row.corrected, 1)
+    return found
+
+
+def lines(found: Iterable[Sum], by: str) -> list[Line]:
+    """Sum up by ``month``, ``payment_link`` or ``reference``, or all in one by ``total``."""
+    groups: dict[str, list[Sum]] = defaultdict(list)
+    for one in found:
+        groups["" if by == "total" else getattr(one, by)].append(one)
+    return [_line(key, group) for key, group in sorted(groups.items())]
+
+
+def _line(key: str, group: list[Sum]) -> Line:
+    verdicts: dict[str, int] = defaultdict(int)
+    money: dict[str, int] = defaultdict(int)
+    refunded: dict[str, int] = defaultdict(int)
+    for one in group:
+        verdicts[one.verdict] += one.number
+        if one.verdict not in NO_MONEY and one.currency:
+            money[one.currency] += one.amount
+            if one.refunded:
+                refunded[one.currency] += one.refunded
+    paid = sum(number for verdict, number in verdicts.items() if verdict not in NO_MONEY)
+    known = sum(number for verdict, number in verdicts.items() if verdict in WITH_CLICK_ID)
+    return Line(key, paid, known, dict(money), dict(refunded), dict(sorted(verdicts.items())))
+
+
+def advice(found: list[Sum]) -> list[str]:
+    """Return what to do, the step first that concerns the most sales."""
+    total = next(iter(lines(found, "total")), None)
+    if total is None:
+        return []
+    steps: list[tuple[int, str]] = []
+    for line in lines(found, "payment_link"):
+        lost = line.verdicts.get("no-click-id", 0)
+        if lost:
+            where = f"through {line.key}" if line.key else "without a payment link"
+            steps.append((lost, f"{lost} of {line.sales} sales {where} had no click id."))
+    for verdict, text in (
+        ("rejected", "were rejected: see `tracknow-relay list --state dead`."),
+        ("waiting", "wait for a delivery: see `tracknow-relay status`."),
+        (
+            "not-a-click-id",
+            "carry a placeholder: see `tracknow-relay sales --verdict not-a-click-id`.",
+        ),
+    ):
+        if number := total.verdicts.get(verdict, 0):
+            steps.append((number, f"{number} sales {text}"))
+    if number := sum(total.verdicts.get(verdict, 0) for verdict in TO_REVERSE):
+        text = "were refunded or disputed: see `tracknow-relay report --refunds`."
+        steps.append((number, f"{number} sales with a click id {text}"))
+    return [text for _, text in sorted(steps, key=lambda step: -step[0])]
+
+
+def refunds(
+    database: Database, *, since: float | None = None, until: float | None = None
+) -> list[Refund]:
+    """Return what to reverse at Tracknow, the oldest first."""
+    at = func.coalesce(sales.c.refunded_at, sales.c.created)
+    columns = (sales.c.reference, sales.c.charge, sales.c.verdict, sales.c.currency)
+    statement = (
+        select(at, *columns, sales.c.amount, sales.c.refunded, sales.c.id)
+        .where(sales.c.verdict.in_(TO_REVERSE))
+        .order_by(at, sales.c.id)
+    )
+    with database.read() as connection:
+        rows = connection.execute(_period(statement, since, until, at)).all()
+    return [
+        Refund(row[0], row[1], row[2] or "", row[3], row[4] or "", row[5] or 0, row[6], row[7])
+        for row in rows
+    ]
+
+
+def _period(
+    statement: Select[Any],
+    since: float | None,
+    until: float | None,
+    column: ColumnElement[Any] = sales.c.created,
+) -> Select[Any]:
+    if since is not None:
+        statement = statement.where(column >= since)
+    return statement if until is None else statement.where(column < until)
