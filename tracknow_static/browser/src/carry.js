@@ -20,7 +20,7 @@
   const taken = api.i; // what capture has stored
   let address = location.href;
   let id = "";
-  let seen = new WeakSet(); // what was met together
+  let seen = new Set(); // roots, and what was inserted last: each is looked at once
   let since; // when the click came that read() found
   let known; // the id that has a date
   let young; // the same if its window is not over
@@ -307,15 +307,10 @@
   };
   const meet = (element) => {
     const { localName, shadowRoot, contentWindow } = element;
-    seen.add(element);
     if (shadowRoot) enter(shadowRoot);
     // A frame that the page writes itself. One with a page of ours carries the script already.
     if (contentWindow) attempt(() => contentWindow.tracknow || enter(contentWindow.document));
     if (/^stripe-(buy-button|pricing-table)$/.test(localName)) mount(element);
-  };
-  const visit = (node) => {
-    if (node.querySelectorAll)
-      if (!seen.has(node)) [node, ...node.querySelectorAll("*")].forEach(meet);
   };
   const loaded = (event) => meet(event.target);
   // Serves a document or a shadow root, again where document.open() has removed the listeners.
@@ -332,17 +327,26 @@
     if (!id) return;
     on(root, "load", loaded);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
-    visit(root);
+    if (seen.has(root)) return;
+    seen.add(root);
+    root.querySelectorAll("*").forEach(meet);
   });
   const observer = new MutationObserver((records) => {
-    seen = new WeakSet(); // what is inserted piece by piece is looked at once
+    seen = new Set(); // one tree may be inserted piece by piece
     if (location.href != address) refresh();
     records.forEach(({ addedNodes, attributeName, target }) =>
       attempt(() => {
         if (target.defaultView) enter(target);
         // Another observer that undoes ours must not become an endless loop.
         if (attributeName) if (999 > tries++) mount(target);
-        addedNodes.forEach(visit);
+        addedNodes.forEach((node) => {
+          if (node.querySelectorAll)
+            if (!seen.has(node))
+              [node, ...node.querySelectorAll("*")].forEach((element) => {
+                seen.add(element);
+                meet(element);
+              });
+        });
       }),
     );
   });
