@@ -42,6 +42,22 @@ def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
+# --fail-on: the severities that make the exit code 1.
+FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+FAIL_ON_ATTENTION = "a finding of the severity in --fail-on, or a worse one"
+
+
+def fail_on_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that reports findings ``--fail-on``; its function gets ``fail_on``."""
+    return click.option(
+        "--fail-on",
+        type=click.Choice(list(FAILING)),
+        default="error",
+        show_default=True,
+        help="Lowest severity of a finding that makes the exit code 1.",
+    )(command)
+
+
 def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100
     context.meta[_JSON] = value
 

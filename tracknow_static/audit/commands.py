@@ -13,7 +13,12 @@ from tracknow_static.audit import formats
 from tracknow_static.audit.policy import advice
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import (
+    FAIL_ON_ATTENTION,
+    FAILING,
+    fail_on_option,
+    format_option,
+)
 from tracknow_static.errors import AccountError, SettingsError, SiteError
 from tracknow_static.flags import with_settings
 from tracknow_static.page.built_with import read_manifest, with_manifest
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     from tracknow_static.config import Project
     from tracknow_static.page.manifest import Manifest
 
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 _WRITERS = {"github": formats.write_github, "sarif": formats.write_sarif}
 
 _EPILOG = (
@@ -34,7 +38,7 @@ _EPILOG = (
         exit_codes.KEY,
         exit_codes.STRIPE,
         exit_codes.INTERRUPTED,
-        attention="a finding of the severity in --fail-on, or a worse one",
+        attention=FAIL_ON_ATTENTION,
     )
     + """
 
@@ -54,13 +58,7 @@ def _codes(context: click.Context, _option: click.Parameter, value: bool) -> Non
 @click.command(epilog=_EPILOG)
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
 @format_option("github", "sarif")
-@click.option(
-    "--fail-on",
-    type=click.Choice(list(_FAILING)),
-    default="error",
-    show_default=True,
-    help="Lowest severity of a finding that makes the exit code 1.",
-)
+@fail_on_option
 @click.option(
     "--stripe",
     "with_stripe",
@@ -113,7 +111,7 @@ def check(
         sys.exit(exit_codes.INTERRUPTED)
     if audit.totals.unread:
         sys.exit(exit_codes.FAILED)
-    if any(audit.totals.severities[name] for name in _FAILING[fail_on]):
+    if any(audit.totals.severities[name] for name in FAILING[fail_on]):
         sys.exit(exit_codes.ATTENTION)
 
 

@@ -10,14 +10,17 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import (
+    FAIL_ON_ATTENTION,
+    FAILING,
+    fail_on_option,
+    format_option,
+)
 from tracknow_static.errors import SettingsError
 from tracknow_static.flags import with_settings
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
-
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
 def _resolve(
@@ -55,18 +58,12 @@ def _root(_context: click.Context, _argument: click.Parameter, value: str) -> st
     epilog=exit_codes.epilog(
         exit_codes.FAILED,
         exit_codes.INTERRUPTED,
-        attention="a finding of the severity in --fail-on, or a worse one",
+        attention=FAIL_ON_ATTENTION,
     )
 )
 @click.argument("url", callback=_root)
 @format_option("github", "sarif")
-@click.option(
-    "--fail-on",
-    type=click.Choice(list(_FAILING)),
-    default="error",
-    show_default=True,
-    help="Lowest severity of a finding that makes the exit code 1.",
-)
+@fail_on_option
 @click.option(
     "--pages",
     type=click.IntRange(1, 10_000),
@@ -166,7 +163,7 @@ def probe(
     print_probe(probe, findings, output_format, verbose=verbose)
     if not probe.states:
         sys.exit(exit_codes.FAILED)
-    if any(finding.severity in _FAILING[fail_on] for finding in findings):
+    if any(finding.severity in FAILING[fail_on] for finding in findings):
         sys.exit(exit_codes.ATTENTION)
 
 

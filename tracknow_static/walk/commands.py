@@ -11,7 +11,12 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.audit.severities import Severities
 from tracknow_static.audit.site import SiteAudit
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import (
+    FAIL_ON_ATTENTION,
+    FAILING,
+    fail_on_option,
+    format_option,
+)
 from tracknow_static.errors import SettingsError, SiteError
 from tracknow_static.flags import with_settings
 from tracknow_static.page.built_with import read_manifest, with_manifest
@@ -26,25 +31,17 @@ from tracknow_static.walk.web import StandInWeb
 if TYPE_CHECKING:
     from tracknow_static.config import Project
 
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-
 
 @click.command(
     epilog=exit_codes.epilog(
         exit_codes.FAILED,
         exit_codes.INTERRUPTED,
-        attention="a finding of the severity in --fail-on, or a worse one",
+        attention=FAIL_ON_ATTENTION,
     )
 )
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
 @format_option("github", "sarif")
-@click.option(
-    "--fail-on",
-    type=click.Choice(list(_FAILING)),
-    default="error",
-    show_default=True,
-    help="Lowest severity of a finding that makes the exit code 1.",
-)
+@fail_on_option
 @click.option(
     "--pages",
     type=click.IntRange(1),
@@ -122,5 +119,5 @@ def walk(
             sys.exit(exit_codes.INTERRUPTED)
     findings = severities.apply(report.findings)
     report.print(findings, web.others)
-    if any(finding.severity in _FAILING[fail_on] for finding in findings):
+    if any(finding.severity in FAILING[fail_on] for finding in findings):
         sys.exit(exit_codes.ATTENTION)

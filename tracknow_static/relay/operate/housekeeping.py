@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.background import BackgroundThread
 from tracknow_static.relay.sales.ledger import forget
 from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from tracknow_static.relay.config import RelayConfig
@@ -28,7 +29,7 @@ _PURGE_SECONDS = 3600.0
 _PAUSE_SECONDS = 10.0
 
 
-class Housekeeper:
+class Housekeeper(BackgroundThread):
     """A thread that stores counters every second (``flush``) and purges by the retention.
 
     Several processes may do so at once: a purge works in small transactions and finds nothing
@@ -42,34 +43,10 @@ class Housekeeper:
         *,
         flush: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__("relay-housekeeping", self._run)
         self._config = config
         self._database = database
         self._flush = flush
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-
-    def start(self) -> None:
-        """Start; does nothing, cheaply, when this process has started it already."""
-        if self._thread is not None:
-            return
-        with self._lock:
-            if self._thread is None:
-                self._stopping = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stopping,), name="relay-housekeeping", daemon=True
-                )
-                self._thread.start()
-
-    def stop(self, timeout: float = 5.0) -> bool:
-        """End; return whether the thread ended within ``timeout`` seconds."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._stopping.set()
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
     def purge(self) -> None:
         """Purge once, by the configured retention."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.background import BackgroundThread
 from tracknow_static.relay.sales.ledger import BATCH, Ledger
 
 if TYPE_CHECKING:
+    import threading
+
     from tracknow_static.relay.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -24,37 +26,13 @@ _BUSY = 100
 _LONGEST_WAIT_SECONDS = 60.0
 
 
-class Bookkeeper:
+class Bookkeeper(BackgroundThread):
     """A thread that advances the ledger; of several processes, one at a time does."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__("relay-sales", self._run)
         self._ledger = Ledger(database)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
         self._worked_at = 0.0
-
-    def start(self) -> None:
-        """Start; does nothing, cheaply, when this process has started it already."""
-        if self._thread is not None:
-            return
-        with self._lock:
-            if self._thread is None:
-                self._stopping = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stopping,), name="relay-sales", daemon=True
-                )
-                self._thread.start()
-
-    def stop(self, timeout: float = 5.0) -> bool:
-        """End; return whether the thread ended within ``timeout`` seconds."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._stopping.set()
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
     def _run(self, stopping: threading.Event) -> None:
         wait = 0.0
