@@ -98,6 +98,13 @@ def test_redirects_end() -> None:
     assert len(got.hops) == MOST_HOPS + 1
 
 
+def test_a_kept_connection_that_the_host_closes() -> None:
+    """A request on a connection that is gone is sent again, as a browser does."""
+    with host(answer(200, b"page")) as place, Client(seconds=20) as client:
+        for _ in range(20):
+            assert client.get(f"http://{place}/").body == b"page"
+
+
 def test_a_redirect_to_another_scheme_is_not_followed() -> None:
     """No file is read and no mail program is opened."""
     with host(answer(302, Location="file:///etc/passwd")) as place, Client(seconds=20) as client:

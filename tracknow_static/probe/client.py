@@ -121,7 +121,7 @@ class Client:
             return Answer(url, problem="the time is over")
         try:
             request = self._request(url, headers, min(left, _REQUEST_SECONDS))
-            response = self._http.send(request, stream=True)
+            response = self._send(request)
             with contextlib.closing(response):
                 body = self._body(response)
         except httpx.TimeoutException:
@@ -129,6 +129,13 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             return Answer(url, problem=_reason(error))
         return Answer(url, status=response.status_code, headers=response.headers, body=body)
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; again on a new connection where the host has closed the kept one."""
+        try:
+            return self._http.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return self._http.send(request, stream=True)
 
     def _request(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Request:
         target = httpx.URL(url)
