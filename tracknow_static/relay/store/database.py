@@ -313,7 +313,7 @@ class Database:
             "hide_parameters": True,
         }
         if self.backend == "sqlite":
-            options["connect_args"] = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+            options["creator"] = self._connect_to_file
         else:
             options["connect_args"] = {
                 "connect_timeout": _CONNECT_SECONDS,
@@ -336,6 +336,21 @@ class Database:
         else:
             event.listen(engine, "connect", _postgres_connected)
         return engine
+
+    def _connect_to_file(self) -> sqlite3.Connection:
+        path = Path(self.url.database or "")
+        try:
+            # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
+            return sqlite3.connect(
+                f"{path.as_uri()}?mode=rw",
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                check_same_thread=False,
+            )
+        except sqlite3.OperationalError:
+            if path.exists():
+                raise
+            raise StorageError("database_gone", f"{path}: the file is gone") from None
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:
