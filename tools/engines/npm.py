@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -27,15 +28,20 @@ def find(package: str, version: str, file: str) -> Path:
     """
     folder = FOLDER / f"{package.replace('/', '+')}@{version}"
     found = folder / "node_modules" / package / file
-    if not found.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                *(Path(sys.executable).parent / "npm", "install", "--silent", "--no-audit"),
-                *("--no-fund", "--no-save", "--ignore-scripts", "--prefix", folder),
-                f"{package}@{version}",
-            ],
-            check=True,
-            timeout=120,
-        )
+    done = folder / "node_modules" / ".package-lock.json"  # what npm writes last
+    if done.exists():
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes that test, one installs
+        if not done.exists():
+            subprocess.run(
+                [
+                    *(Path(sys.executable).parent / "npm", "install", "--silent", "--no-audit"),
+                    *("--no-fund", "--no-save", "--ignore-scripts", "--prefix", folder),
+                    f"{package}@{version}",
+                ],
+                check=True,
+                timeout=120,
+            )
     return found
