@@ -73,6 +73,7 @@ def first_version(database_url: str) -> str:
     engine = Database(database_url)
     if engine.path is not None:
         engine.path.parent.mkdir(parents=True)
+        engine.path.touch()
     with engine.engine.begin() as connection:
         version_1.fill(connection, DESTINATION, b"kept")
     engine.close()
