@@ -350,6 +350,27 @@ def test_a_drain_can_be_stopped(small_shop: Shop, destination: StandIn) -> None:
     assert drained.left > 0
 
 
+@pytest.mark.parametrize("started", [0, 1])
+def test_a_system_without_more_threads_delays_events_and_loses_none(
+    small_shop: Shop, destination: StandIn, started: int
+) -> None:
+    """A limit for threads, or little memory, makes attempts slower; each is made once."""
+    start, left = threading.Thread.start, [started]
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("relay-sender"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    ids = small_shop.sell(30)
+    with mock.patch.object(threading.Thread, "start", refuse):
+        drained = small_shop.drain()
+    assert (drained.delivered, drained.left) == (30, 0)
+    assert destination.counts == dict.fromkeys(ids, 1)
+
+
 # -- what is logged
 
 

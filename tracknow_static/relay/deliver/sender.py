@@ -240,6 +240,9 @@ class SenderPool:
         self._network = network
         self._clock = clock
         self._executor = ThreadPoolExecutor(size, thread_name_prefix="relay-sender")
+        # The executor's tasks take jobs from here, each one: a task that could not be given to a
+        # thread stays in the executor all the same, and finds nothing when it runs later.
+        self._jobs: deque[Job] = deque()
         self._senders: list[Sender] = []
         # Those without an attempt, the one used last at the end.
         self._free: deque[Sender] = deque()
@@ -252,12 +255,17 @@ class SenderPool:
         if job.claimed.problem is not None:
             self.finished.put(Finished(job, Verdict(Meaning.UNSENT, error=job.claimed.problem)))
             return
+        self._jobs.append(job)
         try:
-            self._executor.submit(self._work, job)
-        except RuntimeError:
-            # The interpreter exits: what is not begun is given back.
-            self.stopping.set()
-            self.finished.put(Finished(job, None))
+            self._executor.submit(self._work)
+        except RuntimeError as error:
+            if "new thread" in str(error):
+                # The system has none to give now (memory, a limit): go on, one after another.
+                _log.warning("%s: attempts are made one at a time", error)
+            else:
+                # The interpreter exits: what is not begun is given back.
+                self.stopping.set()
+            self._work()
 
     def nudge(self) -> None:
         """End a wait for ``finished``."""
@@ -292,7 +300,11 @@ class SenderPool:
         self._executor.shutdown(wait=False)
         self.close_connections()
 
-    def _work(self, job: Job) -> None:
+    def _work(self) -> None:
+        try:
+            job = self._jobs.popleft()
+        except IndexError:
+            return
         judged: Verdict | None = None
         try:
             if self._may_send(job):
