@@ -35,9 +35,8 @@ def create_application(config: RelayConfig | None = None) -> Relay:
 
 def _build(config: RelayConfig) -> Parts:
     from tracknow_static.relay.app import Parts
+    from tracknow_static.relay.background import Bookkeeper, Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
-    from tracknow_static.relay.operate.housekeeping import Housekeeper
-    from tracknow_static.relay.sales.thread import Bookkeeper
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.receive.event import THIN_HELP, event_of
-from tracknow_static.relay.receive.refusals import Refusals
-from tracknow_static.relay.receive.response import Rejected, Response
+from tracknow_static.relay.receive.response import Refusals, Rejected, Response
 from tracknow_static.relay.receive.signature import verify
 from tracknow_static.relay.store.database import StorageError
 from tracknow_static.tracknow import WEBHOOK_PATH, is_webhook_path

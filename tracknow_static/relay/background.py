@@ -1,12 +1,41 @@
-"""A thread that works beside the requests of one process."""
+"""The threads that work beside the requests of one process.
+
+One keeps house: it stores counters and purges old payloads. One keeps the ledger up to date.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import random
 import threading
+import time
 from typing import TYPE_CHECKING
+
+from tracknow_static.errors import RelayError
+from tracknow_static.relay.sales.ledger import BATCH, Ledger, forget
+from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.database import Database
+
+_log = logging.getLogger(__name__)
+
+# After a failure, so that a log is not filled by a database that is away.
+_PAUSE_SECONDS = 10.0
+
+_FLUSH_SECONDS = 1.0
+# The first one soon, as a process that lives for minutes only has to purge too; then in an hour.
+_FIRST_PURGE_SECONDS = 60.0
+_PURGE_SECONDS = 3600.0
+
+_POLL_SECONDS = 1.0
+# Events in a second from which on the ledger waits: whoever sends them waits for an answer.
+_BUSY = 100
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 class BackgroundThread:
@@ -43,3 +72,85 @@ class BackgroundThread:
             return True
         thread.join(timeout)
         return not thread.is_alive()
+
+
+class Housekeeper(BackgroundThread):
+    """A thread that stores counters every second (``flush``) and purges by the retention.
+
+    Several processes may do so at once: a purge works in small transactions and finds nothing
+    that another has purged. Their times are spread, so that they rarely coincide.
+    """
+
+    def __init__(
+        self,
+        config: RelayConfig,
+        database: Database,
+        *,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__("relay-housekeeping", self._run)
+        self._config = config
+        self._database = database
+        self._flush = flush
+
+    def purge(self) -> None:
+        """Purge once, by the configured retention."""
+        purged = purge(
+            self._database,
+            delivered_days=self._config.retention_delivered_days,
+            dead_days=self._config.retention_dead_days,
+            references_days=self._config.retention_references_days,
+        )
+        if not purged.waits:
+            forget(self._database, days=self._config.retention_sales_days)
+        if purged.events or purged.references:
+            _log.info("purged", extra={"payloads": purged.events, "references": purged.references})
+
+    def _run(self, stopping: threading.Event) -> None:
+        purge_at = time.monotonic() + _FIRST_PURGE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+        while not stopping.wait(_FLUSH_SECONDS):
+            due = time.monotonic() >= purge_at
+            if due:
+                purge_at = time.monotonic() + _PURGE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
+            if not self._round(purge=due):
+                stopping.wait(_PAUSE_SECONDS)
+
+    def _round(self, *, purge: bool) -> bool:
+        try:
+            if self._flush is not None:
+                self._flush()
+            if purge:
+                self.purge()
+        except RelayError as error:
+            _log.warning("housekeeping waits: %s", error)
+            return False
+        return True
+
+
+class Bookkeeper(BackgroundThread):
+    """A thread that advances the ledger; of several processes, one at a time does."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__("relay-sales", self._run)
+        self._ledger = Ledger(database)
+        self._worked_at = 0.0
+
+    def _run(self, stopping: threading.Event) -> None:
+        wait = 0.0
+        while not stopping.wait(wait):
+            try:
+                wait = self._round()
+            except RelayError as error:
+                _log.warning("the ledger of sales waits: %s", error)
+                wait = _PAUSE_SECONDS
+        with contextlib.suppress(RelayError):
+            self._ledger.release()
+
+    def _round(self) -> float:
+        """Read some events; return the seconds to wait before the next ones."""
+        waited = time.monotonic() - self._worked_at
+        if waited < _LONGEST_WAIT_SECONDS and self._ledger.is_busy(_BUSY):
+            return _POLL_SECONDS
+        number = self._ledger.advance()
+        self._worked_at = time.monotonic()
+        return 0.0 if number == BATCH else _POLL_SECONDS

@@ -16,10 +16,9 @@ import tracknow_static.relay as relay
 from tests.events import encode, purchase, sign
 from tests.relay.operate.parts import WEBHOOK, database_of, environment, request
 from tests.relay.store.parts import dead, delivered, retry
-from tracknow_static.relay import create_application, health
+from tracknow_static.relay import background, create_application, health
 from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.operate import housekeeping
 from tracknow_static.relay.operate.metrics import labels
 from tracknow_static.relay.store import destinations, leases, purge, queries
 from tracknow_static.relay.store.database import Database
@@ -274,10 +273,10 @@ def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.M
     take(made, encode(purchase(1)))
     (claimed,) = leases.claim(made.database, limit=1, lease_seconds=60)
     delivered(made.database, claimed, status=200)
-    monkeypatch.setattr(housekeeping, "_FLUSH_SECONDS", 0.01)
-    monkeypatch.setattr(housekeeping, "_FIRST_PURGE_SECONDS", 0.0)
-    monkeypatch.setattr(housekeeping, "_PURGE_SECONDS", 0.05)
-    keeper = housekeeping.Housekeeper(config, made.database)
+    monkeypatch.setattr(background, "_FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(background, "_FIRST_PURGE_SECONDS", 0.0)
+    monkeypatch.setattr(background, "_PURGE_SECONDS", 0.05)
+    keeper = background.Housekeeper(config, made.database)
     keeper.start()
     # The ledger of sales reads an event first; until then its payload stays.
     deadline = time.monotonic() + 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.relay.operate.output import duration
-from tracknow_static.relay.receive.refusals import HINTS
+from tracknow_static.relay.receive.response import HINTS
 from tracknow_static.relay.store.model import PAUSED, without_query
 
 if TYPE_CHECKING:

@@ -91,9 +91,8 @@ def worker(grace: float) -> None:
     For a host that does nothing else, or beside `serve --no-deliver`. Any number may run. SIGHUP
     does not end it.
     """
+    from tracknow_static.relay.background import Bookkeeper, Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
-    from tracknow_static.relay.operate.housekeeping import Housekeeper
-    from tracknow_static.relay.sales.thread import Bookkeeper
 
     config = configured()
     with (
@@ -131,8 +130,8 @@ def drain(seconds: float, output_format: str) -> None:
 
     Drains that run at the same time, or beside a running server, share the work.
     """
+    from tracknow_static.relay.background import Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
-    from tracknow_static.relay.operate.housekeeping import Housekeeper
     from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger
 
     config = configured()

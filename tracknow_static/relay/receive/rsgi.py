@@ -31,7 +31,7 @@ from tracknow_static.relay.app import (
     too_large,
 )
 from tracknow_static.relay.receive.response import Rejected, Response
-from tracknow_static.relay.store.deadlines import Deadlines
+from tracknow_static.relay.store.group_commit import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

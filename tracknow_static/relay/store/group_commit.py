@@ -14,13 +14,12 @@ import contextlib
 import logging
 import queue
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.database import StorageError
-from tracknow_static.relay.store.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +38,8 @@ _BATCH = 256
 # Beyond it, waiting in Stripe's retry queue is better than waiting here.
 _BACKLOG = 2048
 _STOP_SECONDS = 10.0
+# A wait may take longer than its limit by this part of it.
+_LATE = 0.1
 
 
 class _Ticket:
@@ -211,3 +212,50 @@ def _gather(waiting: queue.SimpleQueue[_Ticket | None]) -> tuple[list[_Ticket], 
     # An abandoned ticket was answered with 503 already; Stripe sends the event again.
     batch = [ticket for ticket in taken if ticket is not None and not ticket.abandoned]
     return batch, taken[-1] is None
+
+
+class Bounded(Protocol):
+    """A wait that can be ended."""
+
+    def give_up(self) -> None:
+        """End the wait; called on the loop, at most once."""
+
+
+class Deadlines:
+    """The waits of one event loop, each ended after ``seconds``; use it on that loop alone.
+
+    A timer for each would cost more than the rest of a short wait. All waits have the same length,
+    so the oldest is the first to run out; it ends a little late, never early.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._ends: dict[Bounded, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, wait: Bounded) -> None:
+        """Begin a wait."""
+        self._ends[wait] = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._sleep(self._seconds)
+
+    def remove(self, wait: Bounded) -> None:
+        """Forget a wait that has ended, by itself or by us."""
+        self._ends.pop(wait, None)
+
+    def _sleep(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds + self._seconds * _LATE, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        over = []
+        for wait, end in self._ends.items():
+            if end > now:
+                self._sleep(end - now)
+                break
+            over.append(wait)
+        for wait in over:
+            self.remove(wait)
+            wait.give_up()
