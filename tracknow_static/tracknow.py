@@ -45,7 +45,10 @@ PLACEHOLDER = r"undefined|null|nan|true|false|none|[_-]*(?:your[\w-])?click[\w-]
 They are what a broken snippet writes, and macros that nobody filled in.
 """
 
-_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,200}")
+LONGEST_REFERENCE = 200
+"""Characters of a ``client_reference_id`` (docs.stripe.com/payment-links/url-parameters)."""
+
+_REFERENCE = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_REFERENCE}}}")
 _EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
 
 
@@ -85,3 +88,12 @@ def is_event_type(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Whether Stripe keeps a reference that is no click id, such as ``undefined``."""
     return bool(re.fullmatch(PLACEHOLDER, text, re.IGNORECASE | re.ASCII))
+
+
+def is_click_id(text: str | None, pattern: re.Pattern[str] | None = None) -> bool:
+    """Whether a stored reference is a click id: no placeholder, and ``pattern`` matches all of it."""
+    if not text or is_placeholder(text):
+        return False
+    return pattern is None or (
+        len(text) <= LONGEST_REFERENCE and pattern.fullmatch(text) is not None
+    )

@@ -73,6 +73,54 @@ def test_accepted_values(name: str, value: str, expected: object) -> None:
     assert getattr(read(**{name: value}), VARIABLES[name].field) == expected
 
 
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "accepted", "others"),
+    [
+        (_UUID, ["3f1c2ab4-0000-4000-8000-0123456789ab"], ["3f1c", "undefined", "", None]),
+        (r"(?i)tn_\w+|pa-.*", ["TN_7", "pa-"], ["tn_", "xtn_7", "CLICK_ID"]),
+        ("(?!cart)[a-z]+-[0-9]+", ["a-1"], ["cart-1", "a-1 "]),
+        (".*", ["a" * 200], ["a" * 201, "null"]),
+    ],
+)
+def test_click_ids_of_a_pattern(pattern: str, accepted: list[str], others: list[str]) -> None:
+    """All of a click id matches; placeholders are none whatever the pattern is."""
+    made = read(TRACKNOW_RELAY_CLICK_ID_PATTERN=pattern)
+    assert [text for text in [*accepted, *others] if made.is_click_id(text)] == accepted
+    assert not read().is_click_id("undefined")
+    assert read().is_click_id("any thing")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("[a-z", "not valid: unterminated character set at position 0"),
+        ("[[a]", "not valid: Possible nested set"),
+        ("a{99999999999}", "not valid: the repetition number is too large"),
+        ("a" * 201, "longer than 200 characters"),
+        (r"(a)\1", "refers to its own groups"),
+        *[
+            (pattern, "could take too long")
+            for pattern in (
+                "(a+)+",
+                "a*a*a*b",
+                "(?:a|aa)+",
+                "(?:a|a[a])" * 20,
+                "a?" * 60 + "b",
+                "(((a*)*)*)*",
+                "((){200}){200}",
+                "(?=(?:a|aa)+b).*",
+            )
+        ],
+    ],
+)
+def test_patterns_that_cannot_be_used(pattern: str, words: str) -> None:
+    """What is no pattern, or could take for ever, is refused with a reason."""
+    assert words in problem(TRACKNOW_RELAY_CLICK_ID_PATTERN=pattern)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -47,7 +47,11 @@ def _build(config: RelayConfig) -> Parts:
     return Parts(
         ingest,
         pages=_pages(config, ingest),
-        background=(*((dispatcher,) if config.deliver else ()), Bookkeeper(database), housekeeper),
+        background=(
+            *((dispatcher,) if config.deliver else ()),
+            Bookkeeper(config, database),
+            housekeeper,
+        ),
     )
 
 

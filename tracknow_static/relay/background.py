@@ -130,9 +130,10 @@ class Housekeeper(BackgroundThread):
 class Bookkeeper(BackgroundThread):
     """A thread that advances the ledger; of several processes, one at a time does."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, config: RelayConfig, database: Database) -> None:
         super().__init__("relay-sales", self._run)
-        self._ledger = Ledger(database)
+        self._ledger = Ledger(database, click_id=config.click_id_pattern)
+        self._begun = False
         self._worked_at = 0.0
 
     def _run(self, stopping: threading.Event) -> None:
@@ -148,6 +149,9 @@ class Bookkeeper(BackgroundThread):
 
     def _round(self) -> float:
         """Read some events; return the seconds to wait before the next ones."""
+        if not self._begun:
+            self._ledger.begin()
+            self._begun = True
         waited = time.monotonic() - self._worked_at
         if waited < _LONGEST_WAIT_SECONDS and self._ledger.is_busy(_BUSY):
             return _POLL_SECONDS

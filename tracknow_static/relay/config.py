@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re  # noqa: TC003 - the fields' types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.options import declared, option, read_environ
 from tracknow_static.relay import rules as relay_rules
 from tracknow_static.rules import InvalidValueError
-from tracknow_static.tracknow import EVENT_TYPES, postback_url
+from tracknow_static.tracknow import EVENT_TYPES, is_click_id, postback_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,6 +149,14 @@ class RelayConfig:
         relay_rules.event_types(),
         "Types of events to forward.",
         name="TRACKNOW_RELAY_EVENTS",
+    )
+    click_id_pattern: re.Pattern[str] | None = option(  # noqa: RUF009 - None never changes
+        None,
+        relay_rules.click_id_pattern(),
+        "What a click id of yours looks like. A sale whose reference is anything else "
+        "has the verdict not-a-click-id.",
+        shown="every reference but placeholders such as undefined",
+        name="TRACKNOW_RELAY_CLICK_ID_PATTERN",
     )
     accounts: tuple[str, ...] = option(
         (),
@@ -285,6 +294,10 @@ class RelayConfig:
         if "database" not in found:
             found["database"] = default_database()
         return cls(**found)
+
+    def is_click_id(self, reference: str | None) -> bool:
+        """Whether the reference of a sale is a click id."""
+        return is_click_id(reference, self.click_id_pattern)
 
     @property
     def lease_seconds(self) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+import warnings
+from re import _constants as ops  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any
 
 from tracknow_static.rules import InvalidValueError, Rule, list_of
-from tracknow_static.tracknow import is_event_type
+from tracknow_static.tracknow import LONGEST_REFERENCE, is_event_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +22,10 @@ _ADDRESS = re.compile(
 _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}")
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{2,500}")
 _PORT_MAX = 65535
+_LONGEST_PATTERN = 200
+# Ways to match that a pattern may try on one text: a few milliseconds at the most.
+_MOST_WAYS = 50_000
+_ONE_CHARACTER = (ops.LITERAL, ops.NOT_LITERAL, ops.ANY, ops.IN)
 
 
 def seconds(least: float, most: float) -> Rule:
@@ -174,3 +181,55 @@ def address() -> Rule:
         return str(raw)
 
     return Rule("text", "HOST:PORT such as 127.0.0.1:8787 or [::1]:8787", parse)
+
+
+def click_id_pattern() -> Rule:
+    """Accept a regular expression that is fast on every text of a reference's length."""
+
+    def parse(raw: object) -> re.Pattern[str]:
+        text = str(raw)
+        if len(text) > _LONGEST_PATTERN:
+            raise InvalidValueError(f"It is longer than {_LONGEST_PATTERN} characters.")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                pattern = re.compile(text)
+                ways = _ways(_parser.parse(text))
+        except (re.error, OverflowError, RecursionError, Warning) as error:
+            raise InvalidValueError(f"It is not valid: {error}.") from None
+        if ways > _MOST_WAYS:
+            raise InvalidValueError(
+                "It could take too long: use fewer of * + ? | and give lengths, such as {8,64}."
+            )
+        return pattern
+
+    return Rule("text", "a regular expression (Python's) that matches a whole click id", parse)
+
+
+def _ways(parsed: Any) -> int:
+    """Return an upper bound for how many ways a pattern tries to match, at most one too many."""
+    product = 1
+    for op, argument in parsed:
+        if op in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
+            ways = _repeated(*argument)
+        elif op is ops.BRANCH:
+            ways = sum(map(_ways, argument[1]))
+        elif op in (ops.SUBPATTERN, ops.ASSERT, ops.ASSERT_NOT):
+            ways = _ways(argument[-1])
+        elif op in (*_ONE_CHARACTER, ops.AT):
+            ways = 1
+        else:
+            raise InvalidValueError("It refers to its own groups, or holds what is as rare.")
+        product = min(product * ways, _MOST_WAYS + 1)
+    return product
+
+
+def _repeated(least: int, most: int, parsed: Any) -> int:
+    least, most = min(least, LONGEST_REFERENCE), min(most, LONGEST_REFERENCE)
+    choices = most - least + 1
+    if len(parsed) == 1 and parsed[0][0] in _ONE_CHARACTER:
+        return choices
+    if parsed.getwidth()[0] == 0:  # could be repeated without end where it is
+        return _MOST_WAYS + 1
+    ways = _ways(parsed)
+    return int(ways ** (most + 1)) if ways > 1 else choices * max(most, 1)

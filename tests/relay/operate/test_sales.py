@@ -151,6 +151,21 @@ def test_what_is_not_read_yet_is_reported(sqlite_url: str) -> None:
     assert "has not read the newest events" in run(environ, "sales").output
 
 
+def test_another_pattern_is_reported_and_rebuilt(environ: dict[str, str]) -> None:
+    """Commands name the ledger's other pattern, until it is made anew."""
+    changed = {**environ, "TRACKNOW_RELAY_CLICK_ID_PATTERN": "click_g.*"}
+    for args in (["sales"], ["explain", "cs_good"], ["report"], ["report", "--refunds"]):
+        assert "another TRACKNOW_RELAY_CLICK_ID_PATTERN" in run(changed, *args).stderr
+        assert run_json(changed, *args)["complete"] is False
+    assert run_json(changed, "sales", "--rebuild") == {"events": 11}
+    assert [sale for sale, _ in verdicts(changed, "--verdict", "not-a-click-id")] == [
+        "cs_back",
+        "cs_wait",
+        "cs_bad",
+    ]
+    assert run_json(changed, "report")["complete"] is True
+
+
 @pytest.mark.parametrize(
     "wanted",
     ["cs_bad", "ch_bad", "pi_bad", "evt_bad_completed", "evt_ch_bad_succeeded", "click_bad"],

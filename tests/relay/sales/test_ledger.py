@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,6 +254,27 @@ def test_rebuilding_repairs_the_sales(database: Database) -> None:
     while ledger.advance(limit=7):
         pass
     assert contents(database) == before
+
+
+def test_another_pattern_makes_every_sale_anew(database: Database) -> None:
+    """Who begins with another pattern reads everything again; who goes on keeps to it."""
+    store(database, [new(body) for body in [*paid("a"), *paid("b")]])
+    build(database)
+    ledger = Ledger(database, click_id=re.compile("click_b"))
+    ledger.begin()
+    while ledger.advance(limit=1):
+        pass
+    ledger.release()
+    expected = {"cs_a": ("not-a-click-id", 0, None), "cs_b": ("attributed", 0, None)}
+    assert summary(database) == expected
+
+    other = Ledger(database)
+    store(database, [new(refund("a", 500, 900)), new(refund("b", 500, 900))])
+    assert other.advance()
+    assert summary(database)["cs_a"] == ("not-a-click-id", 500, None)
+    other.begin()
+    assert other.advance() == 6
+    assert summary(database)["cs_a"] == ("partly-refunded", 500, None)
 
 
 def test_purged_payloads_leave_what_is_known(database: Database, clock: Clock) -> None:

@@ -278,7 +278,7 @@ def purge(
         output.progress("purging", quiet=quiet) as advance,
     ):
         if not dry_run:
-            Ledger(database).catch_up(CATCH_UP_SECONDS)
+            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
         done = purging.purge(
             database,
             delivered_days=(

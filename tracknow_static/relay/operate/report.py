@@ -15,6 +15,7 @@ from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
 from tracknow_static.relay.operate.sales import money
 from tracknow_static.relay.sales import report as reports
+from tracknow_static.relay.sales.verdicts import unfinished as unfinished_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,9 @@ def report(
     --format html makes one file without scripts, for a mail. Amounts in JSON and CSV are in the
     currency's minor unit.
     """
-    with opened(configured()) as database:
+    config = configured()
+    with opened(config) as database:
+        unfinished = unfinished_text(database, config.click_id_pattern)
         if refunds:
             found = reports.refunds(database, since=since, until=until)
         else:
@@ -63,16 +66,18 @@ def report(
                 if by == "reference"
                 else all_
             )
+    if unfinished and output_format != "json":
+        click.echo(unfinished, err=True)
     period = f"{_day(since) or 'The first sale'} to {_day(until) or 'now'} (UTC)"
     if refunds:
-        _print_refunds(found, period, output_format)
+        _print_refunds(found, period, output_format, complete=not unfinished)
         return
     total = next(iter(reports.lines(all_, "total")), None)
     lines = reports.lines(chosen, _BY[by])
     advice = reports.advice(all_)
     if output_format == "json":
         data = {"total": total and _as_json(total), by: [_as_json(line) for line in lines]}
-        output.print_json({**data, "advice": advice})
+        output.print_json({**data, "advice": advice, "complete": not unfinished})
     elif output_format == "csv":
         _print_csv(
             [_as_row(line, by, currency) for line in lines for currency in _currencies(line)]
@@ -88,10 +93,10 @@ def report(
         _print(tables, "Sales", period, advice, as_html=output_format == "html")
 
 
-def _print_refunds(found: list[Refund], period: str, output_format: str) -> None:
+def _print_refunds(found: list[Refund], period: str, output_format: str, *, complete: bool) -> None:
     rows = [{**one._asdict(), "at": output.time_of(one.at)} for one in found]
     if output_format == "json":
-        output.print_json({"refunds": rows})
+        output.print_json({"refunds": rows, "complete": complete})
     elif output_format == "csv":
         _print_csv(rows, reports.Refund._fields)
     else:

@@ -100,7 +100,7 @@ def worker(grace: float) -> None:
         _stop_signals() as stop,
         _ignored_hang_up(),
     ):
-        others = (Housekeeper(config, database), Bookkeeper(database))
+        others = (Housekeeper(config, database), Bookkeeper(config, database))
         for thread in others:
             thread.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
@@ -145,7 +145,7 @@ def drain(seconds: float, output_format: str) -> None:
         ):
             drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
         with limited(database, CHANGING):
-            Ledger(database).catch_up(CATCH_UP_SECONDS)
+            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
             Housekeeper(config, database).purge()
             status = queries.status(database)
     _print_drained(drained, as_json=quiet)

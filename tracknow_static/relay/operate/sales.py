@@ -97,22 +97,24 @@ def sales(
     if rebuild:
         _rebuild(output_format)
         return
-    with opened(configured()) as database:
+    config = configured()
+    with opened(config) as database:
         try:
             wanted = Wanted(verdicts=chosen, **given)
             page = verdicts.find(database, wanted, limit=limit, cursor=cursor)
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
+        unfinished = verdicts.unfinished(database, config.click_id_pattern)
     if output_format == "json":
         rows = [_as_json(sale) for sale in page.sales]
-        output.print_json({"sales": rows, "next": page.cursor, "complete": page.complete})
+        output.print_json({"sales": rows, "next": page.cursor, "complete": not unfinished})
         return
     if output_format == "csv":
         _print_csv(page.sales)
     else:
         _print_text(page)
-    if not page.complete:
-        click.echo("The ledger has not read the newest events yet.", err=True)
+    if unfinished:
+        click.echo(unfinished, err=True)
 
 
 @click.command(
@@ -126,8 +128,12 @@ def explain(wanted: str, output_format: str) -> None:
     ID is that of a session, charge, payment intent, invoice, dispute, event or customer, or a
     click id. If it leads to several sales, the newest one is explained and the others are named.
     """
-    with opened(configured()) as database:
+    config = configured()
+    with opened(config) as database:
         found = explaining.explain(database, wanted)
+        unfinished = verdicts.unfinished(database, config.click_id_pattern)
+    if unfinished and output_format != "json":
+        click.echo(unfinished, err=True)
     if found is None:
         click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
         sys.exit(exit_codes.ATTENTION)
@@ -140,6 +146,7 @@ def explain(wanted: str, output_format: str) -> None:
                 "sale": _as_json(found.sale),
                 "evidence": evidence,
                 "others": found.others,
+                "complete": not unfinished,
             }
         )
         return
@@ -205,11 +212,12 @@ def _print_codes(output_format: str) -> None:
 def _rebuild(output_format: str) -> None:
     quiet = output_format != "text"
     number = 0
+    config = configured()
     with (
-        opened(configured(), seconds=CHANGING) as database,
+        opened(config, seconds=CHANGING) as database,
         output.progress("reading", quiet=quiet) as advance,
     ):
-        ledger = Ledger(database)
+        ledger = Ledger(database, click_id=config.click_id_pattern)
         ledger.restart()
         while done := ledger.advance():
             number += done

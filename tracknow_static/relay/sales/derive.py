@@ -20,7 +20,7 @@ from tracknow_static.relay.sales.objects import (
     UNPAID,
     Object,
 )
-from tracknow_static.tracknow import is_placeholder
+from tracknow_static.tracknow import is_click_id
 
 if TYPE_CHECKING:
     import re
@@ -341,7 +341,7 @@ def _verdict(
         return unsold[sale.payment_status or ""]
     if not sale.reference:
         return "no-click-id"
-    if is_placeholder(sale.reference) or (click_id and not click_id.fullmatch(sale.reference)):
+    if not is_click_id(sale.reference, click_id):
         return "not-a-click-id"
     if sale.dispute in ("open", "lost"):
         return "disputed"

@@ -7,6 +7,7 @@ nothing but who does the work.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -24,7 +25,6 @@ from tracknow_static.relay.store.schema import events, sale_objects, sales
 from tracknow_static.tracknow import SALE_EVENT_TYPES
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Table
@@ -66,15 +66,23 @@ class _Batch(NamedTuple):
 class Ledger:
     """Builds the ledger for one process; use it from one thread.
 
-    ``click_id`` is the pattern that a click id must match as a whole.
+    ``click_id`` is the pattern that a click id must match as a whole. It counts from
+    :meth:`begin` on, for every process that builds the same ledger.
     """
 
     def __init__(self, database: Database, *, click_id: re.Pattern[str] | None = None) -> None:
         self._database = database
-        self._click_id = click_id
+        self._pattern = click_id.pattern if click_id else ""
         # Events of the last seconds before the state's time, which were read already.
         self._recent: dict[str, float] = {}
         self._recent_until = 0.0
+
+    def begin(self) -> None:
+        """Read everything again if the sales were made with another pattern."""
+        with self._database.read() as connection:
+            state = states.load(connection)
+        if state is not None and state.pattern != self._pattern:
+            self.restart()
 
     def advance(self, *, limit: int = BATCH) -> int:
         """Read up to ``limit`` more events; return how many.
@@ -89,15 +97,16 @@ class Ledger:
             old = states.load(connection)
             if old is not None and self._is_anothers(connection, old, now):
                 return 0
-            state = self._from(old or State(), now)
+            state = self._from(old or State(pattern=self._pattern), now)
             found = self._next(connection, state, horizon, limit)
             if not found and old is not None:
                 return 0
-            batch = self._batch(connection, self._read(connection, found))
+            batch = _batch(connection, self._read(connection, found), state.pattern)
         crash_points.reach(READ)
         # An event may have a time in the future, from a clock that was wrong.
         at = min(max((received for _, received in found), default=0.0), now)
-        new = State(max(at, state.at), owner=database.identity, until=now + LEASE_SECONDS)
+        until = now + LEASE_SECONDS
+        new = replace(state, at=max(at, state.at), owner=database.identity, until=until)
         if not database.run(lambda connection: _write(connection, batch, old, new)):
             return 0
         crash_points.reach(COMMITTED)
@@ -107,6 +116,7 @@ class Ledger:
     def catch_up(self, seconds: float) -> None:
         """Read what there is, for at most so long."""
         until = time.monotonic() + seconds
+        self.begin()
         while self.advance() and time.monotonic() < until:
             pass
         self.release()
@@ -136,7 +146,7 @@ class Ledger:
 
         def work(connection: Connection) -> bool:
             until = self._database.read_clock(connection) + LEASE_SECONDS
-            new = State(owner=self._database.identity, until=until)
+            new = State(owner=self._database.identity, until=until, pattern=self._pattern)
             return states.store(connection, states.load(connection), new)
 
         while not self._database.run(work):
@@ -208,18 +218,19 @@ class Ledger:
                     objects[shown.id] = shown if known is None else merge(known, shown)
         return list(objects.values())
 
-    def _batch(self, connection: Connection, shown: Sequence[Object]) -> _Batch:
-        known = _by_ids(connection, [one.id for one in shown])
-        seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in shown}
-        stored = {**known}
-        group = _closure(connection, seeds, stored)
-        derived = derive(group.values(), click_id=self._click_id)
-        placed = [one._replace(sale=derived.belongs.get(one.id)) for one in group.values()]
-        return _Batch(
-            [one for one in placed if one != stored.get(one.id)],
-            derived.sales,
-            {one.sale for one in stored.values() if one.sale},
-        )
+
+def _batch(connection: Connection, shown: Sequence[Object], pattern: str) -> _Batch:
+    known = _by_ids(connection, [one.id for one in shown])
+    seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in shown}
+    stored = {**known}
+    group = _closure(connection, seeds, stored)
+    derived = derive(group.values(), click_id=re.compile(pattern) if pattern else None)
+    placed = [one._replace(sale=derived.belongs.get(one.id)) for one in group.values()]
+    return _Batch(
+        [one for one in placed if one != stored.get(one.id)],
+        derived.sales,
+        {one.sale for one in stored.values() if one.sale},
+    )
 
 
 def forget(database: Database, *, days: float, dry_run: bool = False) -> int:

@@ -13,6 +13,8 @@ from tracknow_static.relay.store.filters import in_state
 from tracknow_static.relay.store.schema import deliveries, events, sale_objects, sales
 
 if TYPE_CHECKING:
+    import re
+
     from sqlalchemy import ColumnElement, Select
 
     from tracknow_static.relay.store.database import Database
@@ -30,7 +32,8 @@ CODES = {
     "partly-refunded": "It carries a click id, and some of the money went back.",
     "disputed": "It carries a click id, and the bank took the money back, or may.",
     "no-click-id": "It carries no click id.",
-    "not-a-click-id": "What it carries is a placeholder, such as undefined.",
+    "not-a-click-id": "What it carries is a placeholder, such as undefined, or does not match "
+    "TRACKNOW_RELAY_CLICK_ID_PATTERN.",
     "test": "It was made in Stripe's test mode.",
 }
 """Every verdict with its meaning; the codes are stable."""
@@ -54,14 +57,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Page:
-    """Some sales, the newest first; ``cursor`` asks for the next page, None on the last one.
-
-    ``complete`` is false while the ledger has not read every event that is stored.
-    """
+    """Some sales, the newest first; ``cursor`` asks for the next page, None on the last one."""
 
     sales: tuple[Sale, ...]
     cursor: str | None
-    complete: bool
 
 
 def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | None = None) -> Page:
@@ -76,14 +75,25 @@ def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | N
     statement = statement.order_by(sales.c.created.desc(), sales.c.id.desc()).limit(limit + 1)
     with database.read() as connection:
         rows = connection.execute(statement).all()
+    found = tuple(map(_sale, rows[:limit]))
+    last = found[-1] if len(rows) > limit else None
+    return Page(found, f"{last.created} {last.id}" if last else None)
+
+
+def unfinished(database: Database, click_id: re.Pattern[str] | None) -> str:
+    """Return why the ledger does not show everything yet, as a sentence; empty if it does."""
+    with database.read() as connection:
+        state = ledger_state.load(connection)
         unread = select(events.c.id).where(
             events.c.received_at >= ledger_state.unread_since(connection)
         )
-        begun = ledger_state.load(connection) is not None
-        complete = begun and connection.execute(unread.limit(1)).first() is None
-    found = tuple(map(_sale, rows[:limit]))
-    last = found[-1] if len(rows) > limit else None
-    return Page(found, f"{last.created} {last.id}" if last else None, complete)
+        behind = state is None or connection.execute(unread.limit(1)).first() is not None
+    if state is not None and state.pattern != (click_id.pattern if click_id else ""):
+        return (
+            "The ledger was made with another TRACKNOW_RELAY_CLICK_ID_PATTERN. Restart the relay, "
+            "or run `tracknow-relay sales --rebuild`."
+        )
+    return "The ledger has not read the newest events yet." if behind else ""
 
 
 def by_id(database: Database, sale: str) -> Sale | None:

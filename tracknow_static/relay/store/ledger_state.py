@@ -24,13 +24,15 @@ OVERLAP = 5.0
 class State:
     """The ledger's state; ``owner`` reads until ``until`` unless it stops.
 
-    Every event received before ``at`` (Unix seconds) has been read.
+    Every event received before ``at`` (Unix seconds) has been read. ``pattern`` is the one that the
+    sales' click ids were compared with, empty for none.
     """
 
     at: float = 0.0
     serial: int = 0
     owner: str = ""
     until: float = 0.0
+    pattern: str = ""
 
 
 def load(connection: Connection) -> State | None:
