@@ -19,7 +19,6 @@ from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
-from tracknow_static.relay.store import retire as retiring
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter, without_query
 
@@ -200,7 +199,7 @@ def retire(
             )
         target = None if to is None else _configured_destination(config, "--to", to)
         with output.progress("retiring", quiet=output_format == "json") as advance:
-            done = retiring.retire(database, url, to=target, dry_run=dry_run, progress=advance)
+            done = replaying.retire(database, url, to=target, dry_run=dry_run, progress=advance)
     if output_format == "json":
         output.print_json({"dry_run": dry_run, **asdict(done)})
     else:

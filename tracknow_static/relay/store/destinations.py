@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, text, update
 
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
-from tracknow_static.relay.store.schema import CHANNEL, deliveries, destinations, is_pending
+from tracknow_static.relay.store.schema import deliveries, destinations, is_pending, notify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,7 @@ def resume(
         return False
     if at_once:
         _make_due(database, url, progress)
-    if database.backend == "postgresql":
-        database.run(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
+    database.run(notify)
     return True
 
 

@@ -18,10 +18,10 @@ from sqlalchemy import bindparam
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.model import PENDING, Accepted, NewEvent
 from tracknow_static.relay.store.schema import (
-    CHANNEL,
     customer_references,
     deliveries,
     events,
+    notify,
     tallies,
 )
 
@@ -145,8 +145,8 @@ def _add_deliveries(
     wanted = [event.id for event in fresh if event.kept_because is None]
     rows = [(event_id, url, now, now) for event_id in wanted for url in urls]
     _DELIVERIES.insert(connection, rows)
-    if rows and connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+    if rows:
+        notify(connection)
 
 
 def _remember_customers(connection: Connection, fresh: Sequence[NewEvent], now: float) -> None:

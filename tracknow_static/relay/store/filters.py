@@ -10,6 +10,7 @@ from tracknow_static.relay.store.schema import (
     customer_references,
     deliveries,
     events,
+    is_dead,
     is_pending,
 )
 
@@ -25,7 +26,7 @@ _STATES = {
     "pending": is_pending,
     "retrying": literal_column("state = 'pending' AND attempts > 0"),
     "delivered": literal_column("state = 'delivered'"),
-    "dead": literal_column("state = 'dead'"),
+    "dead": is_dead,
 }
 
 

@@ -24,6 +24,7 @@ from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
+    is_leased,
     is_pending,
     tallies,
 )
@@ -108,14 +109,13 @@ def _refused(connection: Connection) -> dict[str, float]:
 
 
 def _waiting(connection: Connection, now: float) -> dict[str, Any]:
-    leased = deliveries.c.claimed_at.is_not(None) & (deliveries.c.due_at > now)
     statement = (
         select(
             deliveries.c.destination,
             func.count().label("pending"),
             func.sum(case((deliveries.c.due_at <= now, 1), else_=0)).label("due"),
             func.sum(case((deliveries.c.attempts > 0, 1), else_=0)).label("retrying"),
-            func.sum(case((leased, 1), else_=0)).label("in_flight"),
+            func.sum(case((is_leased(now), 1), else_=0)).label("in_flight"),
             func.min(deliveries.c.accepted_at).label("oldest"),
         )
         .where(is_pending)

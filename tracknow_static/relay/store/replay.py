@@ -1,15 +1,26 @@
-"""Replaying: making deliveries due again, whatever became of them."""
+"""Replaying and retiring: making deliveries due again, where they were meant to go or elsewhere."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text, tuple_, update
+from sqlalchemy import delete, false, func, select, tuple_, update
 
 from tracknow_static.relay.store import filters
 from tracknow_static.relay.store.events import add_delivery
-from tracknow_static.relay.store.model import PENDING, Replayed
-from tracknow_static.relay.store.schema import CHANNEL, deliveries, events
+from tracknow_static.relay.store.model import PENDING, Replayed, Retired
+from tracknow_static.relay.store.schema import (
+    attempts,
+    deliveries,
+    events,
+    is_dead,
+    is_leased,
+    is_pending,
+    notify,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Filter
 
-# Events in one transaction: short enough that commits of new events hardly wait.
+# Events or deliveries in one transaction: short enough that commits of new events hardly wait.
 _CHUNK = 200
 
 
@@ -41,7 +52,7 @@ def replay(
     ``progress`` is called with the number of events done.
     """
     plan = _Plan(database, wanted, rate, destinations, write=not dry_run)
-    done = _Count()
+    done: Counter[str] = Counter()
     for rows in _chunks(database, wanted):
         if dry_run:
             with database.read() as connection:
@@ -49,33 +60,8 @@ def replay(
         else:
             done = _replay_chunk(database, plan, rows, done)
         if progress is not None:
-            progress(done.events)
-    return done.result()
-
-
-class _Count:
-    """Running totals of a replay."""
-
-    def __init__(self, events: int = 0, made_due: int = 0) -> None:
-        self.events = events
-        self.made_due = made_due
-        self.purged = self.thin = self.in_flight = self.unconfigured = 0
-
-    def copy(self) -> _Count:
-        other = _Count(self.events, self.made_due)
-        other.purged, other.thin, other.in_flight = self.purged, self.thin, self.in_flight
-        other.unconfigured = self.unconfigured
-        return other
-
-    def result(self) -> Replayed:
-        return Replayed(
-            events=self.events,
-            deliveries=self.made_due,
-            purged=self.purged,
-            thin=self.thin,
-            in_flight=self.in_flight,
-            unconfigured=self.unconfigured,
-        )
+            progress(done["events"])
+    return Replayed(**{each.name: done[each.name] for each in fields(Replayed)})
 
 
 def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
@@ -105,11 +91,12 @@ def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
             yield rows
 
 
-def _replay_chunk(database: Database, plan: _Plan, rows: Sequence[Any], done: _Count) -> _Count:
-    def work(connection: Connection) -> _Count:
+def _replay_chunk(
+    database: Database, plan: _Plan, rows: Sequence[Any], done: Counter[str]
+) -> Counter[str]:
+    def work(connection: Connection) -> Counter[str]:
         count = plan.apply(connection, rows, done)
-        if database.backend == "postgresql":
-            connection.execute(text(f"NOTIFY {CHANNEL}"))
+        notify(connection)
         return count
 
     return database.run(work)
@@ -133,7 +120,9 @@ class _Plan:
         self._destinations = destinations
         self._write = write
 
-    def apply(self, connection: Connection, rows: Sequence[Any], done: _Count) -> _Count:
+    def apply(
+        self, connection: Connection, rows: Sequence[Any], done: Counter[str]
+    ) -> Counter[str]:
         """Decide for each event what is made due; return the new totals."""
         count = done.copy()
         now = self._database.now()
@@ -141,24 +130,24 @@ class _Plan:
         whole = self._whole(connection, ids)
         deliveries_of = self._deliveries(connection, ids, now)
         for row in rows:
-            count.events += 1
+            count["events"] += 1
             if row.kept_because == "thin":
-                count.thin += 1
+                count["thin"] += 1
                 continue
             if row.id not in whole:
-                count.purged += 1
+                count["purged"] += 1
                 continue
             own = deliveries_of.get(row.id, {})
             for url in self._urls(own):
                 delivery = own.get(url)
                 if not self._is_delivered_to(url):
-                    count.unconfigured += 1
+                    count["unconfigured"] += 1
                     continue
                 if delivery is not None and delivery.leased:
-                    count.in_flight += 1
+                    count["in_flight"] += 1
                     continue
-                due = now + (count.made_due / self._rate if self._rate else 0.0)
-                count.made_due += 1
+                due = now + (count["deliveries"] / self._rate if self._rate else 0.0)
+                count["deliveries"] += 1
                 if self._write:
                     _make_due(connection, self._database, row.id, url, due, is_new=delivery is None)
             if self._write and row.kept_because is not None:
@@ -193,11 +182,7 @@ class _Plan:
         self, connection: Connection, ids: Sequence[str], now: ColumnElement[float]
     ) -> dict[str, dict[str, Any]]:
         """Return the deliveries that may be made due, by event and destination."""
-        leased = (
-            (deliveries.c.state == PENDING)
-            & deliveries.c.claimed_at.is_not(None)
-            & (deliveries.c.due_at > now)
-        )
+        leased = (deliveries.c.state == PENDING) & is_leased(now)
         statement = (
             select(
                 deliveries.c.id,
@@ -227,24 +212,119 @@ def _make_due(
     *,
     is_new: bool,
 ) -> None:
-    # A token above 0 tells a due time that was chosen from one that a wrong clock wrote.
     if is_new:
         # Stored like a new one and changed below; another replay may have been faster.
         add_delivery(connection, event_id, url, database.read_clock(connection))
     connection.execute(
         update(deliveries)
         .where(deliveries.c.event_id == event_id, deliveries.c.destination == url)
-        .values(
-            state=PENDING,
-            due_at=due,
-            claimed_at=None,
-            token=deliveries.c.token + 1,
-            attempts=0,
-            tries=0,
-            last_error=None,
-            last_status=None,
-            # It waits from then on: a replay that is spread over hours is no delivery that stalls.
-            accepted_at=due,
-            settled_at=None,
-        )
+        .values(_anew(due))
     )
+
+
+def _anew(due: ColumnElement[float]) -> dict[str, Any]:
+    """Return the values of a delivery that starts anew, with a fresh schedule of retries."""
+    return {
+        "state": PENDING,
+        "due_at": due,
+        "claimed_at": None,
+        # A token above 0 shows that the due time was chosen, not written by a wrong clock.
+        "token": deliveries.c.token + 1,
+        "attempts": 0,
+        "tries": 0,
+        "last_error": None,
+        "last_status": None,
+        # It waits from then on: a replay that is spread over hours is no delivery that stalls.
+        "accepted_at": due,
+        "settled_at": None,
+    }
+
+
+def retire(
+    database: Database,
+    url: str,
+    *,
+    to: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Retired:
+    """Move what ``url`` did not accept to the destination ``to``; without it, give it up.
+
+    Dead letters are included. Moved deliveries are due at once, with a fresh schedule of retries.
+    Those are given up whose payload was purged, and those whose event has a delivery to ``to``
+    already. What is leased is left alone. ``progress`` is called with the number done.
+    """
+    moved = given_up = 0
+    for state in (is_pending, is_dead):
+        if dry_run:
+            with database.read() as connection:
+                free = _free(database, url, state)
+                movable = _count(connection, *free, *_movable(to))
+                given_up += _count(connection, *free) - movable
+            moved += movable
+            continue
+        while chunk := database.run(partial(_retire_chunk, database, url, state, to)):
+            moved += sum(chunk.values())
+            given_up += len(chunk) - sum(chunk.values())
+            if progress is not None:
+                progress(moved + given_up)
+    with database.read() as connection:
+        leased = is_leased(database.now())
+        in_flight = _count(connection, deliveries.c.destination == url, is_pending, leased)
+    return Retired(moved, given_up, in_flight)
+
+
+def _free(
+    database: Database, url: str, state: ColumnElement[bool]
+) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a destination's deliveries in a state that nobody has leased."""
+    return deliveries.c.destination == url, state, ~is_leased(database.now())
+
+
+def _movable(to: str | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of deliveries that ``to`` can get."""
+    if to is None:
+        return (false(),)
+    there = deliveries.alias("there")
+    has_payload = (
+        select(events.c.id)
+        .where(events.c.id == deliveries.c.event_id, events.c.payload.is_not(None))
+        .correlate(deliveries)
+        .exists()
+    )
+    is_there = (
+        select(there.c.id)
+        .where(there.c.event_id == deliveries.c.event_id, there.c.destination == to)
+        .correlate(deliveries)
+        .exists()
+    )
+    return has_payload, ~is_there
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    statement = select(func.count()).select_from(deliveries).where(*conditions)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _retire_chunk(
+    database: Database,
+    url: str,
+    state: ColumnElement[bool],
+    to: str | None,
+    connection: Connection,
+) -> dict[int, bool]:
+    """Retire some deliveries; return for each of their ids whether it was moved."""
+    statement = select(deliveries.c.id).where(*_free(database, url, state)).limit(_CHUNK)
+    ids = connection.execute(statement.with_for_update(skip_locked=True)).scalars().all()
+    chosen = select(deliveries.c.id).where(deliveries.c.id.in_(ids), *_movable(to))
+    movable = set(connection.execute(chosen).scalars())
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(movable))
+        .values(_anew(database.now()) | {"destination": to or url})
+    )
+    rest = set(ids) - movable
+    connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(rest)))
+    connection.execute(delete(deliveries).where(deliveries.c.id.in_(rest)))
+    notify(connection)
+    return {delivery_id: delivery_id in movable for delivery_id in ids}

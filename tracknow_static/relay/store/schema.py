@@ -24,12 +24,19 @@ from sqlalchemy import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Connection
 
 metadata = MetaData()
 
 # PostgreSQL notifies workers of new deliveries through it.
 CHANNEL = "tracknow_relay"
+
+
+def notify(connection: Connection) -> None:
+    """Wake the workers of every process when the transaction commits; SQLite needs no notice."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
 
 # SQLite numbers rows only in a column of exactly the type INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -123,8 +130,15 @@ Index(
     postgresql_where=text("state = 'dead'"),
 )
 
-# A literal, since a bound value would hide from the planner that the partial index applies.
+# Literals, since a bound value would hide from the planner that the partial index applies.
 is_pending: ColumnElement[bool] = literal_column("state = 'pending'")
+is_dead: ColumnElement[bool] = literal_column("state = 'dead'")
+
+
+def is_leased(now: ColumnElement[float] | float) -> ColumnElement[bool]:
+    """Return the condition that somebody works on a pending delivery."""
+    return deliveries.c.claimed_at.is_not(None) & (deliveries.c.due_at > now)
+
 
 attempts = Table(
     "attempts",
