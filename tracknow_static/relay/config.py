@@ -24,6 +24,8 @@ from tracknow_static.tracknow import EVENT_TYPES, is_click_id, postback_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tracknow_static.account.key import ApiKey
+
 _PREFIX = "TRACKNOW_RELAY_"
 # Read by crash_points: the point that a test arms.
 _FOR_TESTS = "TRACKNOW_RELAY_POINT"
@@ -137,6 +139,28 @@ class RelayConfig:
         "URLs that get every event instead of Tracknow's postback URL.",
         shown="the namespace's postback URL",
         name="TRACKNOW_RELAY_DESTINATIONS",
+    )
+    signed_destinations: tuple[str, ...] = option(
+        (),
+        relay_rules.destinations(),
+        "Those of TRACKNOW_RELAY_DESTINATIONS that verify Stripe-Signature: they get no event that "
+        "was fetched from Stripe's API, which has no signature.",
+        name="TRACKNOW_RELAY_SIGNED_DESTINATIONS",
+    )
+    api_key: ApiKey | None = option(  # noqa: RUF009 - the default is None
+        None,
+        relay_rules.api_key(),
+        "Stripe API key with which the relay fetches events that it has missed: a restricted key "
+        "(rk_…) with Events: Read, and Webhook Endpoints: Read to see whether Stripe has disabled "
+        "the endpoint. STRIPE_API_KEY_FILE names a file that holds it instead.",
+        secret=True,
+        name="STRIPE_API_KEY",
+    )
+    backfill: bool = option(
+        True,
+        rules.flag(),
+        "With STRIPE_API_KEY: fetch missed events at start and every hour.",
+        name="TRACKNOW_RELAY_BACKFILL",
     )
     livemode: str = option(
         "live",
@@ -265,21 +289,27 @@ class RelayConfig:
 
     @classmethod
     def from_environ(
-        cls, environ: Mapping[str, str] | None = None, *, needs_secrets: bool = True
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        needs_secrets: bool = True,
+        needs_key: bool = True,
     ) -> RelayConfig:
         """Read and check the environment (``os.environ`` when not given).
 
         ``destinations`` and ``database`` get values from the namespace and the user's state
         directory when they are not set. Without ``needs_secrets`` the signing secrets are not
-        read: a user who may not read their file can run the commands that verify nothing.
+        read, without ``needs_key`` the API key is not: a user who may not read their files can run
+        the commands that do not use them.
 
         Raises :class:`SettingsError` with one sentence for each wrong variable.
         """
         environ = os.environ if environ is None else environ
+        needed = {"secrets": needs_secrets, "api_key": needs_key}
         variables = {
             name: variable
             for name, variable in VARIABLES.items()
-            if needs_secrets or variable.field != "secrets"
+            if needed.get(variable.field, True)
         }
         found, problems = read_environ(variables, environ, prefix=_PREFIX, ignored={_FOR_TESTS})
         if not problems:
@@ -327,6 +357,12 @@ def _contradictions(found: Mapping[str, Any], *, needs_secrets: bool) -> list[st
             for url in found.get("destinations", ())
             if not url.startswith("https:")
         )
+    problems.extend(
+        f"TRACKNOW_RELAY_SIGNED_DESTINATIONS: {url!r} is not accepted. Accepted: URLs that "
+        "TRACKNOW_RELAY_DESTINATIONS lists, too."
+        for url in found.get("signed_destinations", ())
+        if url not in found.get("destinations", ())
+    )
     return problems
 
 

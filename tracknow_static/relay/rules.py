@@ -75,6 +75,21 @@ def _wrong_secret(secret: str) -> str:
     )
 
 
+def api_key() -> Rule:
+    """Accept a secret or restricted key of Stripe's API."""
+
+    def parse(raw: object) -> object:
+        from tracknow_static.account.key import ApiKey
+        from tracknow_static.errors import AccountError
+
+        try:
+            return ApiKey.parse(str(raw))
+        except AccountError as error:
+            raise InvalidValueError(str(error)) from None
+
+    return Rule("text", "an API key (rk_live_…, sk_live_…, rk_test_… or sk_test_…)", parse)
+
+
 def database() -> Rule:
     """Accept the SQLAlchemy URL of a database that keeps what it stores, in a supported driver."""
 

@@ -118,10 +118,8 @@ def stores_events_without_deliveries(config: RelayConfig) -> Relay:
     original = events._add_deliveries
     late: list[tuple[Any, Any, float]] = []
 
-    def postponed(
-        connection: Any, fresh: Sequence[NewEvent], urls: Sequence[str], now: float
-    ) -> None:
-        late.append((fresh, urls, now))
+    def postponed(connection: Any, fresh: Sequence[NewEvent], database: Any, now: float) -> None:
+        late.append((fresh, database, now))
 
     events._add_deliveries = postponed
     reach = crash_points.reach

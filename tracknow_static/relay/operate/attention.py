@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.relay.operate.output import duration
 from tracknow_static.relay.receive.response import HINTS
+from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.model import PAUSED, without_query
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def attention(
             hint = f": {HINTS[reason]}" if reason in HINTS else ""
             text = f"since the last event, calls were refused ({reason}){hint}"
             yield Attention(stalls=True, text=text)
+    for found in findings(status.backfill, status.now):
+        yield Attention(stalls=found.code != "backfill-fails", text=found.text)
 
 
 def _of_destination(

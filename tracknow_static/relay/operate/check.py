@@ -58,7 +58,7 @@ def check(output_format: str) -> None:
     A destination's name is looked up, and a connection with TLS is made and closed: no event is
     sent.
     """
-    config = configured(needs_secrets=True)
+    config = configured(needs_secrets=True, needs_key=True)
     results = list(check_all(config))
     has_failed = any(result.result == FAILED for result in results)
     if output_format == "json":

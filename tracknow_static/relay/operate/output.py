@@ -203,6 +203,7 @@ def event_json(event: StoredEvent, *, history: bool = False) -> dict[str, Any]:
         "received_at": time_of(event.received_at),
         "purged_at": time_of(event.purged_at),
         "kept_because": event.kept_because,
+        "source": event.source,
         "twin_of": event.twin_of,
         "deliveries": [_delivery_json(delivery, history=history) for delivery in event.deliveries],
     }

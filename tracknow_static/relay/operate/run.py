@@ -61,7 +61,7 @@ def serve(bind: str | None, workers: int, no_deliver: bool, grace: float) -> Non
         os.environ["TRACKNOW_RELAY_BIND"] = bind
     if no_deliver:
         os.environ["TRACKNOW_RELAY_DELIVER"] = "false"
-    config = configured(needs_secrets=True)
+    config = configured(needs_secrets=True, needs_key=True)
     _try_database(config)
     from tracknow_static.relay.operate import server
 
@@ -94,7 +94,7 @@ def worker(grace: float) -> None:
     from tracknow_static.relay.background import Bookkeeper, Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
 
-    config = configured()
+    config = configured(needs_key=True)
     with (
         opened(config, create=True, whole=False) as database,
         _stop_signals() as stop,

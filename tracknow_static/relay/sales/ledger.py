@@ -125,8 +125,7 @@ class Ledger:
         """Whether another process reads, or did and nothing is new since."""
         if state.owner in ("", self._database.identity):
             return False
-        # What is further ahead was written under a clock that was wrong.
-        if now < state.until <= now + LEASE_SECONDS:
+        if state.is_anothers(self._database.identity, now, LEASE_SECONDS):
             return True
         newer = select(events.c.id).where(events.c.received_at > state.at).limit(1)
         return now >= state.at - OVERLAP and connection.execute(newer).first() is None

@@ -145,6 +145,7 @@ def _of_columns(event: Any) -> Object:
         livemode=event.livemode,
         account=event.account,
         forwarded=event.kept_because is None,
+        source=event.source,
     )
 
 

@@ -20,10 +20,11 @@ from sqlalchemy.engine import make_url
 
 from tracknow_static.relay.store import migrations
 from tracknow_static.relay.store.errors import StorageError, as_storage_error, is_transient
+from tracknow_static.relay.store.model import WEBHOOK
 from tracknow_static.relay.store.sqlite_file import PATIENCE_SECONDS, SqliteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Engine
 
@@ -57,7 +58,8 @@ class Database:
 
     ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``destinations`` are the URLs that every
     event stored from now on is delivered to; one that is added later gets later events only
-    (``replay`` sends it older ones). Without ``create`` a database that is
+    (``replay`` sends it older ones). Those in ``signed`` get events with a signature only.
+    Without ``create`` a database that is
     not there is an error. ``clock`` replaces the database's clock (tests); times are
     Unix seconds.
     """
@@ -69,11 +71,13 @@ class Database:
         url: str,
         destinations: Sequence[str] = (),
         *,
+        signed: Collection[str] = (),
         create: bool = True,
         clock: Callable[[], float] | None = None,
         pool_size: int = 5,
     ) -> None:
         self.destinations = tuple(destinations)
+        self.signed = frozenset(signed)
         parsed = make_url(url)
         self.backend = parsed.get_backend_name()
         if self.backend == "postgresql" and parsed.drivername == "postgresql":
@@ -100,7 +104,19 @@ class Database:
         clock: Callable[[], float] | None = None,
     ) -> Database:
         """Return the database that a configuration names."""
-        return cls(config.database, config.destinations, create=create, clock=clock)
+        return cls(
+            config.database,
+            config.destinations,
+            signed=config.signed_destinations,
+            create=create,
+            clock=clock,
+        )
+
+    def destinations_of(self, source: str) -> tuple[str, ...]:
+        """Return the destinations that get events of a source (``WEBHOOK`` or ``API``)."""
+        if source == WEBHOOK or not self.signed:
+            return self.destinations
+        return tuple(url for url in self.destinations if url not in self.signed)
 
     # -- opening ------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ COMMITTING = crash_points.declare("ingest.committing", "all is written, nothing 
 COMMITTED = crash_points.declare("ingest.committed", "the batch is durable, nobody knows")
 
 # Rows of one statement. Not every number, so that the driver finds most statements prepared; and
-# with 14 columns the largest stays below the 999 parameters of an SQLite before 3.32
+# with 15 columns the largest stays below the 999 parameters of an SQLite before 3.32
 # (sqlite.org/limits.html, 9).
 _SIZES = (64, 56, 48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 
@@ -76,7 +76,7 @@ def store(
         now = database.read_clock(connection)
         fresh = _add_events(connection, ordered, now)
         crash_points.reach(INSERTED)
-        _add_deliveries(connection, fresh, database.destinations, now)
+        _add_deliveries(connection, fresh, database, now)
         _remember_customers(connection, fresh, now)
         counts = Counter(counted) + _counts(fresh, len(batch) - len(fresh))
         write_tallies(connection, counts, owner=database.identity, now=now)
@@ -140,10 +140,14 @@ def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def _add_deliveries(
-    connection: Connection, fresh: Sequence[NewEvent], urls: Sequence[str], now: float
+    connection: Connection, fresh: Sequence[NewEvent], database: Database, now: float
 ) -> None:
-    wanted = [event.id for event in fresh if event.kept_because is None]
-    rows = [(event_id, url, now, now) for event_id in wanted for url in urls]
+    rows = [
+        (event.id, url, now, now)
+        for event in fresh
+        if event.kept_because is None
+        for url in database.destinations_of(event.source)
+    ]
     _DELIVERIES.insert(connection, rows)
     if rows:
         notify(connection)

@@ -16,6 +16,7 @@ from tracknow_static.relay.store.model import (
     DELIVERED,
     PAUSED,
     PENDING,
+    WEBHOOK,
     Claimed,
     DeliveryResult,
 )
@@ -157,6 +158,7 @@ def _claimed(row: Any, event: Any, problem: str | None) -> Claimed:
         type="" if problem else event.type,
         accepted_at=row.accepted_at,
         problem=problem,
+        source=WEBHOOK if problem else event.source,
     )
 
 
@@ -168,6 +170,7 @@ def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
         events.c.received_at,
         events.c.content_type,
         events.c.signature,
+        events.c.source,
         events.c.payload,
     )
     try:
@@ -192,7 +195,7 @@ def _problem(event: Any) -> str | None:
         return "event_unreadable"
     if event.payload is None:
         return "payload_missing"
-    texts = (event.type, event.content_type or "", event.signature or "")
+    texts = (event.type, event.content_type or "", event.signature or "", event.source)
     is_readable = (
         isinstance(event.payload, bytes | memoryview)
         and all(isinstance(text, str) for text in texts)

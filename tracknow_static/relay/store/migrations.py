@@ -76,10 +76,20 @@ CREATE INDEX sales_refunded ON sales (refunded_at) WHERE refunded > 0;
 INSERT INTO facts (name, value) VALUES ('sales', '{}')
 """
 
+
+def _add_sources(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook'"))
+    first = connection.execute(text("SELECT min(received_at) FROM events")).scalar()
+    if first is not None:
+        connection.execute(ADD_FACT, {"name": CREATED_AT, "value": repr(float(first))})
+
+
 # The first step leads from version 1 to version 2.
-STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales)
+STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales, _add_sources)
 
 _ID = "id"
+# When the database was made, in Unix seconds.
+CREATED_AT = "created_at"
 # When payloads were purged last, in Unix seconds.
 PURGED_AT = "purged_at"
 ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
@@ -133,7 +143,11 @@ def migrate(
         for step in steps[before - 1 :]:
             step(connection)
     connection.execute(text("UPDATE schema_version SET version = :newest"), {"newest": newest})
-    for name, value in ((_ID, uuid.uuid4().hex), (PURGED_AT, repr(now))):
+    for name, value in (
+        (_ID, uuid.uuid4().hex),
+        (CREATED_AT, repr(now)),
+        (PURGED_AT, repr(now)),
+    ):
         connection.execute(ADD_FACT, {"name": name, "value": value})
     return before, newest
 

@@ -6,11 +6,18 @@ All times are Unix seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.store.backfill_state import State as BackfillState
 
 PENDING = "pending"
 DELIVERED = "delivered"
 DEAD = "dead"
+
+# How an event came: Stripe sent it, or it was fetched.
+WEBHOOK = "webhook"
+API = "api"
 
 ACTIVE = "active"
 PAUSED = "paused"
@@ -28,9 +35,10 @@ def without_query(url: str) -> str:
 
 
 class NewEvent(NamedTuple):
-    """A verified event that is to be stored.
+    """A verified or fetched event that is to be stored.
 
-    ``payload`` holds the request's raw bytes. ``kept_because`` is one of ``KEPT_REASONS`` for an
+    ``payload`` holds the request's raw bytes, or Stripe's own text of an event that was fetched;
+    such a one has the ``source`` ``API`` and no ``signature``. ``kept_because`` is one of ``KEPT_REASONS`` for an
     event that is stored and not forwarded. ``created`` is Stripe's time of the event.
     """
 
@@ -47,6 +55,7 @@ class NewEvent(NamedTuple):
     content_type: str | None = None
     signature: str | None = None
     kept_because: str | None = None
+    source: str = WEBHOOK
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Claimed:
 
     ``token`` is the fence: a result counts only while it is the delivery's current one.
     ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
-    them all. It waits since ``accepted_at``: when it was stored, or last replayed. ``problem`` is
+    them all. ``source`` is ``WEBHOOK`` or ``API``. It waits since ``accepted_at``: when it was stored, or last replayed. ``problem`` is
     a short code when its event cannot be read: there is nothing to send then.
     """
 
@@ -79,6 +88,7 @@ class Claimed:
     type: str
     accepted_at: float
     problem: str | None = None
+    source: str = WEBHOOK
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,8 @@ class Status:
     """The whole store at a glance.
 
     ``tallies`` maps (name, destination) to a count; ``refused_at`` maps the reason for which
-    calls of the webhook were refused to the time of the last one.
+    calls of the webhook were refused to the time of the last one. ``backfill`` is what backfill
+    knows, None when it has never run.
     """
 
     now: float
@@ -162,6 +173,7 @@ class Status:
     tallies: dict[tuple[str, str], int]
     newest_event_at: float | None
     refused_at: dict[str, float] = field(default_factory=dict)
+    backfill: BackfillState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +229,7 @@ class StoredEvent:
 
     ``reference`` is the event's own; ``reference_found`` also the one that belongs to it through
     its payment intent or customer. ``twin_of`` is the first event about the same object with the
-    same type, if this is a later one.
+    same type, if this is a later one. ``source`` is ``WEBHOOK`` or ``API``.
     """
 
     id: str
@@ -235,6 +247,7 @@ class StoredEvent:
     twin_of: str | None
     reference_found: str | None
     deliveries: tuple[Delivery, ...] = ()
+    source: str = WEBHOOK
     payload: bytes | None = field(default=None, repr=False)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select, tuple_
 
-from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store import backfill_state, migrations
 from tracknow_static.relay.store.destinations import breaker_of, untouched
 from tracknow_static.relay.store.filters import in_state, restrict
 from tracknow_static.relay.store.model import (
@@ -56,6 +56,7 @@ def status(database: Database) -> Status:
         rows = {row.url: row for row in connection.execute(select(destinations))}
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
+        backfill = backfill_state.load(connection)
     urls = {*database.destinations, *rows, *waiting, *dead, *(url for _, url in counts if url)}
     found = tuple(
         _destination(
@@ -68,7 +69,7 @@ def status(database: Database) -> Status:
         )
         for url in sorted(urls)
     )
-    return Status(now, version, found, counts, newest, refused)
+    return Status(now, version, found, counts, newest, refused, backfill)
 
 
 def _destination(
@@ -218,6 +219,7 @@ def _columns() -> Select[Any]:
         events.c.received_at,
         events.c.purged_at,
         events.c.kept_because,
+        events.c.source,
         func.coalesce(events.c.reference, by_intent, by_customer).label("reference_found"),
     )
 
@@ -322,5 +324,6 @@ def _event(
         twin_of=twin_of,
         reference_found=row.reference_found,
         deliveries=tuple(own),
+        source=row.source,
         payload=None if payload is None else bytes(payload),
     )

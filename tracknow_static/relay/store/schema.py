@@ -58,6 +58,8 @@ events = Table(
     Column("kept_because", Text),
     Column("content_type", Text),
     Column("signature", Text),
+    # How it came: WEBHOOK or API.
+    Column("source", Text, nullable=False, server_default="webhook"),
     # Last, so that SQLite reads the other columns without touching the payload's pages.
     Column("payload", LargeBinary),
 )

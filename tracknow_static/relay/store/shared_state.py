@@ -1,0 +1,69 @@
+"""The state of a task that one process at a time does, as a fact in the database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from sqlalchemy import select, update
+
+from tracknow_static.relay.store.migrations import ADD_FACT
+from tracknow_static.relay.store.schema import facts
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who does the task: ``owner`` until ``until`` (Unix seconds) unless it stops.
+
+    Every write changes ``serial``.
+    """
+
+    serial: int = 0
+    owner: str = ""
+    until: float = 0.0
+
+    def is_anothers(self, identity: str, now: float, seconds: float) -> bool:
+        """Whether another process than ``identity`` has a lease, which is of so many seconds."""
+        # What is further ahead was written under a clock that was wrong.
+        return self.owner not in ("", identity) and now < self.until <= now + seconds
+
+
+_State = TypeVar("_State", bound=Lease)
+
+
+class SharedState(Generic[_State]):
+    """One state in the database, under a name among its facts."""
+
+    def __init__(self, name: str, kind: type[_State]) -> None:
+        self._name = name
+        self._kind = kind
+
+    def load(self, connection: Connection) -> _State | None:
+        """Return the state, None when the task has not begun."""
+        return self._read(connection)
+
+    def store(self, connection: Connection, old: _State | None, new: _State) -> bool:
+        """Replace the state, in the caller's transaction; False if another one did meanwhile.
+
+        Who gets False has computed from what is no longer there, and must roll back.
+        """
+        value = json.dumps(asdict(replace(new, serial=old.serial + 1 if old else 1)))
+        if old is None:
+            row = {"name": self._name, "value": value}
+            return bool(connection.execute(ADD_FACT, row).rowcount)
+        if self._read(connection, lock=True) != old:
+            return False
+        statement = update(facts).where(facts.c.name == self._name).values(value=value)
+        connection.execute(statement)
+        return True
+
+    def _read(self, connection: Connection, *, lock: bool = False) -> _State | None:
+        statement = select(facts.c.value).where(facts.c.name == self._name)
+        if lock:
+            statement = statement.with_for_update()
+        value = connection.execute(statement).scalar()
+        return None if value is None else self._kind(**json.loads(value))

@@ -1,0 +1,33 @@
+"""The relay's access to Stripe's API; the official library is imported when it is used.
+
+Nothing here runs while a webhook is answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracknow_static.errors import AccountError
+from tracknow_static.exit_codes import CONFLICT, KEY
+
+if TYPE_CHECKING:
+    from tracknow_static.account.key import ApiKey
+    from tracknow_static.relay.config import RelayConfig
+
+
+def key_of(config: RelayConfig) -> ApiKey:
+    """Return the API key, which is of a mode whose events the relay forwards.
+
+    Raises :class:`AccountError` when there is none, or when it is of the other mode.
+    """
+    key = config.api_key
+    if key is None:
+        text = "No Stripe API key. Set STRIPE_API_KEY or STRIPE_API_KEY_FILE."
+        raise AccountError(text, KEY)
+    if config.livemode not in ("both", key.mode):
+        text = (
+            f"STRIPE_API_KEY is a key of {key.mode} mode, but the relay forwards {config.livemode} "
+            f"events (TRACKNOW_RELAY_LIVEMODE). Use a key of {config.livemode} mode."
+        )
+        raise AccountError(text, CONFLICT)
+    return key
