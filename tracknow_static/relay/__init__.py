@@ -71,6 +71,11 @@ def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
     pages = health.pages(config, ingest)
     if config.metrics:
         pages["/metrics"] = metrics
+    if config.status_password is not None:
+        from tracknow_static.relay.status.site import StatusSite
+
+        site = StatusSite(config, ingest)
+        pages.update({"/status": site, "/status/": site})
     return pages
 
 

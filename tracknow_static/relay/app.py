@@ -63,7 +63,10 @@ class Background(Protocol):
 
 
 class Parts:
-    """What one process serves with; ``pages`` maps further paths to what answers GET there."""
+    """What one process serves with; ``pages`` maps further paths to what answers GET there.
+
+    A path that ends with a slash, such as ``/status/``, stands for all paths below it.
+    """
 
     def __init__(
         self,
@@ -262,10 +265,11 @@ def route(environ: Environ, pages: Mapping[str, Page]) -> Page | None:
     Raises :class:`Rejected` for other paths (404) and methods (405).
     """
     path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
-    if path in pages:
+    page = pages.get(path) or pages.get(path[: path.find("/", 1) + 1])
+    if page is not None:
         if method not in ("GET", "HEAD"):
             raise Rejected(405, "method_not_allowed", "Use GET.", ("Allow", "GET, HEAD"))
-        return pages[path]
+        return page
     if not is_webhook_path(path):
         # Nobody but Stripe signs: its endpoint has another path than this relay.
         reason = "wrong_path" if environ.get("HTTP_STRIPE_SIGNATURE") else None

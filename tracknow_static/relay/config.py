@@ -274,6 +274,15 @@ class RelayConfig:
         "Whether to serve /metrics.",
         name="TRACKNOW_RELAY_METRICS",
     )
+    status_password: str | None = option(
+        None,
+        relay_rules.password(),
+        "Password of the status page, which is served at /status if one is set. Any user name "
+        "goes with it. TRACKNOW_RELAY_STATUS_PASSWORD_FILE names a file that holds it instead.",
+        shown="no status page",
+        secret=True,
+        name="TRACKNOW_RELAY_STATUS_PASSWORD",
+    )
     log_format: str = option(
         "text",
         rules.choice("text", "json"),
@@ -298,14 +307,18 @@ class RelayConfig:
         """Read and check the environment (``os.environ`` when not given).
 
         ``destinations`` and ``database`` get values from the namespace and the user's state
-        directory when they are not set. Without ``needs_secrets`` the signing secrets are not
-        read, without ``needs_key`` the API key is not: a user who may not read their files can run
-        the commands that do not use them.
+        directory when they are not set. Without ``needs_secrets`` the signing secrets and the
+        status page's password are not read, without ``needs_key`` the API key is not: a user who
+        may not read their files can run the commands that do not use them.
 
         Raises :class:`SettingsError` with one sentence for each wrong variable.
         """
         environ = os.environ if environ is None else environ
-        needed = {"secrets": needs_secrets, "api_key": needs_key}
+        needed = {
+            "secrets": needs_secrets,
+            "status_password": needs_secrets,
+            "api_key": needs_key,
+        }
         variables = {
             name: variable
             for name, variable in VARIABLES.items()

@@ -26,6 +26,8 @@ _LONGEST_PATTERN = 200
 # Ways to match that a pattern may try on one text: a few milliseconds at the most.
 _MOST_WAYS = 50_000
 _ONE_CHARACTER = (ops.LITERAL, ops.NOT_LITERAL, ops.ANY, ops.IN)
+# Whoever guesses gets some thousand tries a day from each address: that has to be hopeless.
+_PASSWORD_LEAST, _PASSWORD_MOST = 12, 200
 
 
 def seconds(least: float, most: float) -> Rule:
@@ -140,6 +142,21 @@ def _check_postgresql(query: dict[str, object]) -> None:
         make_conninfo(**{name: str(value) for name, value in query.items()})
     except ProgrammingError as error:
         raise InvalidValueError(f"Wrong parameter: {str(error).strip()}.") from None
+
+
+def password() -> Rule:
+    """Accept a password that cannot be guessed over the network."""
+
+    def parse(raw: object) -> str:
+        text = str(raw)
+        if not text.isprintable():
+            raise InvalidValueError("It holds a character that cannot be typed.")
+        if not _PASSWORD_LEAST <= len(text) <= _PASSWORD_MOST:
+            raise InvalidValueError(f"It has {len(text)} characters.")
+        return text
+
+    accepts = f"{_PASSWORD_LEAST} to {_PASSWORD_MOST} characters"
+    return Rule("text", accepts, parse)
 
 
 def destinations() -> Rule:

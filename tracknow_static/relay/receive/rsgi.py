@@ -83,17 +83,20 @@ class RsgiRelay:
         """Answer one request."""
         environ = _environ(scope)
         try:
-            response = await self._respond(environ, protocol)
+            response = await self._respond(scope, environ, protocol)
         except (Rejected, RelayError) as refusal:
             response = self.relay.refuse(refusal)
         _send(protocol, environ, response)
 
-    async def _respond(self, environ: dict[str, Any], protocol: HTTPProtocol) -> Response:
+    async def _respond(
+        self, scope: Scope, environ: dict[str, Any], protocol: HTTPProtocol
+    ) -> Response:
         page = route(environ, self.relay.parts.pages)
         if page is health.alive:
             # On the loop: it answers while every other page hangs.
             return page(environ)
         if page is not None:
+            environ |= _of_pages(scope)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pages, page, environ)
         length = stated_length(environ, self.relay.config.max_body)
@@ -190,6 +193,19 @@ def _environ(scope: Scope) -> dict[str, Any]:
         "HTTP_TRANSFER_ENCODING": get("transfer-encoding", ""),
         "HTTP_STRIPE_SIGNATURE": get("stripe-signature"),
         "HTTP_ACCEPT": get("accept", ""),
+    }
+
+
+def _of_pages(scope: Scope) -> dict[str, Any]:
+    """Return what pages read beside that."""
+    get = scope.headers.get
+    return {
+        "QUERY_STRING": scope.query_string,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "HTTP_AUTHORIZATION": get("authorization", ""),
+        "HTTP_X_FORWARDED_FOR": get("x-forwarded-for", ""),
+        # WSGI has the path's bytes as Latin-1 (PEP 3333).
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
     }
 
 

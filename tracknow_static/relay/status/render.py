@@ -1,0 +1,84 @@
+"""Making HTML: the templates, their one style, and a response that allows nothing else.
+
+Everything that a template shows is escaped. The only style is the one whose hash the policy names,
+there is no script, and nothing is loaded from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.receive.response import Header, Response
+from tracknow_static.relay.store.model import without_query
+
+_HTML = "text/html; charset=utf-8"
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates; each escapes what it shows."""
+    made = Environment(
+        loader=PackageLoader("tracknow_static.relay.status"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["style"] = Markup(style())  # noqa: S704 - ours
+    made.filters["duration"] = output.duration
+    made.filters["without_query"] = without_query
+    return made
+
+
+@cache
+def style() -> str:
+    """Return the style sheet."""
+    return resources.files(__package__).joinpath("templates", "style.css").read_text("utf-8")
+
+
+@cache
+def policy() -> str:
+    """Return the Content-Security-Policy: our style, forms that lead back here, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def html(template: str, **values: Any) -> str:
+    """Return a template's text."""
+    return environment().get_template(template).render(values)
+
+
+def response(status: int, template: str, *headers: Header, **values: Any) -> Response:
+    """Return a page as a response that no cache keeps and no other site shows."""
+    return Response.make(
+        status,
+        _HTML,
+        html(template, **values).encode("utf-8", "replace"),
+        ("Content-Security-Policy", policy()),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("X-Robots-Tag", "noindex, nofollow"),
+        *headers,
+    )
+
+
+def message(
+    status: int, title: str, text: str, *headers: Header, command: str = "", base: str | None = None
+) -> Response:
+    """Return a page that says one thing; with ``base`` it leads back to the others."""
+    values = {"title": title, "text": text, "command": command, "base": base}
+    return response(status, "message.html", *headers, **values)
