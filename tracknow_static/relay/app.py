@@ -65,7 +65,7 @@ class Background(Protocol):
 class Parts:
     """What one process serves with; ``pages`` maps further paths to what answers GET there.
 
-    A path that ends with a slash, such as ``/status/``, stands for all paths below it.
+    A path that ends with a slash, such as ``/status/``, means all paths below it.
     """
 
     def __init__(

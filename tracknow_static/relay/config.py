@@ -319,12 +319,13 @@ class RelayConfig:
             "status_password": needs_secrets,
             "api_key": needs_key,
         }
-        variables = {
-            name: variable
-            for name, variable in VARIABLES.items()
-            if needed.get(variable.field, True)
-        }
-        found, problems = read_environ(variables, environ, prefix=_PREFIX, ignored={_FOR_TESTS})
+        unread = {name for name, one in VARIABLES.items() if not needed.get(one.field, True)}
+        found, problems = read_environ(
+            {name: variable for name, variable in VARIABLES.items() if name not in unread},
+            environ,
+            prefix=_PREFIX,
+            ignored={_FOR_TESTS, *unread, *(f"{name}_FILE" for name in unread)},
+        )
         if not problems:
             problems = _contradictions(found, needs_secrets=needs_secrets)
         if problems:

@@ -2,7 +2,7 @@
 
 Each caller has some tries; then it waits between two tries, longer each time, for half a minute at
 most. A try that comes too early is not looked at, so that guessing faster gains nothing, and it
-does not prolong the pause. Callers are told apart by their address: one that guesses locks nobody
+does not prolong the pause. Callers are known by their address: one that guesses locks nobody
 else out. All of it is per process.
 """
 

@@ -20,4 +20,6 @@ def respond(ingest: Ingest, config: RelayConfig, path: str, _query: str, base: s
         return render.message(404, "Not found", "There is no such page.", base=base)
     status = queries.status(ingest.database)
     problems = list(attention(status, config.destinations))
-    return render.response(200, "overview.html", base=base, status=status, problems=problems)
+    return render.response(
+        200, "overview.html", {"base": base, "status": status, "problems": problems}
+    )

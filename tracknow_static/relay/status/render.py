@@ -10,7 +10,7 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,6 +18,9 @@ from markupsafe import Markup
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.receive.response import Header, Response
 from tracknow_static.relay.store.model import without_query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _HTML = "text/html; charset=utf-8"
 
@@ -54,17 +57,17 @@ def policy() -> str:
     )
 
 
-def html(template: str, **values: Any) -> str:
+def html(template: str, values: Mapping[str, Any]) -> str:
     """Return a template's text."""
     return environment().get_template(template).render(values)
 
 
-def response(status: int, template: str, *headers: Header, **values: Any) -> Response:
+def response(code: int, template: str, values: Mapping[str, Any], *headers: Header) -> Response:
     """Return a page as a response that no cache keeps and no other site shows."""
     return Response.make(
-        status,
+        code,
         _HTML,
-        html(template, **values).encode("utf-8", "replace"),
+        html(template, values).encode("utf-8", "replace"),
         ("Content-Security-Policy", policy()),
         ("Referrer-Policy", "no-referrer"),
         ("X-Content-Type-Options", "nosniff"),
@@ -77,8 +80,8 @@ def response(status: int, template: str, *headers: Header, **values: Any) -> Res
 
 
 def message(
-    status: int, title: str, text: str, *headers: Header, command: str = "", base: str | None = None
+    code: int, title: str, text: str, *headers: Header, command: str = "", base: str | None = None
 ) -> Response:
-    """Return a page that says one thing; with ``base`` it leads back to the others."""
+    """Return a page with one message; with ``base`` it leads back to the others."""
     values = {"title": title, "text": text, "command": command, "base": base}
-    return response(status, "message.html", *headers, **values)
+    return response(code, "message.html", values, *headers)

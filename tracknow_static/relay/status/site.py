@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.errors import RelayError
@@ -17,7 +16,7 @@ from tracknow_static.relay import logs
 from tracknow_static.relay.status.guard import Guard, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
@@ -50,7 +49,7 @@ class StatusSite:
         base = base_of(environ)
         if not self._turns.acquire(timeout=_TURN_SECONDS):
             text = "Too many pages are being made at once. Load it again in a moment."
-            return _renderer().message(503, "Busy", text, ("Retry-After", "5"), base=base)
+            return _message(503, "Busy", text, ("Retry-After", "5"), base=base)
         made: Future[Response] = Future()
         threading.Thread(
             target=self._run, args=(made, environ, base), name="relay-status", daemon=True
@@ -82,28 +81,20 @@ class StatusSite:
     def _refusal(self, environ: Mapping[str, Any]) -> Response | None:
         authorization = environ.get("HTTP_AUTHORIZATION") or ""
         if not authorization:
-            return _renderer().message(401, "Status", "This page needs its password.", _BASIC)
+            return _message(401, "Status", "This page needs its password.", _BASIC)
         pause = self._guard.examine(authorization, caller_of(environ))
         if pause is None:
             return None
         if not pause:
-            return _renderer().message(401, "Status", "This is not the password.", _BASIC)
+            return _message(401, "Status", "This is not the password.", _BASIC)
         seconds = str(int(pause) + 1)
         text = f"Too many wrong passwords. Try again in {seconds} seconds."
-        return _renderer().message(429, "Wait", text, ("Retry-After", seconds))
-
-
-@cache
-def _renderer() -> Any:
-    # Jinja2's import costs 30 ms: paid by the first who asks for the page, not by every start.
-    from tracknow_static.relay.status import render
-
-    return render
+        return _message(429, "Wait", text, ("Retry-After", seconds))
 
 
 def _unavailable(text: str, base: str) -> Response:
     log.warning("no status page: %s", text)
-    response: Response = _renderer().message(
+    return _message(
         503,
         "The database cannot be read",
         f"{text[:1].upper()}{text[1:]}",
@@ -111,12 +102,18 @@ def _unavailable(text: str, base: str) -> Response:
         command="tracknow-relay check",
         base=base,
     )
-    return response
+
+
+def _message(*args: Any, **named: Any) -> Response:
+    # Jinja2's import costs 30 ms: paid by the first who asks for the page, not by every start.
+    from tracknow_static.relay.status import render
+
+    return render.message(*args, **named)
 
 
 def path_of(environ: Mapping[str, Any]) -> str:
     """Return what follows ``/status`` in the path, without slashes around it."""
-    path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
+    path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     return path.partition("/status")[2].strip("/")
 
 
@@ -125,4 +122,4 @@ def base_of(environ: Mapping[str, Any]) -> str:
 
     Relative, since a proxy may publish the relay under a path of its own.
     """
-    return "../" * (environ.get("PATH_INFO", "").count("/") - 1)
+    return "../" * (str(environ.get("PATH_INFO", "")).count("/") - 1)
