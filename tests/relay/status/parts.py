@@ -32,5 +32,5 @@ def get(relay: Relay, target: str, **headers: str) -> tuple[int, dict[str, str],
     """Ask for a page with the password; return status, headers and text."""
     path, _, query = target.partition("?")
     given = {"HTTP_AUTHORIZATION": authorization(), "QUERY_STRING": query, **headers}
-    status, found, body = request(relay, path.encode().decode("latin-1"), **given)
+    status, found, body = request(relay, path.encode().decode("latin-1"), None, **given)
     return status, found, body.decode()

@@ -40,7 +40,7 @@ def test_off_without_a_password(sqlite_url: str) -> None:
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     header = {"HTTP_AUTHORIZATION": authorization()}
     for path in ("/status", "/status/", "/status/sales"):
-        assert request(made, path, **header) == request(made, "/nowhere", **header)
+        assert request(made, path, None, **header) == request(made, "/nowhere", None, **header)
         assert request(made, path)[0] == 404
     made.stop(30)
 
