@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from tracknow_static.page.manifest import Record
+    from tracknow_static.manifest import Record
     from tracknow_static.page.report import SiteReport
     from tracknow_static.page.splice import Spliced
 

@@ -49,7 +49,8 @@ def states(line: str = "site", *, code: int = 0) -> dict[str, str]:
 def test_content(site: Path) -> None:
     """Version, settings, address, script, skipped pages with reasons, surfaces with pages, counts."""
     (site / "shop.html").write_bytes(PAGE + f"<a href={LINK}>".encode() * 2)
-    (site / "part.html").write_bytes(b"<p>part</p>")
+    (site / "part.html").write_bytes(b"<p>part</p>" + f"<a href={LINK}>".encode())
+    (site / "p0.html").write_bytes(PAGE + f"<a href={LINK}2>".encode())
     run(inject, "site --site-url https://shop.example/x/ --param aff --exclude p0.html")
     found = document(site)
     assert (found["tool"], found["format"], found["generator"]) == ("tracknow-static", 1, "inject")
@@ -58,7 +59,20 @@ def test_content(site: Path) -> None:
     assert found["pages"] == {"carries": 3, "excluded": 1, "skipped": 1}
     assert found["skipped"] == {"part.html": "fragment"}
     assert found["surfaces"] == [
-        {"kind": "link", "url": LINK, "count": 2, "pages": ["shop.html"]},
+        {
+            "kind": "link",
+            "url": LINK,
+            "count": 3,
+            "pages": ["part.html", "shop.html"],
+            "without_script": ["part.html"],
+        },
+        {
+            "kind": "link",
+            "url": f"{LINK}2",
+            "count": 1,
+            "pages": ["p0.html"],
+            "without_script": ["p0.html"],
+        },
     ]
     assert (site / found["script"]["file"]).is_file()
 

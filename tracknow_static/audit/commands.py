@@ -28,7 +28,7 @@ from tracknow_static.page.findings import printable
 if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
-    from tracknow_static.page.manifest import Manifest
+    from tracknow_static.manifest import Manifest
 
 _WRITERS = {"github": formats.write_github, "sarif": formats.write_sarif}
 

@@ -18,8 +18,8 @@ from tracknow_static.audit.service_worker import stale_precache
 from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
 from tracknow_static.edge.files import outdated
+from tracknow_static.manifest import find
 from tracknow_static.page.findings import Finding, finding, printable
-from tracknow_static.page.manifest import find
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.walk import site_root, walk
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tracknow_static.audit.host_files import HeaderPolicy
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
-    from tracknow_static.page.manifest import Manifest
+    from tracknow_static.manifest import Manifest
     from tracknow_static.page.walk import Entry
 
 _PROBLEMS = 1_000  # findings about files that are no pages

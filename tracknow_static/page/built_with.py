@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static.errors import SettingsError
-from tracknow_static.page.manifest import find
+from tracknow_static.manifest import find
 from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
-    from tracknow_static.page.manifest import Manifest
+    from tracknow_static.manifest import Manifest
 
 
 def read_manifest(site_dir: str) -> Manifest | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracknow_static.manifest import NAME, is_manifest
 from tracknow_static.page.findings import printable
-from tracknow_static.page.manifest import NAME, is_manifest
 from tracknow_static.page.writing import is_temporary, left_over, replace_file
 
 if TYPE_CHECKING:

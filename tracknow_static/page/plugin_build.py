@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tracknow_static import rules
+from tracknow_static.manifest import find
 from tracknow_static.page.findings import grouped, on_more_pages
-from tracknow_static.page.manifest import find
 from tracknow_static.page.process import path_spec
 from tracknow_static.page.site import process_site, remove_site
 from tracknow_static.page.walk import site_root

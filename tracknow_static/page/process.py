@@ -132,7 +132,9 @@ class PageProcessor:
         file = path if path.isascii() else printable(path)
         if self.removing or self.excludes(path):
             bare = page if is_xml(path) else remove(page)
-            return bare, PageResult(file, changed=bare != page, outcome="excluded")
+            changed = bare != page
+            contents = PageContents() if self.removing else self._read(Spliced(bare, bare, changed))
+            return bare, PageResult(file, changed, "excluded", surfaces=_listed(contents))
         spliced = self.transform(path, page)
         contents = self._read(spliced)
         found = judge(contents, file, self.settings, skipped=spliced.skipped)
@@ -143,7 +145,7 @@ class PageProcessor:
             changed=spliced.changed,
             outcome="skipped" if spliced.skipped else "carries",
             reason=spliced.skipped,
-            surfaces=tuple((surface.kind, surface.url) for surface in contents.surfaces),
+            surfaces=_listed(contents),
             findings=tuple(found),
         )
 
@@ -154,6 +156,10 @@ class PageProcessor:
         # With a tag of several lines, findings name those of the page as it will be.
         several = b"\n" in self.tag("")
         return read(spliced.page if several else spliced.bare, self.hosts)
+
+
+def _listed(contents: PageContents) -> tuple[tuple[str, str], ...]:
+    return tuple((surface.kind, surface.url) for surface in contents.surfaces)
 
 
 def _fragment(page: bytes) -> str:

@@ -45,7 +45,7 @@ class SiteReport:
     """What one pass over a site did; with ``check`` or ``removing``, what it would do or undid.
 
     ``pages`` carry the script after the pass; ``changed`` and ``unchanged`` count files of all
-    outcomes. ``links`` counts payment surfaces. ``asset`` is the site-relative path of the script
+    outcomes. ``links`` counts payment surfaces, without those of excluded pages. ``asset`` is the site-relative path of the script
     file, ``asset_changed`` whether it was not there as it is now; the same for ``manifest``.
     ``csp_hash`` is what a Content-Security-Policy needs for the inline script.
     """
@@ -101,8 +101,9 @@ class SiteReport:
             self.excluded += 1
         else:
             self.skipped[page.reason or "unknown"] += 1
-        self.links += len(page.surfaces)
-        self.pages_with_links += bool(page.surfaces)
+        if page.outcome != "excluded":
+            self.links += len(page.surfaces)
+            self.pages_with_links += bool(page.surfaces)
         self.findings.extend(page.findings)
 
     def summary(self) -> str:

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tracknow_static.manifest import NAME, Record, find
 from tracknow_static.page import copies
 from tracknow_static.page.findings import finding, printable
-from tracknow_static.page.manifest import NAME, Record, find
 from tracknow_static.page.own_files import OwnFiles
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.report import Failure, PageResult, SiteReport

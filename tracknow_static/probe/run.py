@@ -12,8 +12,8 @@ from urllib.parse import urljoin, urlsplit
 from tracknow_static.audit.page import PageAuditor
 from tracknow_static.audit.policy import Needs
 from tracknow_static.browser.compose import compose
+from tracknow_static.manifest import NAME, parse
 from tracknow_static.page.findings import Finding, finding
-from tracknow_static.page.manifest import NAME, parse
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.probe.page import (
     judge_cookies,
@@ -34,7 +34,7 @@ from tracknow_static.probe.sitemap import Robots, listed_pages, spread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracknow_static.page.manifest import Manifest
+    from tracknow_static.manifest import Manifest
     from tracknow_static.probe.client import Answer, Client
     from tracknow_static.settings import Settings
 

@@ -17,7 +17,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.mouse_button import MouseButton
 from selenium.webdriver.common.keys import Keys
 
-from tracknow_static.page.manifest import NAME as _MANIFEST
+from tracknow_static.manifest import NAME as _MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """``tracknow.json``: what a build or ``inject`` leaves beside the script file about itself.
 
-``check``, ``csp``, ``inject`` and ``remove`` read it instead of guessing how a site was built. The
-same site gives the same bytes: no time, no path of the machine.
+``check``, ``csp``, ``inject`` and ``remove`` read it instead of guessing how a site was built, and
+the relay to see which payment link is on which page. The same site gives the same bytes: no time, no
+path of the machine.
 """
 
 from __future__ import annotations
@@ -26,12 +27,28 @@ if TYPE_CHECKING:
 
 NAME = "tracknow.json"
 FORMAT = 1
+LARGEST = 1 << 24
+"""Bytes of a manifest that are read."""
 
 _TOOL = "tracknow-static"
 _SURFACES = 1_000  # payment surfaces that are listed, each with its first pages
 _PAGES = 10
 _SKIPPED = 1_000  # skipped pages that are listed with their reasons
-_LARGEST = 1 << 24  # bytes
+
+
+@dataclass
+class ListedSurface:
+    """What leads to a payment page, and where: the same address of the same kind is one.
+
+    ``url`` is "" for a buy button or a pricing table. ``count`` is how often it occurs. ``pages``
+    are the first pages that have it, ``without_script`` the first of those without our script.
+    """
+
+    kind: str
+    url: str
+    count: int = 0
+    pages: list[str] = field(default_factory=list)
+    without_script: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,7 @@ class Manifest:
     """What ``tracknow.json`` contains of use to other commands.
 
     ``path`` is its own, relative to the site; ``options`` those that the site was built with.
+    ``surfaces`` lists all of them unless ``truncated``.
     """
 
     path: str
@@ -47,6 +65,12 @@ class Manifest:
     options: dict[str, object]
     site_url: str | None = None
     opted_out: tuple[str, ...] = ()
+    surfaces: tuple[ListedSurface, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the site may have more payment surfaces than are listed."""
+        return len(self.surfaces) >= _SURFACES
 
 
 @dataclass
@@ -59,7 +83,7 @@ class Record:
     opted_out: list[str] = field(default_factory=list)
     _outcomes: Counter[str] = field(default_factory=Counter)
     _skipped: dict[str, str] = field(default_factory=dict)
-    _surfaces: dict[tuple[str, str], tuple[int, list[str]]] = field(default_factory=dict)
+    _surfaces: dict[tuple[str, str], ListedSurface] = field(default_factory=dict)
 
     def add(self, page: PageResult) -> None:
         """Note the result of one page."""
@@ -67,20 +91,19 @@ class Record:
         if page.reason and len(self._skipped) < _SKIPPED:
             self._skipped[page.file] = page.reason
         for surface in page.surfaces:
-            known = self._surfaces.get(surface)
-            if known is None and len(self._surfaces) >= _SURFACES:
-                continue
-            number, pages = known or (0, [])
-            if len(pages) < _PAGES and page.file not in pages[-1:]:
-                pages.append(page.file)
-            self._surfaces[surface] = (number + 1, pages)
+            listed = self._surfaces.get(surface)
+            if listed is None:
+                if len(self._surfaces) >= _SURFACES:
+                    continue
+                listed = self._surfaces[surface] = ListedSurface(*surface)
+            listed.count += 1
+            _note(listed.pages, page.file)
+            if page.outcome != "carries":
+                _note(listed.without_script, page.file)
 
     def content(self, script: Script) -> bytes:
         """Return the bytes of the file."""
-        surfaces = [
-            {"kind": kind, "url": url, "count": number, "pages": pages}
-            for (kind, url), (number, pages) in sorted(self._surfaces.items())
-        ]
+        surfaces = [asdict(listed) for _, listed in sorted(self._surfaces.items())]
         document = {
             "tool": _TOOL,
             "format": FORMAT,
@@ -95,6 +118,11 @@ class Record:
             "surfaces": surfaces,
         }
         return (json.dumps(document, indent=1) + "\n").encode("ascii")
+
+
+def _note(pages: list[str], page: str) -> None:
+    if len(pages) < _PAGES and page not in pages[-1:]:
+        pages.append(page)
 
 
 def find(root: str) -> dict[str, Manifest]:
@@ -123,7 +151,7 @@ def _paths(root: str) -> Iterator[str]:
 def _load(root: str, path: str) -> Manifest | None:
     try:
         with Path(root, path).open("rb") as file:
-            return parse(file.read(_LARGEST), path)
+            return parse(file.read(LARGEST), path)
     except OSError:
         return None
 
@@ -143,7 +171,8 @@ def parse(content: bytes, path: str) -> Manifest | None:
         problem = f"was written by {_TOOL} {document.get('version')}, in a format that this version"
         raise SettingsError([f"{problem} does not know. Upgrade it."], where=path)
     settings, opted_out = document.get("settings"), document.get("opted_out")
-    if not isinstance(settings, dict) or not isinstance(opted_out, list):
+    surfaces = document.get("surfaces")
+    if not (isinstance(settings, dict) and isinstance(opted_out, list) and type(surfaces) is list):
         raise SettingsError(["is damaged. Build or inject the site again."], where=path)
     site_url = document.get("site_url")
     return Manifest(
@@ -153,6 +182,25 @@ def parse(content: bytes, path: str) -> Manifest | None:
         options={name: value for name, value in settings.items() if name in OPTIONS},
         site_url=site_url if isinstance(site_url, str) else None,
         opted_out=tuple(map(str, opted_out)),
+        surfaces=tuple(_surface(entry) for entry in surfaces[:_SURFACES]),
+    )
+
+
+def _surface(entry: object) -> ListedSurface:
+    """Return a surface out of JSON; what is of another type than ours is left out."""
+    found = entry if isinstance(entry, dict) else {}
+
+    def pages(name: str) -> list[str]:
+        listed = found.get(name)
+        return [str(page) for page in listed[:_PAGES]] if isinstance(listed, list) else []
+
+    count = found.get("count")
+    return ListedSurface(
+        kind=str(found.get("kind", "")),
+        url=str(found.get("url", "")),
+        count=count if isinstance(count, int) else 0,
+        pages=pages("pages"),
+        without_script=pages("without_script"),
     )
 
 
