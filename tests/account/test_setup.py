@@ -66,7 +66,7 @@ def test_the_secret_goes_where_the_relay_reads_it(merchant: Merchant) -> None:
 
 def test_the_relay_reads_the_file_that_setup_wrote(merchant: Merchant) -> None:
     """The relay's own reader accepts the file, and returns the secret that Stripe created."""
-    from tracknow_static.relay.config import Secrets
+    from tracknow_static.relay.signing_secrets import Secrets
 
     merchant.run(f"setup --relay-url {RELAY} --yes")
     (secret,) = merchant.stripe.secrets.values()

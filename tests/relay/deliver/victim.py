@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from tests.events import SECRET, encode, purchase, sign
 from tests.relay.deliver.flaws import FLAWS
 from tracknow_static.relay import crash_points, create_application
-from tracknow_static.relay.config import RelayConfig, Secrets
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.signing_secrets import Secrets
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
