@@ -39,6 +39,14 @@ class RelayError(TracknowError):
     """The relay is configured wrongly or cannot reach its database."""
 
 
+class StorageError(RelayError):
+    """The database did not store what it was given; ``code`` is short and stable."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
 class AccountError(TracknowError):
     """Something cannot be done with a Stripe account or with the file of its signing secrets."""
 

@@ -14,12 +14,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracknow_static.errors import RelayError
+from tracknow_static.errors import RelayError, StorageError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.receive.event import THIN_HELP, event_of
 from tracknow_static.relay.receive.response import Refusals, Rejected, Response
 from tracknow_static.relay.receive.signature import verify
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.tracknow import WEBHOOK_PATH, is_webhook_path
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.receive.response import Response
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.events import add_tallies
 from tracknow_static.relay.store.migrations import SchemaError
 

@@ -17,7 +17,7 @@ from tests.relay.deliver.stand_in import (
 from tracknow_static.relay.deliver import schedule
 from tracknow_static.relay.deliver.breaker import LONGEST_OPEN, THRESHOLD
 from tracknow_static.relay.store import destinations, queries, replay
-from tracknow_static.relay.store.clock import correct_clock
+from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import PAUSED, Filter
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600

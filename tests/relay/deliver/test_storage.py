@@ -14,8 +14,9 @@ import pytest
 
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.deliver.worker import AHEAD
-from tracknow_static.relay.store import database
+from tracknow_static.relay.store import sqlite_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ def all_settled(shop: Shop, number: int) -> bool:
     """Wait until this number of deliveries is recorded."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        with contextlib.suppress(database.StorageError):
+        with contextlib.suppress(StorageError):
             if shop.states()["delivered"] == number:
                 return True
         time.sleep(0.1)
@@ -73,7 +74,7 @@ def test_a_locked_database_costs_time_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Answers that came while it was locked are recorded afterwards; nothing is sent twice."""
-    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.1)
     shop = Shop(sqlite_url, [destination.url])
     ids = shop.sell(50)
     locker = sqlite3.connect(

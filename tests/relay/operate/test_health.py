@@ -77,6 +77,7 @@ def test_alive_needs_no_database() -> None:
     made = create_application(RelayConfig.from_environ(environ))
     assert request(made, "/healthz")[0] == 200
     assert request(made, "/readyz")[0] == 503
+    made.stop(5)
 
 
 def test_ready_when_the_database_can_be_written(application: Relay) -> None:
@@ -111,6 +112,7 @@ def test_not_ready_with_a_newer_schema(sqlite_url: str) -> None:
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     status, checks = ready(made)
     assert (status, checks["schema"]) == (503, "schema")
+    made.stop(5)
 
 
 class HangingDatabase(Database):
@@ -220,6 +222,7 @@ def test_metrics_of_a_database_out_of_reach() -> None:
     found = scrape(made)
     assert found["database_up", ""] == 0
     assert not any(name.startswith("events") for name, _ in found)
+    made.stop(5)
 
 
 def test_openmetrics_on_request(application: Relay) -> None:

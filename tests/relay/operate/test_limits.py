@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.operate.parts import database_of, environment, run, run_json
-from tracknow_static.relay.operate import cli, limits
-from tracknow_static.relay.store.database import StorageError
+from tracknow_static.errors import StorageError
+from tracknow_static.relay.operate import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the limits."""
     seconds = cli.opened.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
     monkeypatch.setitem(seconds, "seconds", 0.5)
-    monkeypatch.setattr(limits, "_PATIENCE", 0.1)
+    monkeypatch.setattr(cli, "_PATIENCE", 0.1)
     for module in ("repair", "run"):
         monkeypatch.setattr(f"tracknow_static.relay.operate.{module}.CHANGING", 0.5)
     monkeypatch.setattr("tracknow_static.relay.operate.check._SECONDS", 0.5)
@@ -83,11 +83,11 @@ def test_check_reports_a_lock(sqlite_url: str) -> None:
 def test_progress_gives_a_command_more_time(sqlite_url: str) -> None:
     """A long purge is not ended while it purges, and is when nothing happens any more."""
     database = database_of(environment(sqlite_url))
-    with limits.limited(database, 0.4):
+    with cli.limited(database, 0.4):
         for _ in range(4):
             time.sleep(0.2)
-            limits.restart()
-    with pytest.raises(StorageError, match="gave up"), limits.limited(database, 0.2):
+            cli.restart()
+    with pytest.raises(StorageError, match="gave up"), cli.limited(database, 0.2):
         time.sleep(30)
     database.close()
 

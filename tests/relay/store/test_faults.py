@@ -14,9 +14,9 @@ import pytest
 
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
-from tracknow_static.relay.store import database as module
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import queries, sqlite_file
-from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
 
 def test_locked_by_a_stranger(application: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program holds SQLite's lock the answer is 503, afterwards all is well."""
-    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.2)
     short = relay(str(application.database.url))
     stranger = sqlite3.connect(path_of(application), isolation_level=None)
     stranger.execute("BEGIN EXCLUSIVE")

@@ -12,9 +12,9 @@ import pytest
 
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import group_commit as module
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.group_commit import Writer
 from tracknow_static.relay.store.model import Accepted, Filter, NewEvent
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.relay.store.parts import A, B, accept, delivered, ids, new, release, retry
 from tracknow_static.relay.store import destinations, leases, queries, replay
-from tracknow_static.relay.store.clock import correct_clock
 from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import DeliveryResult, Filter
 from tracknow_static.relay.store.wakeup import WakeUp
 

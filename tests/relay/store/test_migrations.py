@@ -16,8 +16,9 @@ from tests.events import purchase
 from tests.relay.calls import DESTINATION, code, post, relay
 from tests.relay.store import version_1
 from tests.relay.store.parts import accept
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import leases, migrations, queries
-from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.relay.store.model import Filter, NewEvent
 from tracknow_static.relay.store.schema import metadata

@@ -21,8 +21,9 @@ from tests.relay.store.parts import (
     settle_all,
 )
 from tests.relay.store.test_faults import mounted
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import leases, purge, queries, replay
-from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import DeliveryResult, Filter
 
 if TYPE_CHECKING:

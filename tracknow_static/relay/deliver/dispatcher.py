@@ -14,10 +14,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.worker import MARGIN, DestinationWorker
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.wakeup import WakeUp
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tracknow_static.errors import StorageError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver import breaker, verdict
 from tracknow_static.relay.deliver.breaker import BreakerInput, Gate
 from tracknow_static.relay.deliver.sender import Job, SenderPool
 from tracknow_static.relay.store import destinations, leases
-from tracknow_static.relay.store.clock import correct_clock
-from tracknow_static.relay.store.database import StorageError
+from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import DeliveryResult, without_query
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
+from tracknow_static.errors import StorageError
 from tracknow_static.relay import health, logs
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.attention import attention
-from tracknow_static.relay.operate.cli import configured
-from tracknow_static.relay.operate.limits import limited
+from tracknow_static.relay.operate.cli import configured, limited
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.database import Database, StorageError
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.migrations import SchemaError
 from tracknow_static.relay.store.model import without_query

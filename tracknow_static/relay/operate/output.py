@@ -67,7 +67,7 @@ def progress(
     Provides the function that is called with the number done so far; each call gives the command
     more time.
     """
-    from tracknow_static.relay.operate.limits import restart
+    from tracknow_static.relay.operate.cli import restart
 
     if quiet or not sys.stderr.isatty():
         yield lambda _done: restart()

@@ -12,9 +12,8 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.operate.inspect import filters, known_destination
-from tracknow_static.relay.operate.limits import CHANGING, limited
 from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging

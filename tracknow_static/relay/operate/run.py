@@ -14,12 +14,11 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
+from tracknow_static.errors import StorageError
 from tracknow_static.relay import logs
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.cli import configured, opened
-from tracknow_static.relay.operate.limits import CHANGING, limited
+from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.model import PAUSED, without_query
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.cli import CHANGING, configured, opened
 from tracknow_static.relay.operate.inspect import When
-from tracknow_static.relay.operate.limits import CHANGING
 from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Double, cast, create_engine, event, extract, func, literal
 from sqlalchemy.engine import make_url
 
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import migrations
-from tracknow_static.relay.store.errors import StorageError, as_storage_error, is_transient
+from tracknow_static.relay.store.errors import as_storage_error, is_transient
 from tracknow_static.relay.store.model import WEBHOOK
-from tracknow_static.relay.store.sqlite_file import PATIENCE_SECONDS, SqliteFile
+from tracknow_static.relay.store.sqlite_file import PATIENCE_SECONDS, SqliteFile, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine
 
     from tracknow_static.relay.config import RelayConfig
-
-__all__ = ["Database", "StorageError"]
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,7 @@ _Result = TypeVar("_Result")
 _SERVER_CLOCK: ColumnElement[float] = cast(extract("epoch", func.statement_timestamp()), Double)
 _READ_CLOCK = "SELECT extract(epoch FROM statement_timestamp())::float8"
 _TRIES = 3
-_BUSY_SECONDS = 5
 _CONNECT_SECONDS = 5
-# Pages of 4 KB in the write-ahead log before they are moved into the database. Whoever commits then
-# waits for it: half of SQLite's default costs no throughput and makes the longest waits shorter.
-_CHECKPOINT_PAGES = 500
 # Pages given back to the disk while others wait to write.
 _VACUUM_PAGES = 1000
 
@@ -328,8 +323,8 @@ class Database:
             # An error's text goes to logs, and parameters are payloads.
             "hide_parameters": True,
         }
-        if self.backend == "sqlite":
-            options["creator"] = self._connect_to_file
+        if self._file is not None:
+            options["creator"] = self._file.connect
         else:
             options["connect_args"] = {
                 "connect_timeout": _CONNECT_SECONDS,
@@ -346,47 +341,11 @@ class Database:
                 **self.url.query,
             }
         engine = create_engine(self.url, **options)
-        if self.backend == "sqlite":
-            event.listen(engine, "connect", _sqlite_connected)
-            event.listen(engine, "begin", _sqlite_begin)
+        if self._file is not None:
+            listen(engine)
         else:
             event.listen(engine, "connect", _postgres_connected)
         return engine
-
-    def _connect_to_file(self) -> sqlite3.Connection:
-        path = Path(self.url.database or "")
-        try:
-            # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
-            return sqlite3.connect(
-                f"{path.as_uri()}?mode=rw",
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                check_same_thread=False,
-            )
-        except sqlite3.OperationalError:
-            if path.exists():
-                raise
-            raise StorageError("database_gone", f"{path}: the file is gone") from None
-
-
-def _sqlite_connected(connection: Any, _record: object) -> None:
-    # The driver's own transactions would begin late and deferred; `begin` states them instead.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    # Before the first table: lets a purge give space back to the disk.
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-    cursor.execute("PRAGMA cache_size=-32000")
-    cursor.execute("PRAGMA temp_store=MEMORY")
-    cursor.close()
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    # A deferred transaction that turns to writing fails at once when another one wrote meanwhile.
-    writes = connection.get_execution_options().get("tracknow_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _postgres_connected(connection: Any, _record: object) -> None:

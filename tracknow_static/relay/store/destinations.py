@@ -1,26 +1,38 @@
-"""Pausing and resuming destinations, and their circuit breakers, shared by all processes.
+"""Destinations, shared by all processes: paused or active, their circuit breakers and waits.
 
 A destination to which nothing has happened has no row: it is active, its breaker is closed.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import case, select, text, update
 
+from tracknow_static.relay.store.migrations import note_fact
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
-from tracknow_static.relay.store.schema import deliveries, destinations, is_pending, notify
+from tracknow_static.relay.store.schema import deliveries, destinations, facts, is_pending, notify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Update
 
     from tracknow_static.relay.store.database import Database
 
+log = logging.getLogger(__name__)
+
 # Deliveries made due by one transaction.
 _CHUNK = 1000
+
+# No retry and no replay reaches further: what is due later was stored under a clock that was wrong.
+_RETRY_HORIZON = 2 * 86_400
+_REPLAY_HORIZON = 40 * 86_400
+
+# The fact that notes the latest time, and the seconds by which clocks of several hosts may differ.
+_CLOCK = "clock"
+_CLOCK_TOLERANCE = 5.0
 
 _ADD = text(
     "INSERT INTO destinations (url, state, failures, open_until, probing_until, version)"
@@ -181,3 +193,70 @@ def _write(connection: Connection, url: str, statement: Update) -> bool:
 
 def _until(now: ColumnElement[float], seconds: float) -> ColumnElement[float] | float:
     return now + seconds if seconds else 0.0
+
+
+def correct_clock(database: Database, urls: Sequence[str] | None = None) -> int:
+    """Correct what a clock wrote that was wrong then, or was set back since.
+
+    Each call notes the time, for all processes. A clock that is behind the latest note was set
+    back: every later time is moved by as much, of deliveries and of breakers. Apart from that, a
+    delivery of the destinations is due that a clock far ahead put into the future; one that was
+    never claimed is due since it was stored, whatever its due time is.
+    Return the number of deliveries corrected.
+    """
+    chosen = database.destinations if urls is None else urls
+
+    def work(connection: Connection) -> int:
+        now = database.now()
+        corrected = _move_back(connection, database)
+        for url in chosen:
+            scheduled = (deliveries.c.tries > 0) | deliveries.c.claimed_at.is_not(None)
+            latest = case(
+                (deliveries.c.token == 0, now + 1),
+                (scheduled, now + _RETRY_HORIZON),
+                else_=now + _REPLAY_HORIZON,
+            )
+            statement = (
+                update(deliveries)
+                .where(
+                    deliveries.c.destination == url,
+                    is_pending,
+                    deliveries.c.due_at > now + 1,
+                    deliveries.c.due_at > latest,
+                )
+                .values(due_at=now)
+            )
+            corrected += connection.execute(statement).rowcount
+        return corrected
+
+    return database.run(work)
+
+
+def _move_back(connection: Connection, database: Database) -> int:
+    """Note the time; if it is earlier than noted before, move what is later than now by as much."""
+    now = database.read_clock(connection)
+    noted = connection.execute(
+        select(facts.c.value).where(facts.c.name == _CLOCK).with_for_update()
+    ).scalar()
+    note_fact(connection, _CLOCK, repr(now))
+    behind = float(noted) - now if noted is not None else 0.0
+    if behind < _CLOCK_TOLERANCE:
+        return 0
+    log.warning("the clock was set back by %.0f s: waits are corrected", behind)
+
+    def earlier(column: Any) -> Any:
+        return case((column - behind > now, column - behind), (column > now, now), else_=column)
+
+    connection.execute(
+        update(destinations).values(
+            open_until=earlier(destinations.c.open_until),
+            probing_until=earlier(destinations.c.probing_until),
+            version=destinations.c.version + 1,
+        )
+    )
+    statement = (
+        update(deliveries)
+        .where(is_pending, deliveries.c.due_at > now)
+        .values(due_at=earlier(deliveries.c.due_at))
+    )
+    return connection.execute(statement).rowcount

@@ -1,4 +1,4 @@
-"""What goes wrong with a database, with a short and stable code for each kind."""
+"""What SQLAlchemy raises, as the one error of the store with a short and stable code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
-from tracknow_static.errors import RelayError
+from tracknow_static.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class StorageError(RelayError):
-    """The database did not store what it was given; ``code`` is short and stable."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
 
 
 @contextlib.contextmanager
@@ -35,7 +27,7 @@ def as_storage_error() -> Iterator[None]:
     except DBAPIError as error:
         text = str(error.orig).strip().splitlines()
         of_data = isinstance(error, (DataError, IntegrityError))
-        code = "data" if of_data else _code(str(error.orig))
+        code = "data" if of_data else _code_of(str(error.orig))
         raise StorageError(code, text[0] if text else "unknown") from error
     except SQLAlchemyError as error:
         code = "data" if isinstance(error, StatementError) else "database"
@@ -52,7 +44,7 @@ def is_transient(error: StorageError) -> bool:
     return cause.connection_invalidated or state in ("40001", "40P01")
 
 
-def _code(text: str) -> str:
+def _code_of(text: str) -> str:
     lowered = text.lower()
     for part, code in (
         ("is full", "disk_full"),

@@ -17,9 +17,8 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from tracknow_static.errors import RelayError
+from tracknow_static.errors import RelayError, StorageError
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.store.database import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,9 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tracknow_static.errors import RelayError
+from tracknow_static.errors import RelayError, StorageError
 from tracknow_static.relay.store import events
-from tracknow_static.relay.store.database import StorageError
 from tracknow_static.relay.store.group_commit import Writer
 
 if TYPE_CHECKING:

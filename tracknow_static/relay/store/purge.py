@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, distinct, func, select, tuple_, update
 
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import ledger_state
-from tracknow_static.relay.store.clock import is_trusted
-from tracknow_static.relay.store.errors import StorageError
 from tracknow_static.relay.store.events import write_tallies
+from tracknow_static.relay.store.migrations import PURGED_AT, note_fact
 from tracknow_static.relay.store.model import DEAD, PENDING, Erased, Purged
 from tracknow_static.relay.store.schema import (
     attempts,
     customer_references,
     deliveries,
     events,
+    facts,
     tallies,
 )
 
@@ -37,6 +38,9 @@ _CHUNK = 200
 _DAY = 86_400.0
 # Counters of processes that are gone are added up after this time.
 _OWNER_SECONDS = 7 * _DAY
+# Purges run every hour, or with every drain. One that comes later distrusts its clock.
+_LONGEST_GAP = 2 * _DAY
+_WAITS = "purge_waits"
 
 
 def purge(
@@ -60,7 +64,7 @@ def purge(
     if not dry_run:
         # On a full disk this is what there is room for.
         database.compact()
-    if check_clock and not dry_run and not is_trusted(database):
+    if check_clock and not dry_run and not _clock_is_trusted(database):
         log.warning("nothing is purged before tomorrow: the clock jumped, or no purge ran for days")
         return Purged(0, 0, 0, waits=True)
     with database.read() as connection:
@@ -87,6 +91,33 @@ def purge(
         _add_up(database, now - _OWNER_SECONDS)
         database.compact()
     return Purged(number, size, forgotten)
+
+
+def _clock_is_trusted(database: Database) -> bool:
+    """Whether the clock agrees with the last purge; note the time of this one if it does.
+
+    A clock that ran a hundred days ahead for a minute would have every payload purged. So a purge
+    that follows the last one after days waits for a day: then the clock is right, or was not
+    corrected by anybody.
+    """
+
+    def work(connection: Connection) -> bool:
+        now = database.read_clock(connection)
+        statement = select(facts).where(facts.c.name.in_((PURGED_AT, _WAITS)))
+        known = {row.name: row.value for row in connection.execute(statement)}
+        last, waits = float(known.get(PURGED_AT, now)), float(known.get(_WAITS, now))
+        if last <= now <= last + _LONGEST_GAP or waits <= now - _DAY:
+            note_fact(connection, PURGED_AT, repr(now))
+            connection.execute(delete(facts).where(facts.c.name == _WAITS))
+            return True
+        if now < last:
+            # It was ahead at the last purge, and has been set back since.
+            note_fact(connection, PURGED_AT, repr(now))
+        elif _WAITS not in known or now < waits:
+            note_fact(connection, _WAITS, repr(now))
+        return False
+
+    return database.run(work)
 
 
 def erase(

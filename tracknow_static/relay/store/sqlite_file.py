@@ -1,4 +1,4 @@
-"""The file behind an SQLite database: whether it is still the one, and whose turn it is to write.
+"""The file behind an SQLite database: connections, whether it is still the one, whose turn it is.
 
 SQLite writes on into a file that no longer has a name, and every event acknowledged then is lost
 with the last open handle. So file and write-ahead log are looked at before and after each commit.
@@ -13,15 +13,20 @@ import contextlib
 import errno
 import os
 import shutil
+import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.store.errors import StorageError
+from sqlalchemy import event
+
+from tracknow_static.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
 
 try:
     import fcntl
@@ -32,6 +37,10 @@ _Inode = tuple[int, int]
 
 # How long a command waits for a relay that holds the database.
 PATIENCE_SECONDS = 10.0
+_BUSY_SECONDS = 5
+# Pages of 4 KB in the write-ahead log before they are moved into the database. Whoever commits then
+# waits for it: half of SQLite's default costs no throughput and makes the longest waits shorter.
+_CHECKPOINT_PAGES = 500
 
 # Twice what the log holds before it is emptied into the file.
 _RESERVE_BYTES = 4_000_000
@@ -86,6 +95,21 @@ class SqliteFile:
         self._inode = _inode(self.path)
         self._was_there = True
         self.keep_reserve()
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a connection of the driver to the file, which has to be there."""
+        try:
+            # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
+            return sqlite3.connect(
+                f"{self.path.as_uri()}?mode=rw",
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                check_same_thread=False,
+            )
+        except sqlite3.OperationalError:
+            if self.path.exists():
+                raise
+            raise StorageError("database_gone", f"{self.path}: the file is gone") from None
 
     def check(self, *, opened: bool) -> None:
         """Raise :class:`StorageError` when file or log were deleted or replaced under us.
@@ -230,3 +254,29 @@ class SqliteFile:
 def _inode(path: str | Path) -> _Inode:
     stat = os.stat(path)  # noqa: PTH116 - at every commit, and much faster
     return stat.st_dev, stat.st_ino
+
+
+def listen(engine: Engine) -> None:
+    """Set up each connection of an engine, and begin its transactions as we mean them."""
+    event.listen(engine, "connect", _connected)
+    event.listen(engine, "begin", _begin)
+
+
+def _connected(connection: Any, _record: object) -> None:
+    # The driver's own transactions would begin late and deferred; `begin` states them instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # Before the first table: lets a purge give space back to the disk.
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    cursor.execute("PRAGMA cache_size=-32000")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A deferred transaction that turns to writing fails at once when another one wrote meanwhile.
+    writes = connection.get_execution_options().get("tracknow_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.relay.store.database import StorageError
+from tracknow_static.errors import StorageError
 from tracknow_static.relay.store.schema import CHANNEL
 
 if TYPE_CHECKING:
