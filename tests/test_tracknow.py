@@ -83,3 +83,18 @@ def test_placeholders_are_no_click_ids(text: str, placeholder: bool) -> None:
     source = (Path(compose_module.__file__).parent / "src" / "carry.js").read_text()
     (pattern,) = re.findall(r"/\^\((undefined.*)\)\$/i", source)
     assert bool(re.fullmatch(pattern, text, re.IGNORECASE | re.ASCII)) is placeholder
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (5, "eur", "0.05 EUR"),
+        (-1234, "usd", "-12.34 USD"),
+        (0, "jpy", "0 JPY"),
+        (1234, "kwd", "1.234 KWD"),
+        (None, "eur", "-"),
+    ],
+)
+def test_money(amount: int | None, currency: str, text: str) -> None:
+    """Minor units are hundredths, units or thousandths."""
+    assert tracknow.money(amount, currency) == text

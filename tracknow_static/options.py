@@ -35,7 +35,7 @@ def option(
 ) -> Any:
     """Declare an option as a field of a dataclass.
 
-    ``name`` is what the user writes, where it is not the field's own name. ``shown`` replaces the
+    ``name`` is what the user writes, where the field's own name does not give it. ``shown`` replaces the
     default in documents. A ``secret`` appears in no message and in no representation.
     """
     metadata = {"rule": rule, "doc": doc, "name": name, "shown": shown, "secret": secret}
@@ -95,12 +95,16 @@ class Option:
             raise InvalidValueError(text) from None
 
 
-def declared(cls: type) -> dict[str, Option]:
-    """Return the options of a dataclass by their names, in the order of their declaration."""
+def declared(cls: type, *, prefix: str = "") -> dict[str, Option]:
+    """Return the options of a dataclass by their names, in the order of their declaration.
+
+    With a ``prefix`` they are environment variables: the field ``timeout`` is PREFIX_TIMEOUT.
+    """
     found = {}
     for declaration in fields(cls):
         data = declaration.metadata
-        name = data["name"] or declaration.name
+        own = prefix + declaration.name.upper() if prefix else declaration.name
+        name = data["name"] or own
         found[name] = Option(
             name=name,
             field=declaration.name,

@@ -12,6 +12,11 @@ from urllib.parse import urlsplit
 _NAMESPACE = re.compile(r"(?!.*-tracking\Z)[a-z0-9](?:[a-z0-9-]{0,52}[a-z0-9])?")
 _TRACKNOW_HOST = re.compile(r"[a-z0-9-]+-tracking\.tracknow\.info")
 
+# Currencies whose minor unit is no hundredth but a whole, or a thousandth
+# (docs.stripe.com/currencies).
+_WHOLE = re.compile("bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf")
+_THOUSANDTHS = re.compile("bhd|jod|kwd|omr|tnd")
+
 EVENT_TYPES = ("charge.succeeded", "checkout.session.completed")
 """The two events that Tracknow's guide asks for."""
 
@@ -97,3 +102,13 @@ def is_click_id(text: str | None, pattern: re.Pattern[str] | None = None) -> boo
     return pattern is None or (
         len(text) <= LONGEST_REFERENCE and pattern.fullmatch(text) is not None
     )
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """Return an amount in Stripe's minor units as people write it, such as 20.00 EUR."""
+    if amount is None or currency is None:
+        return "-"
+    decimals = 0 if _WHOLE.fullmatch(currency) else 3 if _THOUSANDTHS.fullmatch(currency) else 2
+    sign, digits = "-" if amount < 0 else "", f"{abs(amount):0{decimals + 1}d}"
+    whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
+    return f"{sign}{whole}{'.' if part else ''}{part} {currency.upper()}"

@@ -5,7 +5,6 @@ A restricted key with Payment Links: Read (and Prices: Read for the prices) is e
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,7 @@ import ada_url
 from tracknow_static.account.stripe_api import explain_errors
 from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import KEY
-from tracknow_static.tracknow import PAYMENT_HOSTS
+from tracknow_static.tracknow import PAYMENT_HOSTS, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 Standing = Literal["active", "deactivated", "unknown", "other-mode", "invalid"]
 
 _READ = "Payment Links: Read"
-# docs.stripe.com/currencies: amounts of these have no minor unit.
-_WHOLE = re.compile("bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf")
-# … and these three decimals.
-_THOUSANDTHS = re.compile("bhd|jod|kwd|omr|tnd")
 
 
 @dataclass(frozen=True)
@@ -45,15 +40,11 @@ class Price:
     interval: str | None
 
     def __str__(self) -> str:
-        digits = 2
-        if _WHOLE.fullmatch(self.currency):
-            digits = 0
-        elif _THOUSANDTHS.fullmatch(self.currency):
-            digits = 3
-        money = "open amount" if self.amount is None else f"{self.amount / 10**digits:.{digits}f}"
+        open_amount = f"open amount {self.currency.upper()}"
+        price = open_amount if self.amount is None else money(self.amount, self.currency)
         pieces = f"{self.quantity} × " if (self.quantity or 1) > 1 else ""
         every = f" / {self.interval}" if self.interval else ""
-        return f"{pieces}{money} {self.currency.upper()}{every}"
+        return f"{pieces}{price}{every}"
 
 
 @dataclass(frozen=True)

@@ -60,21 +60,18 @@ class RelayConfig:
         "TRACKNOW_RELAY_DATABASE_FILE names a file that holds the URL instead.",
         shown="an SQLite file in the user's state directory",
         secret=True,
-        name="TRACKNOW_RELAY_DATABASE",
     )
     destinations: tuple[str, ...] = option(
         (),
         relay_rules.destinations(),
         "URLs that get every event instead of Tracknow's postback URL.",
         shown="the namespace's postback URL",
-        name="TRACKNOW_RELAY_DESTINATIONS",
     )
     signed_destinations: tuple[str, ...] = option(
         (),
         relay_rules.destinations(),
         "Those of TRACKNOW_RELAY_DESTINATIONS that verify Stripe-Signature: they get no event that "
         "was fetched from Stripe's API, which has no signature.",
-        name="TRACKNOW_RELAY_SIGNED_DESTINATIONS",
     )
     api_key: ApiKey | None = option(  # noqa: RUF009 - the default is None
         None,
@@ -89,19 +86,16 @@ class RelayConfig:
         True,
         rules.flag(),
         "With STRIPE_API_KEY: fetch missed events at start and every hour.",
-        name="TRACKNOW_RELAY_BACKFILL",
     )
     livemode: str = option(
         "live",
         rules.choice("live", "test", "both"),
         "Which events to forward: real purchases, those of Stripe's test mode, or both.",
-        name="TRACKNOW_RELAY_LIVEMODE",
     )
     events: tuple[str, ...] = option(
         EVENT_TYPES,
         relay_rules.event_types(),
         "Types of events to forward.",
-        name="TRACKNOW_RELAY_EVENTS",
     )
     click_id_pattern: re.Pattern[str] | None = option(  # noqa: RUF009 - None never changes
         None,
@@ -109,99 +103,83 @@ class RelayConfig:
         "What a click id of yours looks like. A sale whose reference is anything else "
         "has the verdict not-a-click-id.",
         shown="every reference but placeholders such as undefined",
-        name="TRACKNOW_RELAY_CLICK_ID_PATTERN",
     )
     accounts: tuple[str, ...] = option(
         (),
         relay_rules.accounts(),
         "Connected Stripe accounts (acct_…) whose events to forward like your own.",
-        name="TRACKNOW_RELAY_ACCOUNTS",
     )
     allow_insecure_destinations: bool = option(
         False,
         rules.flag(),
         "Allow destinations with http or with a private address.",
-        name="TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS",
     )
     bind: str = option(
         "127.0.0.1:8787",
         relay_rules.address(),
         "Address that `tracknow-relay serve` listens on.",
-        name="TRACKNOW_RELAY_BIND",
     )
     deliver: bool = option(
         True,
         rules.flag(),
         "Deliver from threads of the web process.",
-        name="TRACKNOW_RELAY_DELIVER",
     )
     concurrency: int = option(
         8,
         rules.whole_number(1, 256),
         "Maximum number of attempts at the same time, for each destination and each process that "
         "delivers. When a process is killed, up to 8 times that many events are sent again.",
-        name="TRACKNOW_RELAY_CONCURRENCY",
     )
     connect_timeout: float = option(
         5.0,
         relay_rules.seconds(0.1, 60),
         "Seconds to wait for a connection to a destination, including TLS.",
-        name="TRACKNOW_RELAY_CONNECT_TIMEOUT",
     )
     timeout: float = option(
         30.0,
         relay_rules.seconds(0.1, 300),
         "Maximum duration of one attempt, in seconds.",
-        name="TRACKNOW_RELAY_TIMEOUT",
     )
     max_body: int = option(
         1024 * 1024,
         rules.whole_number(1024, 64 * 1024 * 1024),
         "Maximum size of a request body in bytes.",
-        name="TRACKNOW_RELAY_MAX_BODY",
     )
     min_free_mb: int = option(
         64,
         rules.whole_number(0, 1_000_000),
         "Free disk space in MB below which the relay refuses events, so that Stripe keeps them.",
-        name="TRACKNOW_RELAY_MIN_FREE_MB",
     )
     commit_timeout: float = option(
         8.0,
         relay_rules.seconds(0.1, 60),
         "Seconds after which the relay answers 503 when a commit hangs.",
-        name="TRACKNOW_RELAY_COMMIT_TIMEOUT",
     )
     retention_delivered_days: int = option(
         30,
         rules.whole_number(0, 3650),
         "Days after which the payload of a delivered event is purged.",
-        name="TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS",
     )
     retention_dead_days: int = option(
         90,
         rules.whole_number(0, 3650),
         "Days after which the payload of a dead letter, or of an event "
         "that is not forwarded, is purged.",
-        name="TRACKNOW_RELAY_RETENTION_DEAD_DAYS",
     )
     retention_references_days: int = option(
         1095,
         rules.whole_number(0, 36500),
         "Days for which a customer's click id is kept after the customer's last event.",
-        name="TRACKNOW_RELAY_RETENTION_REFERENCES_DAYS",
     )
     retention_sales_days: int = option(
         1095,
         rules.whole_number(0, 36500),
         "Days for which a sale is kept in the ledger after its customer's last event.",
-        name="TRACKNOW_RELAY_RETENTION_SALES_DAYS",
     )
     metrics: bool = option(
         True,
         rules.flag(),
         "Whether to serve /metrics.",
-        name="TRACKNOW_RELAY_METRICS",
     )
     status_password: str | None = option(
         None,
@@ -210,19 +188,16 @@ class RelayConfig:
         "goes with it. TRACKNOW_RELAY_STATUS_PASSWORD_FILE names a file that holds it instead.",
         shown="no status page",
         secret=True,
-        name="TRACKNOW_RELAY_STATUS_PASSWORD",
     )
     log_format: str = option(
         "text",
         rules.choice("text", "json"),
         "Format of the log lines.",
-        name="TRACKNOW_RELAY_LOG_FORMAT",
     )
     log_level: str = option(
         "info",
         rules.choice("debug", "info", "warning", "error"),
         "Lowest level that is logged.",
-        name="TRACKNOW_RELAY_LOG_LEVEL",
     )
 
     @classmethod
@@ -278,7 +253,7 @@ class RelayConfig:
         return self.timeout + 30.0
 
 
-VARIABLES = declared(RelayConfig)
+VARIABLES = declared(RelayConfig, prefix=_PREFIX)
 
 
 def _contradictions(found: Mapping[str, Any], *, needs_secrets: bool) -> list[str]:

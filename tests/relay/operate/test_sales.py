@@ -11,7 +11,6 @@ import pytest
 from tests.events import CREATED
 from tests.relay.operate.parts import environment, run, run_json
 from tests.relay.sales.shapes import LINK, charge, new, paid, refund, session, subscribed
-from tracknow_static.relay.operate.sales import money
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import leases
 from tracknow_static.relay.store.database import Database
@@ -108,21 +107,6 @@ def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
     assert (rows[0]["id"], rows[0]["amount"], rows[0]["refunded"]) == ("cs_back", "2000", "500")
     assert rows[0]["created"].endswith("Z")
     assert run(environ, "sales", "--since", "2030-01-01").output == "No sale matches.\n"
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "text"),
-    [
-        (5, "eur", "0.05 EUR"),
-        (-1234, "usd", "-12.34 USD"),
-        (0, "jpy", "0 JPY"),
-        (1234, "kwd", "1.234 KWD"),
-        (None, "eur", "-"),
-    ],
-)
-def test_money(amount: int | None, currency: str, text: str) -> None:
-    """Minor units are hundredths, units or thousandths."""
-    assert money(amount, currency) == text
 
 
 def test_codes_name_every_verdict(environ: dict[str, str]) -> None:

@@ -13,9 +13,9 @@ from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
-from tracknow_static.relay.operate.sales import money
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.verdicts import unfinished as unfinished_text
+from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,34 +20,12 @@ from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
+from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracknow_static.relay.sales.verdicts import Page
-
-# Currencies whose minor unit is not a hundredth (docs.stripe.com/currencies).
-_NO_DECIMALS = frozenset(
-    [
-        "bif",
-        "clp",
-        "djf",
-        "gnf",
-        "jpy",
-        "kmf",
-        "krw",
-        "mga",
-        "pyg",
-        "rwf",
-        "ugx",
-        "vnd",
-        "vuv",
-        "xaf",
-        "xof",
-        "xpf",
-    ]
-)
-_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -189,16 +167,6 @@ def _detail(step: explaining.Step, sale: Sale) -> str:
     if step.what == "refunded":
         return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
     return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail
-
-
-def money(amount: int | None, currency: str | None) -> str:
-    """Return an amount in minor units as people write it, such as 20.00 EUR."""
-    if amount is None or currency is None:
-        return "-"
-    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    sign, digits = "-" if amount < 0 else "", f"{abs(amount):0{decimals + 1}d}"
-    whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
-    return f"{sign}{whole}{'.' if part else ''}{part} {currency.upper()}"
 
 
 def _print_codes(output_format: str) -> None:
