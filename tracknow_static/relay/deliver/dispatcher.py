@@ -40,11 +40,12 @@ _ABORT_SECONDS = 1.0
 class Drained:
     """What a drain did, in numbers of deliveries.
 
-    ``left`` were due and are not delivered: the time was over, or the destination is down or
+    ``rejected`` were answered with ``success: false``. ``left`` were due and are not delivered: the time was over, or the destination is down or
     paused. ``lost`` leases ended before their attempts; another process delivers those.
     """
 
     delivered: int
+    rejected: int
     retried: int
     dead: int
     lost: int
@@ -172,6 +173,7 @@ class Dispatcher:
         total = sum((worker.tally for worker in workers), start=Counter())
         return Drained(
             delivered=total["delivered"],
+            rejected=total["rejected"],
             retried=total["retry"],
             dead=total["dead"],
             lost=total["lost"],

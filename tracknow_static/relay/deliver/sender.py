@@ -42,7 +42,7 @@ SENT = crash_points.declare("deliver.sent", "the destination has answered, nothi
 USER_AGENT = f"tracknow-static/{__version__} (relay)"
 EVENT_ID_HEADER = "Tracknow-Event-Id"
 
-# Nothing in an answer's body is of use; reading it keeps the connection usable.
+# Of an answer's body the first part is of use; reading all of it keeps the connection usable.
 LONGEST_BODY = 64 * 1024
 # The status decides. A body that trickles in holds a thread no longer than this.
 BODY_SECONDS = 2.0
@@ -123,6 +123,8 @@ class Sender:
             ("Host", self._host),
             ("User-Agent", USER_AGENT),
             ("Accept", "*/*"),
+            # What was compressed could not be read for less than what an answer is worth.
+            ("Accept-Encoding", "identity"),
             ("Content-Length", str(len(claimed.payload))),
             (EVENT_ID_HEADER, quote(claimed.event_id, safe="")),
         ]
@@ -156,11 +158,12 @@ class Sender:
         response = self._connected().handle_request(request)
         headers = {name.lower(): value for name, value in response.headers}
         try:
-            self._read_body(response)
+            body = self._read_body(response)
         finally:
             response.close()
         return Response(
             status=response.status,
+            body=body,
             retry_after=_text(headers.get(b"retry-after")),
             date=_text(headers.get(b"date")),
         )
@@ -184,25 +187,26 @@ class Sender:
             )
         return self._connection
 
-    def _read_body(self, response: httpcore.Response) -> None:
-        """Read the answer's body; one that is too long, too slow or broken costs the connection.
+    def _read_body(self, response: httpcore.Response) -> bytes:
+        """Return the answer's body, or what has come of it.
 
-        The status counts whatever becomes of the body.
+        One that is too long, too slow or broken costs the connection. The status counts whatever
+        becomes of the body.
         """
         soon = time.monotonic() + BODY_SECONDS
         self._backend.deadline = min(self._backend.deadline, soon)
-        size = 0
+        body = bytearray()
         try:
             for chunk in response.iter_stream():
-                size += len(chunk)
-                if size > LONGEST_BODY:
+                body += chunk
+                if len(body) > LONGEST_BODY:
                     break
         except _BROKEN:
-            pass
+            self.close()
         else:
-            if size <= LONGEST_BODY:
-                return
-        self.close()
+            if len(body) > LONGEST_BODY:
+                self.close()
+        return bytes(body)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 The destination answered                  the event                       the destination
 ========================================  ==============================  =====================
 2xx                                       is delivered                    is up
+2xx with JSON whose ``success`` is false  is rejected: not tried again    is up
 400, 413, 422                             is a dead letter                is up
 401, 403, 404, 405, 407, 410, 451, 3xx,   waits, not counted              is paused: someone
 or its address is not public                                              has to configure it
@@ -25,7 +26,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay.deliver import schedule
+from tracknow_static.relay.deliver import answers, schedule
 from tracknow_static.relay.store.model import DeliveryResult
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Meaning(enum.Enum):
     """What an answer means, by the table above."""
 
     DELIVERED = "delivered"
+    REJECTED = "rejected"
     DEAD = "dead"
     MISCONFIGURED = "misconfigured"
     BUSY = "busy"
@@ -58,7 +60,12 @@ class Meaning(enum.Enum):
     @property
     def is_up(self) -> bool:
         """Whether the destination is up, and its answer is about this event alone."""
-        return self in (Meaning.DELIVERED, Meaning.DEAD, Meaning.CLIENT_ERROR)
+        return self in (
+            Meaning.DELIVERED,
+            Meaning.REJECTED,
+            Meaning.DEAD,
+            Meaning.CLIENT_ERROR,
+        )
 
     @property
     def is_answer(self) -> bool:
@@ -78,7 +85,8 @@ _WITHOUT_STATUS: dict[str | None, Meaning] = {
 class Response:
     """What one attempt brought: an HTTP status with two of its headers, or the code of an error.
 
-    ``detail`` is for the log; nothing of it comes from the destination or from the event.
+    ``body`` is what was read of the answer's. ``detail`` is for the log; nothing of it comes from
+    the destination or from the event.
     """
 
     status: int | None = None
@@ -87,13 +95,15 @@ class Response:
     retry_after: str | None = None
     date: str | None = None
     took_ms: int = 0
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """An answer, judged once; ``retry_after`` is in seconds from now, 0 when it asks for no wait.
 
-    ``status`` and ``error`` are the answer's; ``detail`` is for the log.
+    ``status`` and ``error`` are the answer's, ``answer`` is the piece of its body that is kept;
+    ``detail`` is for the log.
     """
 
     meaning: Meaning
@@ -102,6 +112,7 @@ class Verdict:
     detail: str = ""
     retry_after: float = 0.0
     took_ms: int = 0
+    answer: str | None = None
 
     @property
     def reason(self) -> str:
@@ -113,12 +124,13 @@ def judge(response: Response, *, now: float) -> Verdict:
     """Return what an answer means; ``now`` is Unix time."""
     asked = schedule.retry_after(response.retry_after, date=response.date, now=now)
     return Verdict(
-        meaning=_meaning(response.status, response.error, asks_to_wait=asked is not None),
+        meaning=_meaning(response, asks_to_wait=asked is not None),
         status=response.status,
         error=response.error,
         detail=response.detail,
         retry_after=asked or 0.0,
         took_ms=response.took_ms,
+        answer=answers.excerpt(response.body),
     )
 
 
@@ -126,11 +138,12 @@ def judge(response: Response, *, now: float) -> Verdict:
 _ABOUT_THE_EVENT = frozenset({Meaning.CLIENT_ERROR, Meaning.ERROR})
 
 
-def _meaning(status: int | None, error: str | None, *, asks_to_wait: bool) -> Meaning:
+def _meaning(response: Response, *, asks_to_wait: bool) -> Meaning:
+    status = response.status
     if status is None:
-        return _WITHOUT_STATUS.get(error, Meaning.FAILED)
+        return _WITHOUT_STATUS.get(response.error, Meaning.FAILED)
     if 200 <= status < 300:
-        return Meaning.DELIVERED
+        return Meaning.REJECTED if answers.is_rejection(response.body) else Meaning.DELIVERED
     if status in _DEAD:
         return Meaning.DEAD
     if status in _MISCONFIGURED or 300 <= status < 400:
@@ -158,6 +171,8 @@ def result(
     meaning = verdict.meaning
     if meaning is Meaning.DELIVERED:
         return _ended(claimed, verdict, "delivered", error=None)
+    if meaning is Meaning.REJECTED:
+        return _ended(claimed, verdict, "rejected", error="success_false")
     if meaning is Meaning.DEAD:
         return _ended(claimed, verdict, "dead", error="rejected")
     if meaning is Meaning.UNSENT:
@@ -181,7 +196,12 @@ def result(
 
 def _ended(claimed: Claimed, verdict: Verdict, kind: str, *, error: str | None) -> DeliveryResult:
     return DeliveryResult(
-        claimed, kind, status=verdict.status, error=error, took_ms=verdict.took_ms
+        claimed,
+        kind,
+        status=verdict.status,
+        error=error,
+        took_ms=verdict.took_ms,
+        answer=verdict.answer,
     )
 
 
@@ -194,4 +214,5 @@ def _retry(claimed: Claimed, verdict: Verdict, delay: float, *, counted: bool) -
         delay=delay,
         counted=counted,
         took_ms=verdict.took_ms,
+        answer=verdict.answer,
     )

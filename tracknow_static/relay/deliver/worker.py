@@ -64,8 +64,8 @@ class DestinationWorker(threading.Thread):
     """Delivers what is due for one destination until it is stopped.
 
     ``drain`` makes it end by itself when nothing is due any more. ``clock`` returns Unix time.
-    ``tally`` counts how deliveries ended: ``delivered``, ``retry``, ``dead``, ``release``, and
-    ``lost`` (the lease was over, so that another process delivers it too).
+    ``tally`` counts how deliveries ended: ``delivered``, ``rejected``, ``retry``, ``dead``,
+    ``release``, and ``lost`` (the lease was over, so that another process delivers it too).
     """
 
     def __init__(
@@ -310,6 +310,8 @@ class DestinationWorker(threading.Thread):
         self.tally[result.kind] += 1
         if result.kind == "delivered":
             _log.info("delivered", extra=fields)
+        elif result.kind == "rejected":
+            _log.error("delivered, and rejected: the answer says success: false", extra=fields)
         elif result.kind == "dead":
             _log.error("dead letter: not tried again", extra=fields)
         elif result.kind == "retry":

@@ -64,6 +64,12 @@ def _of_destination(
     if entry.dead:
         text = f"{url} has {entry.dead} dead letters: `tracknow-relay list --state dead`"
         yield Attention(stalls=False, text=text)
+    if entry.rejected:
+        text = (
+            f"{url} answered {entry.rejected} events with success: false: "
+            "`tracknow-relay list --state rejected`"
+        )
+        yield Attention(stalls=False, text=text)
     if not is_configured:
         if entry.pending:
             text = (

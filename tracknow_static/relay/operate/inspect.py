@@ -123,8 +123,9 @@ def known_destination(database: Database, text: str) -> str:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit with 1 when something needs your attention: a dead letter, a destination that is "
-    "paused or down, a delivery older than --max-age, or only refused calls since the last event.",
+    help="Exit with 1 when something needs your attention: a dead letter, a rejected delivery, a "
+    "destination that is paused or down, a delivery older than --max-age, or only refused calls "
+    "since the last event.",
 )
 @click.option(
     "--max-age",

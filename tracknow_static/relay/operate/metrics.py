@@ -46,6 +46,7 @@ _EVENTS_BY_REASON = (
 )
 _DELIVERIES = (
     ("deliveries_delivered", "Deliveries that the destination accepted.", "delivered"),
+    ("deliveries_rejected", "Deliveries that were answered with success: false.", "rejected"),
     ("deliveries_retried", "Attempts after which a delivery was scheduled again.", "retried"),
     ("deliveries_dead", "Deliveries that became dead letters.", "dead"),
 )
@@ -161,6 +162,7 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
         ("backlog_retrying", "Deliveries not settled that were tried before.", "retrying"),
         ("in_flight", "Deliveries leased to a worker.", "in_flight"),
         ("dead_letters", "Deliveries that are dead letters now.", "dead"),
+        ("rejected", "Deliveries whose last answer was success: false.", "rejected"),
     ):
         yield for_each(name, doc, {url: getattr(entry, attribute) for url, entry in every.items()})
     yield for_each(

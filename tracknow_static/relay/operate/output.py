@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracknow_static.relay.store.model import DEAD, DELIVERED, PAUSED, PENDING, without_query
+from tracknow_static.relay.store.model import (
+    DEAD,
+    DELIVERED,
+    PAUSED,
+    PENDING,
+    REJECTED,
+    without_query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tracknow_static.relay.store.model import Delivery, DestinationStatus, Status, StoredEvent
 
-_COLORS = {DELIVERED: "green", DEAD: "red", PENDING: "yellow", PAUSED: "red"}
+_COLORS = {DELIVERED: "green", DEAD: "red", REJECTED: "red", PENDING: "yellow", PAUSED: "red"}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 # Why an event is not forwarded, in words.
@@ -145,6 +152,7 @@ def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
         "retrying": entry.retrying,
         "in_flight": entry.in_flight,
         "dead": entry.dead,
+        "rejected": entry.rejected,
         "delivered": entry.delivered,
         "oldest_pending_age": entry.oldest_pending_age,
     }
@@ -160,13 +168,24 @@ def status_text(status: Status, attention: Sequence[str]) -> None:
             str(entry.pending),
             str(entry.retrying),
             click.style(str(entry.dead), fg="red" if entry.dead else None),
+            click.style(str(entry.rejected), fg="red" if entry.rejected else None),
             str(entry.delivered),
             duration(entry.oldest_pending_age),
         ]
         for entry in status.destinations
     ]
     print_table(
-        ["destination", "state", "pending", "retrying", "dead", "delivered", "oldest"], rows
+        [
+            "destination",
+            "state",
+            "pending",
+            "retrying",
+            "dead",
+            "rejected",
+            "delivered",
+            "oldest",
+        ],
+        rows,
     )
     for line in attention:
         click.secho(clean(line), fg="red")
@@ -227,6 +246,7 @@ def _delivery_json(delivery: Delivery, *, history: bool) -> dict[str, Any]:
                 "status": attempt.status,
                 "error": attempt.error,
                 "took_ms": attempt.took_ms,
+                "answer": attempt.answer,
             }
             for attempt in delivery.history
         ]
@@ -268,7 +288,8 @@ def event_text(event: StoredEvent) -> None:
         for attempt in delivery.history:
             answered = attempt.status is not None
             result = str(attempt.status) if answered else clean(attempt.error or "?")
-            click.echo(f"  {_moment(attempt.at)}  {result}  {attempt.took_ms} ms")
+            answer = f"  {clean(attempt.answer)}" if attempt.answer else ""
+            click.echo(f"  {_moment(attempt.at)}  {result}  {attempt.took_ms} ms{answer}")
 
 
 def _states(event: StoredEvent) -> str:

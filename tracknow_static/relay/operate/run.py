@@ -113,7 +113,8 @@ def worker(grace: float) -> None:
 
 @click.command(
     epilog=exit_codes.epilog(
-        exit_codes.FAILED, attention="a delivery became a dead letter, or a destination is paused"
+        exit_codes.FAILED,
+        attention="a delivery became a dead letter or was rejected, or a destination is paused",
     )
 )
 @click.option(
@@ -152,7 +153,7 @@ def drain(seconds: float, output_format: str) -> None:
     for entry in paused:
         because = output.clean(entry.paused_because or "")
         click.echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
-    if drained.dead or paused:
+    if drained.dead or drained.rejected or paused:
         sys.exit(exit_codes.ATTENTION)
 
 
@@ -163,6 +164,7 @@ def _due(database: Database) -> int:
 def _print_drained(drained: Drained, *, as_json: bool) -> None:
     counts = {
         "delivered": drained.delivered,
+        "rejected": drained.rejected,
         "retried": drained.retried,
         "dead": drained.dead,
         "lost": drained.lost,

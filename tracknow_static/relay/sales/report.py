@@ -177,7 +177,7 @@ def advice(found: list[Sum]) -> list[str]:
             where = f"through {line.key}" if line.key else "without a payment link"
             steps.append((lost, f"{lost} of {line.sales} sales {where} had no click id."))
     for verdict, text in (
-        ("rejected", "were rejected: see `tracknow-relay list --state dead`."),
+        ("rejected", "were rejected: see `tracknow-relay sales --verdict rejected`."),
         ("waiting", "wait for a delivery: see `tracknow-relay status`."),
         (
             "not-a-click-id",

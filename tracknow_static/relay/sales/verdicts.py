@@ -15,7 +15,7 @@ from tracknow_static.relay.store.schema import deliveries, events, sale_objects,
 if TYPE_CHECKING:
     import re
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Select
 
     from tracknow_static.relay.store.database import Database
 
@@ -23,7 +23,8 @@ CODES = {
     "attributed": "It carries a click id, and the destinations accepted everything.",
     "waiting": "It carries a click id; a delivery is pending or retried, or its events are not "
     "forwarded.",
-    "rejected": "It carries a click id; a destination refused it: a delivery is a dead letter.",
+    "rejected": "It carries a click id; a destination refused it: a delivery is a dead letter, or was "
+    "answered with success: false.",
     "renewal": "A later charge of a customer whose first session carried a click id.",
     "unpaid": "No money yet: a delayed payment method.",
     "payment-failed": "The delayed payment failed.",
@@ -127,11 +128,11 @@ def _restricted(wanted: Wanted) -> Select[Any]:
 def corrected_verdict() -> ColumnElement[str]:
     """Return the verdict as an expression: a delivery that is not accepted makes it another one.
 
-    What is pending or dead is few, and found in an index of its own.
+    What is pending, rejected or dead is few, and found in an index of its own.
     """
     depends = sales.c.verdict.in_(_DEPEND)
     return case(
-        (depends & sales.c.id.in_(_with_deliveries("dead")), "rejected"),
+        (depends & sales.c.id.in_(_refused()), "rejected"),
         (depends & sales.c.id.in_(_with_deliveries("pending")), "waiting"),
         else_=sales.c.verdict,
     )
@@ -139,9 +140,14 @@ def corrected_verdict() -> ColumnElement[str]:
 
 def depends_on_deliveries() -> ColumnElement[bool]:
     """Return the condition that a delivery has made the verdict another one."""
-    unsettled = sales.c.id.in_(union(_with_deliveries("dead"), _with_deliveries("pending")))
+    unsettled = sales.c.id.in_(union(*_refused().selects, _with_deliveries("pending")))
     # As an expression no index serves it: the few ids are looked up, not the many sales.
     return unsettled & func.coalesce(sales.c.verdict, "").in_(_DEPEND)
+
+
+def _refused() -> CompoundSelect[Any]:
+    """Return the ids of sales of which a destination refused an event."""
+    return union(_with_deliveries("dead"), _with_deliveries("rejected"))
 
 
 def _with_deliveries(state: str) -> Select[Any]:

@@ -12,6 +12,7 @@ from tracknow_static.relay.store.schema import (
     events,
     is_dead,
     is_pending,
+    is_rejected,
 )
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.model import Filter
 
-STATES = ("pending", "retrying", "delivered", "dead", "kept")
+STATES = ("pending", "retrying", "delivered", "rejected", "dead", "kept")
 
 # Literals, so that the planner sees that the partial index applies.
 _STATES = {
     "pending": is_pending,
     "retrying": literal_column("state = 'pending' AND attempts > 0"),
     "delivered": literal_column("state = 'delivered'"),
+    "rejected": is_rejected,
     "dead": is_dead,
 }
 
@@ -76,7 +78,7 @@ def means_deliveries(wanted: Filter) -> bool:
 
 def starts_from_deliveries(wanted: Filter) -> bool:
     """Whether the deliveries that are meant are few, in an index of their own, and found first."""
-    return not _of_kept(wanted) and wanted.state in ("pending", "retrying", "dead")
+    return not _of_kept(wanted) and wanted.state in ("pending", "retrying", "rejected", "dead")
 
 
 def in_state(state: str) -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ from tracknow_static.relay.store.model import (
     DELIVERED,
     PAUSED,
     PENDING,
+    REJECTED,
     WEBHOOK,
     Claimed,
     DeliveryResult,
@@ -208,7 +209,7 @@ def settle(database: Database, results: Sequence[DeliveryResult]) -> list[bool]:
     """Record how attempts ended, all in one durable transaction.
 
     Return, in order, whether each lease was still held. One that was lost changes nothing, though
-    its attempt is recorded.
+    its attempt is recorded, without the answer: its event may have been erased meanwhile.
     """
     if not results:
         return []
@@ -222,7 +223,7 @@ def settle(database: Database, results: Sequence[DeliveryResult]) -> list[bool]:
         ]
         valid = [result for result, is_held in zip(results, held, strict=True) if is_held]
         _update(connection, valid, now)
-        _record_attempts(connection, results, now)
+        _record_attempts(connection, results, held, now)
         counts = Counter(
             (_TALLY[result.kind], result.claimed.destination)
             for result in valid
@@ -239,7 +240,7 @@ def settle(database: Database, results: Sequence[DeliveryResult]) -> list[bool]:
     return held
 
 
-_TALLY = {"delivered": "delivered", "retry": "retried", "dead": "dead"}
+_TALLY = {"delivered": "delivered", "rejected": "rejected", "retry": "retried", "dead": "dead"}
 
 
 def _lock(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[str, int]]:
@@ -295,14 +296,17 @@ def _columns(kind: str, now: ColumnElement[float]) -> dict[str, Any]:
         columns["due_at"] = now + bindparam("wait")
         columns["attempts"] = deliveries.c.attempts + bindparam("counted")
         return columns
-    columns["state"] = {"delivered": DELIVERED, "dead": DEAD}[kind]
+    columns["state"] = {"delivered": DELIVERED, "rejected": REJECTED, "dead": DEAD}[kind]
     columns["settled_at"] = now
     columns["attempts"] = deliveries.c.attempts + 1
     return columns
 
 
 def _record_attempts(
-    connection: Connection, results: Sequence[DeliveryResult], now: ColumnElement[float]
+    connection: Connection,
+    results: Sequence[DeliveryResult],
+    held: Sequence[bool],
+    now: ColumnElement[float],
 ) -> None:
     rows = [
         {
@@ -310,8 +314,9 @@ def _record_attempts(
             "status": result.status,
             "error": result.error,
             "took_ms": result.took_ms,
+            "answer": result.answer if is_held else None,
         }
-        for result in results
+        for result, is_held in zip(results, held, strict=True)
         if result.kind != "release"
     ]
     if rows:

@@ -77,15 +77,24 @@ INSERT INTO facts (name, value) VALUES ('sales', '{}')
 """
 
 
-def _add_sources(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook'"))
+def _add_sources_and_answers(connection: Connection) -> None:
+    for statement in _SOURCES_AND_ANSWERS.split(";"):
+        connection.execute(text(statement))
     first = connection.execute(text("SELECT min(received_at) FROM events")).scalar()
     if first is not None:
         connection.execute(ADD_FACT, {"name": CREATED_AT, "value": repr(float(first))})
 
 
+_SOURCES_AND_ANSWERS = """
+ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook';
+CREATE INDEX events_unattributed ON events (kept_because, received_at)
+    WHERE kept_because IN ('waiting', 'unattributed');
+ALTER TABLE attempts ADD COLUMN answer TEXT;
+CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected'
+"""
+
 # The first step leads from version 1 to version 2.
-STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales, _add_sources)
+STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales, _add_sources_and_answers)
 
 _ID = "id"
 # When the database was made, in Unix seconds.

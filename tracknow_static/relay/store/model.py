@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PENDING = "pending"
 DELIVERED = "delivered"
+# Delivered, and rejected by the destination: its answer says so.
+REJECTED = "rejected"
 DEAD = "dead"
 
 # How an event came: Stripe sent it, or it was fetched.
@@ -95,9 +97,10 @@ class Claimed:
 class DeliveryResult:
     """How one attempt ended.
 
-    ``kind`` is ``delivered``, ``retry``, ``dead`` or ``release`` (given back untried: no attempt
-    is recorded). ``delay`` is for ``retry``: seconds from now, by the database's clock. ``error``
-    is a short code such as ``timeout``, never a payload. ``counted`` is false while the
+    ``kind`` is ``delivered``, ``rejected``, ``retry``, ``dead`` or ``release`` (given back untried:
+    no attempt is recorded). ``delay`` is for ``retry``: seconds from now, by the database's clock. ``error``
+    is a short code such as ``timeout``, never a payload; ``answer`` is a piece of what the
+    destination answered. ``counted`` is false while the
     destination is down: the attempt is recorded but does not bring the event nearer to the dead
     letters.
     """
@@ -109,6 +112,7 @@ class DeliveryResult:
     delay: float = 0.0
     counted: bool = True
     took_ms: int = 0
+    answer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class DestinationStatus:
 
     ``pending`` counts all deliveries not settled; of them, ``due`` those that may be claimed now,
     ``retrying`` those that were tried before, ``in_flight`` those that are leased now.
-    ``delivered`` counts deliveries ever made.
+    ``dead`` and ``rejected`` count those that are so now, ``delivered`` counts deliveries ever made.
     """
 
     destination: str
@@ -148,6 +152,7 @@ class DestinationStatus:
     retrying: int
     in_flight: int
     dead: int
+    rejected: int
     delivered: int
     oldest_pending_age: float | None
     breaker: Breaker
@@ -180,8 +185,8 @@ class Status:
 class Filter:
     """Which events are meant; conditions that are not given do not restrict.
 
-    ``state`` is ``pending``, ``retrying``, ``delivered``, ``dead`` (at least one delivery is) or
-    ``kept`` (not forwarded). ``since`` and ``until`` bound the time of receipt, the second one
+    ``state`` is ``pending``, ``retrying``, ``delivered``, ``rejected``, ``dead`` (at least one
+    delivery is) or ``kept`` (not forwarded). ``since`` and ``until`` bound the time of receipt, the second one
     exclusively. ``reference`` also finds the charges that belong to the reference, by payment
     intent or by customer.
     """
@@ -198,12 +203,13 @@ class Filter:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One HTTP attempt of a delivery."""
+    """One HTTP attempt of a delivery; ``answer`` is the beginning of the answer's body, masked."""
 
     at: float
     status: int | None
     error: str | None
     took_ms: int
+    answer: str | None = None
 
 
 @dataclass(frozen=True)

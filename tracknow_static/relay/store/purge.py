@@ -14,7 +14,7 @@ from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.migrations import PURGED_AT, note_fact
-from tracknow_static.relay.store.model import DEAD, PENDING, Erased, Purged
+from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, Erased, Purged
 from tracknow_static.relay.store.schema import (
     attempts,
     customer_references,
@@ -56,7 +56,7 @@ def purge(
     """Remove payloads of events settled for longer than the days given, chunk by chunk.
 
     ``delivered_days`` is for events that every destination accepted, ``dead_days`` for those
-    with a dead letter and those that were kept and not forwarded. Nothing pending is touched,
+    with a dead letter or a rejected delivery and those that were kept and not forwarded. Nothing pending is touched,
     nor what the ledger of sales has not read, and what recognises a duplicate stays. ``progress`` is called with the number of events done.
 
     With ``check_clock`` nothing is removed while the clock may be wrong: the result shows that.
@@ -181,7 +181,7 @@ def _erase_chunk(connection: Connection, *, database: Database, ids: Sequence[st
     # A delivery without a payload could only become a dead letter that nobody can replay.
     connection.execute(
         delete(deliveries).where(
-            deliveries.c.event_id.in_(ids), deliveries.c.state.in_((PENDING, DEAD))
+            deliveries.c.event_id.in_(ids), deliveries.c.state.in_((PENDING, REJECTED, DEAD))
         )
     )
     return unsent

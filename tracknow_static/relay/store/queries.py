@@ -46,18 +46,19 @@ _NEWEST = "newest "
 
 
 def status(database: Database) -> Status:
-    """Summarise the store; reads what is pending or dead and never what is delivered."""
+    """Summarise the store; reads what is pending, rejected or dead, never what is accepted."""
     with database.read() as connection:
         now = float(connection.execute(select(database.now())).scalar_one())
         counts = _tallies(connection)
         waiting = _waiting(connection, now)
-        dead = _dead(connection)
+        dead, rejected = _number(connection, "dead"), _number(connection, "rejected")
         refused = _refused(connection)
         rows = {row.url: row for row in connection.execute(select(destinations))}
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
         backfill = backfill_state.load(connection)
-    urls = {*database.destinations, *rows, *waiting, *dead, *(url for _, url in counts if url)}
+    urls = {*database.destinations, *rows, *waiting, *dead, *rejected}
+    urls.update(url for _, url in counts if url)
     found = tuple(
         _destination(
             url,
@@ -65,6 +66,7 @@ def status(database: Database) -> Status:
             now=now,
             waiting=waiting.get(url),
             dead=dead.get(url, 0),
+            rejected=rejected.get(url, 0),
             delivered=counts.get(("delivered", url), 0),
         )
         for url in sorted(urls)
@@ -73,7 +75,7 @@ def status(database: Database) -> Status:
 
 
 def _destination(
-    url: str, row: Any, *, now: float, waiting: Any, dead: int, delivered: int
+    url: str, row: Any, *, now: float, waiting: Any, dead: int, rejected: int, delivered: int
 ) -> DestinationStatus:
     breaker = breaker_of(row, now) if row else untouched(url)
     return DestinationStatus(
@@ -86,6 +88,7 @@ def _destination(
         retrying=waiting.retrying if waiting else 0,
         in_flight=waiting.in_flight if waiting else 0,
         dead=dead,
+        rejected=rejected,
         delivered=delivered,
         oldest_pending_age=max(0.0, now - waiting.oldest) if waiting else None,
         breaker=breaker,
@@ -125,10 +128,11 @@ def _waiting(connection: Connection, now: float) -> dict[str, Any]:
     return {row.destination: row for row in connection.execute(statement)}
 
 
-def _dead(connection: Connection) -> dict[str, int]:
+def _number(connection: Connection, state: str) -> dict[str, int]:
+    """Return how many deliveries of each destination are in a state that few are in."""
     statement = (
         select(deliveries.c.destination, func.count().label("number"))
-        .where(in_state("dead"))
+        .where(in_state(state))
         .group_by(deliveries.c.destination)
     )
     return {row.destination: row.number for row in connection.execute(statement)}
@@ -277,7 +281,7 @@ def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, list[Atte
     tries: dict[int, list[Attempt]] = {}
     for row in connection.execute(statement):
         tries.setdefault(row.delivery_id, []).append(
-            Attempt(row.at, row.status, row.error, row.took_ms)
+            Attempt(row.at, row.status, row.error, row.took_ms, row.answer)
         )
     return tries
 

@@ -19,6 +19,7 @@ from tracknow_static.relay.store.schema import (
     is_dead,
     is_leased,
     is_pending,
+    is_rejected,
     notify,
 )
 
@@ -250,12 +251,12 @@ def retire(
 ) -> Retired:
     """Move what ``url`` did not accept to the destination ``to``; without it, give it up.
 
-    Dead letters are included. Moved deliveries are due at once, with a fresh schedule of retries.
-    Those are given up whose payload was purged, and those whose event has a delivery to ``to``
-    already. What is leased is left alone. ``progress`` is called with the number done.
+    Dead letters and rejected deliveries are included. Moved ones are due at once, with a fresh
+    schedule of retries. Those are given up whose payload was purged, and those whose event has a
+    delivery to ``to`` already. What is leased is left alone. ``progress`` is called with the number done.
     """
     moved = given_up = 0
-    for state in (is_pending, is_dead):
+    for state in (is_pending, is_rejected, is_dead):
         if dry_run:
             with database.read() as connection:
                 free = _free(database, url, state)

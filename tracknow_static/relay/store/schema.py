@@ -72,6 +72,15 @@ Index(
     sqlite_where=text("kept_because IS NOT NULL"),
     postgresql_where=text("kept_because IS NOT NULL"),
 )
+# Those that wait for their session, and those that are not forwarded for want of a click id.
+_UNATTRIBUTED = "kept_because IN ('waiting', 'unattributed')"
+Index(
+    "events_unattributed",
+    events.c.kept_because,
+    events.c.received_at,
+    sqlite_where=text(_UNATTRIBUTED),
+    postgresql_where=text(_UNATTRIBUTED),
+)
 # Twins share the object. Most share the payment intent, too, and are found by it.
 _UNPAID = "object_id IS NOT NULL AND payment_intent IS NULL"
 Index(
@@ -131,10 +140,18 @@ Index(
     sqlite_where=text("state = 'dead'"),
     postgresql_where=text("state = 'dead'"),
 )
+Index(
+    "deliveries_rejected",
+    deliveries.c.destination,
+    deliveries.c.settled_at,
+    sqlite_where=text("state = 'rejected'"),
+    postgresql_where=text("state = 'rejected'"),
+)
 
 # Literals, since a bound value would hide from the planner that the partial index applies.
 is_pending: ColumnElement[bool] = literal_column("state = 'pending'")
 is_dead: ColumnElement[bool] = literal_column("state = 'dead'")
+is_rejected: ColumnElement[bool] = literal_column("state = 'rejected'")
 
 
 def is_leased(now: ColumnElement[float] | float) -> ColumnElement[bool]:
@@ -151,6 +168,8 @@ attempts = Table(
     Column("status", Integer),
     Column("error", Text),
     Column("took_ms", Integer, nullable=False),
+    # The beginning of what was answered, masked; it goes with the event's payload.
+    Column("answer", Text),
 )
 Index("attempts_delivery", attempts.c.delivery_id)
 
