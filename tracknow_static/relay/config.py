@@ -163,7 +163,7 @@ class RelayConfig:
     retention_dead_days: int = option(
         90,
         rules.whole_number(0, 3650),
-        "Days after which the payload of a dead letter, or of an event "
+        "Days after which the payload of a dead letter, of a rejected event, or of an event "
         "that is not forwarded, is purged.",
     )
     retention_references_days: int = option(

@@ -43,6 +43,7 @@ def test_the_stored_bytes_go_out_with_their_headers(destination: StandIn) -> Non
         "host": f"127.0.0.1:{destination.port}",
         "user-agent": f"tracknow-static/{__version__} (relay)",
         "accept": "*/*",
+        "accept-encoding": "identity",
         "content-length": str(len(BODY)),
         "tracknow-event-id": "evt_1",
         "content-type": "application/json; charset=utf-8",

@@ -217,7 +217,14 @@ def test_drain_delivers_what_is_due(database_url: str, destination: StandIn) -> 
     environ = environment(database_url, destination.url)
     accept(environ, encode(purchase(1)), encode(purchase(2)))
     found = run_json(environ, "drain")
-    assert found == {"delivered": 2, "retried": 0, "dead": 0, "lost": 0, "left": 0}
+    assert found == {
+        "delivered": 2,
+        "rejected": 0,
+        "retried": 0,
+        "dead": 0,
+        "lost": 0,
+        "left": 0,
+    }
     assert sorted(one.body for one in destination.requests) == [
         encode(purchase(1)),
         encode(purchase(2)),

@@ -155,6 +155,7 @@ WORDS = {
     "attempt": "delivery",
     "due": "delivery is due",
     "dead": "dead letter",
+    "rejected": "rejected: success: false",
     "refunded": "refunded",
 }
 

@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 
 from tracknow_static.relay.sales import ledger, verdicts
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import DEAD, PENDING, without_query
+from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, without_query
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ _MOST_OTHERS = 100
 class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
-    ``what`` is ``created``, ``received``, ``kept``, ``attempt``, ``due``, ``dead`` or ``refunded``;
-    ``id`` names the object or event. ``detail`` holds what was answered or why.
+    ``what`` is ``created``, ``received``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
+    or ``refunded``; ``id`` names the object or event. ``detail`` holds what was answered or why.
     """
 
     at: float
@@ -128,20 +128,25 @@ def _deliveries(event: StoredEvent, delivery: Delivery) -> Iterator[Step]:
         answer = attempt.error or ""
         if attempt.status is not None:
             answer = f"{attempt.status} {answer}".strip()
-        yield Step(attempt.at, "attempt", event.id, f"{where}: {answer}")
+        said = f": {attempt.answer}" if attempt.answer else ""
+        yield Step(attempt.at, "attempt", event.id, f"{where}: {answer}{said}")
     if delivery.state == PENDING:
         yield Step(delivery.due_at, "due", event.id, where)
-    elif delivery.state == DEAD and delivery.settled_at is not None:
-        yield Step(delivery.settled_at, "dead", event.id, where)
+    elif delivery.state in (DEAD, REJECTED) and delivery.settled_at is not None:
+        yield Step(delivery.settled_at, delivery.state, event.id, where)
 
 
 def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
     """Return the finer code of the verdict; the verdict itself where there is none."""
+    own = [delivery for event in stored for delivery in event.deliveries]
+    if sale.verdict == "rejected":
+        dead = any(delivery.state == DEAD for delivery in own)
+        return "dead-letter" if dead else "success-false"
     if sale.verdict == "waiting":
-        pending = [one for event in stored for one in event.deliveries if one.state == PENDING]
+        pending = [delivery for delivery in own if delivery.state == PENDING]
         if not pending:
             return "not-forwarded"
-        return "retrying" if any(one.tries for one in pending) else "pending"
+        return "retrying" if any(delivery.tries for delivery in pending) else "pending"
     if sale.verdict == "no-click-id" and not sale.renews:
         # Of a session whose payload was purged, nobody knows through which link it came.
         known = sale.amount is not None
