@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from tests.events import CREATED
 from tests.relay.operate.parts import environment, run, run_json
 from tests.relay.sales.shapes import LINK, charge, new, paid, refund, session, subscribed
+from tracknow_static.relay.sales import verdicts as verdict_list
 from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.sales.verdicts import CODES, Wanted
 from tracknow_static.relay.store import leases
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
@@ -219,3 +222,18 @@ def test_the_story_for_people(environ: dict[str, str]) -> None:
         "the ledger has no sale for 'cs_none_such'"
         in run(environ, "explain", "cs_none_such", code=1).output
     )
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"verdicts": (code,)} for code in CODES] + [{"payment_link": LINK}]
+)
+def test_a_filter_is_served_by_an_index(sqlite_url: str, wanted: dict[str, Any]) -> None:
+    """However many sales there are, those of a filter are found in order, not looked for in all."""
+    database = Database(sqlite_url)
+    statement = verdict_list._newest(Wanted(**wanted), None, 51)
+    with database.read() as connection:
+        compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+    database.close()
+    assert not [line for line in plan if re.match(r"SCAN sales\b", line)]
+    assert any("sales_verdict" in line or "sales_link" in line for line in plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select, tuple_, union
+from sqlalchemy import case, func, select, tuple_, union, union_all
 
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.store import ledger_state
@@ -69,11 +69,8 @@ def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | N
 
     Raises ``ValueError`` for a cursor that no page gave.
     """
-    statement = _restricted(wanted)
-    if cursor is not None:
-        statement = statement.where(tuple_(sales.c.created, sales.c.id) < _parse(cursor))
     # One more than asked for shows whether more follow.
-    statement = statement.order_by(sales.c.created.desc(), sales.c.id.desc()).limit(limit + 1)
+    statement = _newest(wanted, None if cursor is None else _parse(cursor), limit + 1)
     with database.read() as connection:
         rows = connection.execute(statement).all()
     found = tuple(map(_sale, rows[:limit]))
@@ -99,7 +96,7 @@ def unfinished(database: Database, click_id: re.Pattern[str] | None) -> str:
 
 def by_id(database: Database, sale: str) -> Sale | None:
     """Return one sale, or None."""
-    statement = _restricted(Wanted()).where(sales.c.id == sale)
+    statement = select(sales, corrected_verdict().label("corrected")).where(sales.c.id == sale)
     with database.read() as connection:
         row = connection.execute(statement).first()
     return None if row is None else _sale(row)
@@ -109,11 +106,33 @@ def _sale(row: Any) -> Sale:
     return Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected)
 
 
-def _restricted(wanted: Wanted) -> Select[Any]:
+def _newest(wanted: Wanted, after: Any, limit: int) -> Select[Any]:
+    """Return the statement for the newest sales that are wanted, of those after a place.
+
+    Each verdict is a statement of its own: an index has its sales in this order, so that no more
+    are read than are shown, however many there are.
+    """
     corrected = corrected_verdict()
-    statement = select(sales, corrected.label("corrected"))
-    if wanted.verdicts:
-        statement = statement.where(corrected.in_(wanted.verdicts))
+    every = _restricted(select(sales, corrected.label("corrected")), wanted)
+    if after is not None:
+        every = every.where(tuple_(sales.c.created, sales.c.id) < after)
+    newest = (sales.c.created.desc(), sales.c.id.desc())
+    if not wanted.verdicts and wanted.payment_link is None:
+        return every.order_by(*newest).limit(limit)
+    verdicts = wanted.verdicts or tuple(CODES)
+    parts = [
+        every.where(sales.c.verdict == verdict, corrected == verdict).order_by(*newest)
+        for verdict in verdicts
+    ]
+    if changed := {"waiting", "rejected"}.intersection(verdicts):
+        # As an expression no index gives this order: the few ids are looked up, and sorted.
+        by_id = (func.coalesce(sales.c.created, 0).desc(), sales.c.id.desc())
+        parts.append(every.where(depends_on_deliveries(), corrected.in_(changed)).order_by(*by_id))
+    found = union_all(*(select(part.limit(limit).subquery()) for part in parts)).subquery()
+    return select(found).order_by(found.c.created.desc(), found.c.id.desc()).limit(limit)
+
+
+def _restricted(statement: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.since is not None:
         statement = statement.where(sales.c.created >= wanted.since)
     if wanted.until is not None:

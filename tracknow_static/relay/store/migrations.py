@@ -90,7 +90,9 @@ ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook';
 CREATE INDEX events_unattributed ON events (kept_because, received_at)
     WHERE kept_because IN ('waiting', 'unattributed');
 ALTER TABLE attempts ADD COLUMN answer TEXT;
-CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected'
+CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected';
+CREATE INDEX sales_verdict ON sales (verdict, created, id);
+CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)
 """
 
 # The first step leads from version 1 to version 2.

@@ -274,7 +274,10 @@ sales = Table(
     Column("account", Text),
     Column("source", Text, nullable=False),
 )
+# Lists read these in the order in which they show it.
 Index("sales_created", sales.c.created, sales.c.id)
+Index("sales_verdict", sales.c.verdict, sales.c.created, sales.c.id)
+Index("sales_link", sales.c.payment_link, sales.c.verdict, sales.c.created, sales.c.id)
 # A report reads this index alone, in the order in which it groups.
 Index(
     "sales_report",
