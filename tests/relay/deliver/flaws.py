@@ -77,7 +77,9 @@ def leases_without_a_fence() -> Iterator[Any]:
     def unfenced(database: Any, outcomes: Sequence[DeliveryResult]) -> list[bool]:
         with database.read() as connection:
             table = deliveries.c
-            tokens = dict(connection.execute(select(table.id, table.token)).tuples().all())
+            tokens = {
+                row.id: row.token for row in connection.execute(select(table.id, table.token))
+            }
         renewed = [
             replace(one, claimed=replace(one.claimed, token=tokens[one.claimed.delivery_id]))
             for one in outcomes

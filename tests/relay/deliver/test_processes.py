@@ -77,6 +77,9 @@ class Fleet:
 
     database: str
     destination: str
+    program: tuple[str, ...] = (str(Path(sys.executable).with_name("tracknow-relay")),)
+    changes: dict[str, str] = field(default_factory=dict)
+    log: Path = Path("/dev/stderr")
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -91,12 +94,15 @@ class Fleet:
             "TRACKNOW_RELAY_CONCURRENCY": str(victim.CONCURRENCY),
             "TRACKNOW_RELAY_TIMEOUT": "5",
             "TRACKNOW_RELAY_LOG_LEVEL": "error",
+            **self.changes,
         }
-        self.running[name] = subprocess.Popen(
-            [Path(sys.executable).with_name("tracknow-relay"), *arguments],
-            env=environment,
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [*self.program, *arguments],
+                env=environment,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def serve(self, name: str) -> None:
         """Start a relay that takes events in, on the same port as before."""

@@ -1,0 +1,253 @@
+"""Everything at once, for a while: what was acknowledged arrives unchanged and has its sale.
+
+``TRACKNOW_SOAK_SECONDS`` makes it longer; from two minutes on processes are frozen, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.relay.deliver import victim
+from tests.relay.deliver.shifted import OFFSET
+from tests.relay.deliver.stand_in import (
+    Action,
+    Request,
+    StandIn,
+    answer,
+    dribble,
+    flood,
+    hang,
+    raw,
+    reset,
+)
+from tests.relay.deliver.test_kills import WINDOW, check
+from tests.relay.deliver.test_processes import Fleet, Stripe
+from tracknow_static.relay.deliver.dispatcher import Dispatcher
+from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.store import destinations, queries, replay
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.model import Filter
+from tracknow_static.relay.store.schema import events, sales
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.relay.conftest import Postgres
+
+SECONDS = float(os.environ.get("TRACKNOW_SOAK_SECONDS", "12"))
+HOUR, DAY = 3600.0, 86_400.0
+# Longer than the lease of an attempt with a time-out of two seconds.
+_FROZEN_SECONDS = 36.0
+_LONG = 120.0
+
+HOSTILE: tuple[Callable[[], Action], ...] = (
+    lambda: answer(500, b"x" * 9000),
+    lambda: answer(503),
+    lambda: answer(429, Retry_After="99999999999"),
+    lambda: answer(302, Location="http://127.0.0.1:1/"),
+    lambda: answer(404),
+    reset,
+    lambda: raw(b"HTTP/1.1 200"),
+    lambda: raw(b"<" * 90_000),
+    lambda: raw(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nshort"),
+    lambda: dribble(b"HTTP/1.1 200 OK\r\n\r\n", 0.5),
+    lambda: flood(4_000_000),
+    lambda: hang(6),
+)
+
+
+class Trouble:
+    """Makes one thing go wrong after another, at random and for a short time each."""
+
+    def __init__(
+        self, fleet: Fleet, destination: StandIn, clock: Path, chance: random.Random
+    ) -> None:
+        self.happened: Counter[str] = Counter()
+        self.kinds: list[Callable[[], None]] = [
+            self.kill,
+            self.kill_all,
+            self.jump,
+            self.be_down,
+        ]
+        self._fleet = fleet
+        self._destination = destination
+        self._clock = clock
+        self._chance = chance
+        self.misbehave()
+
+    def make(self, seconds: float) -> None:
+        """Make trouble of every kind in turn, in a random order, until the time is over."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for kind in self._chance.sample(self.kinds, len(self.kinds)):
+                time.sleep(self._chance.uniform(0.2, 1.5))
+                kind()
+                self.happened[getattr(kind, "__name__", "database")] += 1
+
+    def misbehave(self) -> None:
+        """Let the destination do something else than accept, one time in four."""
+
+        def decide(_request: Request) -> Action:
+            return self._chance.choice(HOSTILE)() if self._chance.random() < 0.25 else answer()
+
+        self._destination.decide = decide
+
+    def be_down(self) -> None:
+        """Let the destination be down for a while."""
+        self._destination.decide = lambda _: reset()
+        time.sleep(self._chance.uniform(0.5, 2))
+        self.misbehave()
+
+    def kill(self) -> None:
+        """Kill one process and start it again."""
+        self._restart(self._chance.choice(sorted(self._fleet.running)))
+
+    def kill_all(self) -> None:
+        """Kill all at once, as a power cut does."""
+        for name in sorted(self._fleet.running):
+            self._fleet.kill(name)
+        for name in (*self._fleet.ports, "worker"):
+            self._start(name)
+
+    def freeze(self) -> None:
+        """Stop one process until its leases are over, and let it go on."""
+        process = self._fleet.running[self._chance.choice(sorted(self._fleet.running))]
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(_FROZEN_SECONDS)
+        os.killpg(process.pid, signal.SIGCONT)
+
+    def jump(self) -> None:
+        """Set the clock of all processes wrong for a moment."""
+        wrong = self._chance.choice([-6 * HOUR, -60.0, HOUR, 100 * DAY])
+        # In place: whoever has mapped a file that is cut gets a SIGBUS.
+        with self._clock.open("r+b", buffering=0) as file:
+            file.write(OFFSET.pack(wrong))
+            time.sleep(self._chance.uniform(0.5, 2))
+            file.seek(0)
+            file.write(OFFSET.pack(0.0))
+
+    def _restart(self, name: str) -> None:
+        self._fleet.kill(name)
+        self._start(name)
+
+    def _start(self, name: str) -> None:
+        if name in self._fleet.ports:
+            self._fleet.serve(name)
+        else:
+            self._fleet.start(name, "worker")
+
+
+def soak(url: str, stand_in: StandIn, folder: Path, *, more: Callable[[Fleet], None]) -> None:
+    """Let three processes live through all of it, and look whether everything is there."""
+    clock = folder / "clock"
+    clock.write_bytes(OFFSET.pack(0.0))
+    fleet = Fleet(url, stand_in.url)
+    fleet.program = (sys.executable, "-m", "tests.relay.deliver.shifted", str(clock))
+    fleet.changes = {"TRACKNOW_RELAY_TIMEOUT": "2"}
+    fleet.log = folder / "log"
+    trouble = Trouble(fleet, stand_in, clock, random.Random(7))
+    trouble.kinds.append(functools.partial(more, fleet))
+    if SECONDS >= _LONG:
+        trouble.kinds.append(trouble.freeze)
+    try:
+        for name in ("relay-1", "relay-2"):
+            fleet.serve(name)
+            fleet.wait_until_up(name)
+        fleet.start("worker", "worker")
+        stripe = Stripe(fleet, ("relay-1", "relay-2"))
+        with stripe.selling():
+            assert stripe.wait_for_more(20)
+            trouble.make(SECONDS)
+            assert stripe.wait_for_more(20), "after all of it nothing is received"
+        stand_in.decide = lambda _: answer()
+        assert set(fleet.end().values()) == {0}
+    finally:
+        for name in list(fleet.running):
+            fleet.kill(name)
+    settle(url, stand_in)
+    # Each trouble may repeat what three processes had in flight.
+    check(stand_in, stripe.acknowledged, repeats=3 * WINDOW * (1 + trouble.happened.total()))
+    print(f"{len(stripe.acknowledged)} acknowledged, {dict(trouble.happened)}")
+
+
+def settle(url: str, stand_in: StandIn) -> None:
+    """Deliver the rest an hour, and a day later; every stored event then has its sale."""
+    for later in (HOUR, DAY):
+        relay = victim.config(url, (stand_in.url,))
+        database = Database.from_config(relay, clock=lambda later=later: time.time() + later)
+        destinations.resume(database, stand_in.url)
+        # What failed while the clock was far ahead had become too old for another attempt.
+        replay.replay(database, Filter(state="dead"))
+        Dispatcher.from_config(relay, database).drain(120)
+        found = queries.status(database).destinations[0]
+        database.close()
+    assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)
+    Ledger(database).catch_up(60)
+    with database.read() as connection:
+        stored = connection.execute(select(func.count()).select_from(events)).scalar()
+        verdicts = Counter(connection.execute(select(sales.c.verdict)).scalars())
+    assert verdicts == {"attributed": stored}
+    database.close()
+
+
+def _wait_until_it_holds(pid: int, file: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            if file in [handle.readlink() for handle in Path(f"/proc/{pid}/fd").iterdir()]:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} did not open {file}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 300)
+def test_a_soak_on_sqlite(sqlite_url: str, destination: StandIn, tmp_path: Path) -> None:
+    """Kills, wrong clocks, a bad destination, and a volume that is away for a while."""
+    volume = Path(sqlite_url.removeprefix("sqlite:///")).parent
+
+    def lose_the_volume(fleet: Fleet) -> None:
+        # One that starts while it is away makes a database, and would lose it under the volume.
+        for process in fleet.running.values():
+            _wait_until_it_holds(process.pid, volume / "relay.sqlite3")
+        # As an unmounted volume: its place is an empty folder, and open handles go on in it.
+        away, empty = volume.with_name("away"), volume.with_name("empty")
+        volume.rename(away)
+        volume.mkdir()
+        time.sleep(1.5)
+        volume.rename(empty)
+        away.rename(volume)
+        for path in empty.iterdir():
+            assert path.name.endswith(("-turn", "-reserve")), f"{path.name} was made"
+            path.unlink()
+        empty.rmdir()
+
+    soak(sqlite_url, destination, tmp_path, more=lose_the_volume)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.xdist_group("postgres-restarts")
+def test_a_soak_on_postgresql(
+    postgres: Postgres, postgres_url: str, destination: StandIn, tmp_path: Path
+) -> None:
+    """Kills, wrong clocks, a bad destination, and a server that crashes."""
+
+    def crash(_fleet: Fleet) -> None:
+        postgres.stop(signal.SIGQUIT)
+        time.sleep(0.5)
+        postgres.start()
+
+    soak(postgres_url, destination, tmp_path, more=crash)
