@@ -198,6 +198,23 @@ def test_a_clock_that_was_set_back_an_hour(database: Database, clock: Clock) -> 
     assert set(summary(database)) == {"cs_a", "cs_b"}
 
 
+@pytest.mark.parametrize("wrong", [-3600.0, -60.0, 60.0, 100 * 86_400.0])
+def test_a_clock_that_is_wrong_for_a_moment(database: Database, clock: Clock, wrong: float) -> None:
+    """What is stored under it, and after it, is read, whenever the ledger looks."""
+    ledger = Ledger(database)
+    accept(database, new(session("before")))
+    ledger.catch_up(10)
+    clock.time += wrong
+    accept(database, new(session("meanwhile")))
+    if wrong > 0:
+        ledger.catch_up(10)
+    clock.time -= wrong - 1
+    accept(database, new(session("after")))
+    clock.time += 200
+    ledger.catch_up(10)
+    assert set(summary(database)) == {"cs_before", "cs_meanwhile", "cs_after"}
+
+
 def test_one_process_at_a_time_and_another_goes_on(database_url: str, clock: Clock) -> None:
     """While one reads the other waits; when it is dead for its lease, the other takes over."""
     first, second = (Database(database_url, clock=clock) for _ in range(2))

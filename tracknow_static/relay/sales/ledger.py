@@ -40,8 +40,6 @@ BATCH = 500
 LEASE_SECONDS = 30.0
 # For commands that end: what they leave is read later.
 CATCH_UP_SECONDS = 20.0
-# A clock that is behind what was read last was set back: what it has stored since is read again.
-_SET_BACK_SECONDS = 86_400.0
 # Below every limit for parameters of one statement (999 in an SQLite before 3.32).
 _MOST = 400
 
@@ -97,7 +95,7 @@ class Ledger:
             old = states.load(connection)
             if old is not None and self._is_anothers(connection, old, now):
                 return 0
-            state = self._from(old or State(pattern=self._pattern), now)
+            state = old or State(pattern=self._pattern)
             found = self._next(connection, state, horizon, limit)
             if not found and old is not None:
                 return 0
@@ -169,12 +167,6 @@ class Ledger:
         if self._database.backend == "sqlite":
             return float("inf")
         return now - max(0.0, float(connection.execute(_OLDEST).scalar_one()))
-
-    def _from(self, state: State, now: float) -> State:
-        if now >= state.at - OVERLAP:
-            return state
-        self._recent.clear()
-        return replace(state, at=now - _SET_BACK_SECONDS)
 
     def _next(
         self, connection: Connection, state: State, horizon: float, limit: int

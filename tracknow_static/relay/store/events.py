@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
+from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.model import PENDING, Accepted, NewEvent
 from tracknow_static.relay.store.schema import (
     customer_references,
@@ -75,6 +76,8 @@ def store(
         crash_points.reach(BEGUN)
         now = database.read_clock(connection)
         fresh = _add_events(connection, ordered, now)
+        if fresh:
+            ledger_state.read_from(connection, now)
         crash_points.reach(INSERTED)
         _add_deliveries(connection, fresh, database, now)
         _remember_customers(connection, fresh, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tracknow_static.relay.store.shared_state import Lease, SharedState
@@ -28,6 +28,17 @@ class State(Lease):
 
 _shared = SharedState("sales", State)
 load, store = _shared.load, _shared.store
+
+
+def read_from(connection: Connection, now: float) -> None:
+    """Take the ledger back to ``now`` if it is beyond: its clock was ahead, or is behind now.
+
+    Whoever stores an event calls it in the same transaction, so that none is stored behind the
+    ledger's back.
+    """
+    while (state := load(connection)) is not None and now < state.at - OVERLAP:
+        if store(connection, state, replace(state, at=now)):
+            return
 
 
 def unread_since(connection: Connection) -> float:
