@@ -22,6 +22,7 @@ from tracknow_static.page.codes import CODES
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.schedule import STEPS
 from tracknow_static.relay.operate.cli import cli as relay
+from tracknow_static.relay.operate.conditions import CODES as CONDITIONS
 from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -201,7 +202,12 @@ MADE: dict[str, dict[str, str]] = {
         ),
     },
     "docs/reference/options.md": {"options": options.markdown_table(OPTIONS)},
-    "docs/reference/relay.md": {"relay schedule": schedule()},
+    "docs/reference/relay.md": {
+        "conditions": _table(
+            ("code", "when"), ((f"`{code}`", meaning) for code, meaning in CONDITIONS.items())
+        ),
+        "relay schedule": schedule(),
+    },
     "docs/reference/variables.md": {
         "relay variables": options.markdown_table(VARIABLES, noun="variable")
     },

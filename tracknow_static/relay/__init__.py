@@ -63,7 +63,7 @@ def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
         # Its import costs 20 ms: paid by the first scrape, not by every start.
         from tracknow_static.relay.operate.metrics import page
 
-        return page(ingest, timeout=config.commit_timeout)
+        return page(config, ingest)
 
     def metrics(environ: Environ) -> Response:
         return loaded()(environ)

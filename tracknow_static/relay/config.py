@@ -176,6 +176,13 @@ class RelayConfig:
         rules.whole_number(0, 36500),
         "Days for which a sale is kept in the ledger after its customer's last event.",
     )
+    sales_without_click_id: int = option(
+        20,
+        rules.whole_number(0, 1000),
+        "Number of sales in a row without a click id that need your attention if earlier ones "
+        "carried one; 0 turns this off.",
+        name="TRACKNOW_RELAY_SALES_WITHOUT_CLICK_ID",
+    )
     metrics: bool = option(
         True,
         rules.flag(),
@@ -246,6 +253,11 @@ class RelayConfig:
     def is_click_id(self, reference: str | None) -> bool:
         """Whether the reference of a sale is a click id."""
         return is_click_id(reference, self.click_id_pattern)
+
+    @property
+    def min_free_bytes(self) -> int:
+        """Free disk space in bytes below which events are refused."""
+        return self.min_free_mb * 1_000_000
 
     @property
     def lease_seconds(self) -> float:

@@ -19,6 +19,7 @@ from tracknow_static.errors import StorageError
 from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store.events import add_tallies
 from tracknow_static.relay.store.migrations import SchemaError
+from tracknow_static.relay.store.watch import is_low
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,8 +116,7 @@ def examine(ingest: Ingest) -> Readiness:
         ingest.database.open()
         checks["schema"] = "ok"
         free = ingest.database.free_bytes()
-        low = free is not None and free < ingest.min_free_bytes
-        checks["disk"] = "disk_low" if low else "ok"
+        checks["disk"] = "disk_low" if is_low(free, ingest.min_free_bytes) else "ok"
         add_tallies(ingest.database, {("ready", ""): 1})
         checks["database"] = "ok"
     except SchemaError:

@@ -20,13 +20,13 @@ from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.attention import attention
 from tracknow_static.relay.operate.cli import configured, limited
-from tracknow_static.relay.store import queries
+from tracknow_static.relay.operate.conditions import conditions, free_space, observe
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
-from tracknow_static.relay.store.migrations import SchemaError
+from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
+from tracknow_static.relay.store.watch import is_low
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _SECONDS = 30.0
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
+# What a condition is about, where it is not a delivery.
+_SUBJECTS = {"calls-refused": "webhook", "no-click-ids": "sales"}
 _COLORS = {OK: "green", WARNING: "yellow", FAILED: "red"}
 
 
@@ -117,36 +119,37 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
     ingest = Ingest.from_config(config, database)
     where = logs.hide(database.url.render_as_string(hide_password=True))
     if database.path is not None and not database.path.exists():
-        yield from _future_file(database.path, ingest.min_free_bytes)
+        yield from _future_file(database.path, config)
         return
     try:
         with limited(database, _SECONDS):
-            status = queries.status(database)
             found = health.examine(ingest).checks
+            needs = conditions(observe(database, config), config)
         if found["database"] != "ok":
             text = f"{where} cannot be written: {found['database']}"
             yield CheckResult("database", FAILED, text)
         else:
-            text = f"{where} can be written, its schema has version {status.schema_version}"
+            text = f"{where} can be written, its schema has version {newest_version()}"
             yield CheckResult("database", OK, text)
         free = database.free_bytes()
         if free is not None:
-            yield _disk(free, ingest.min_free_bytes)
-        for found_now in attention(status, config.destinations):
-            result = FAILED if found_now.stalls else WARNING
-            yield CheckResult("delivery", result, found_now.text)
+            yield _disk(free, config)
+        for condition in needs:
+            if condition.code != "disk-low":
+                result = FAILED if condition.stalls else WARNING
+                yield CheckResult(_SUBJECTS.get(condition.code, "delivery"), result, str(condition))
     except (StorageError, SchemaError) as error:
         yield CheckResult("database", FAILED, f"{where}: {logs.hide(str(error))}")
     finally:
         database.close()
 
 
-def _disk(free: int, needed: int) -> CheckResult:
-    text = f"{free / 1e6:,.0f} MB are free, {needed / 1e6:,.0f} are needed"
-    return CheckResult("disk", OK if free >= needed else FAILED, text)
+def _disk(free: int, config: RelayConfig) -> CheckResult:
+    result = FAILED if is_low(free, config.min_free_bytes) else OK
+    return CheckResult("disk", result, free_space(free, config))
 
 
-def _future_file(path: Path, needed: int) -> Iterator[CheckResult]:
+def _future_file(path: Path, config: RelayConfig) -> Iterator[CheckResult]:
     """Check whether `serve` can make the file: a command that only looks makes none."""
     folder = next(parent for parent in path.parents if parent.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
@@ -154,7 +157,7 @@ def _future_file(path: Path, needed: int) -> Iterator[CheckResult]:
         return
     text = f"{path} does not exist yet: serve makes it. If it did exist, its volume is away"
     yield CheckResult("database", WARNING, text)
-    yield _disk(shutil.disk_usage(folder).free, needed)
+    yield _disk(shutil.disk_usage(folder).free, config)
 
 
 def _destinations(config: RelayConfig) -> Iterator[CheckResult]:

@@ -14,8 +14,8 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
-from tracknow_static.relay.operate.attention import attention
 from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.filters import STATES
 from tracknow_static.relay.store.model import Filter, without_query
@@ -124,8 +124,8 @@ def known_destination(database: Database, text: str) -> str:
     "--strict",
     is_flag=True,
     help="Exit with 1 when something needs your attention: a dead letter, a rejected delivery, a "
-    "destination that is paused or down, a delivery older than --max-age, or only refused calls "
-    "since the last event.",
+    "destination that is paused or down, a delivery older than --max-age, too little space on the "
+    "disk, only refused calls since the last event, or only sales without a click id.",
 )
 @click.option(
     "--max-age",
@@ -140,12 +140,12 @@ def status(strict: bool, max_age: float, output_format: str) -> None:
     config = configured()
     with opened(config) as database:
         found = queries.status(database)
-    lines = [entry.text for entry in attention(found, config.destinations, max_age=max_age)]
+        needs = conditions(observe(database, config), config, max_age=max_age)
     if output_format == "json":
-        output.print_json(output.status_json(found, lines))
+        output.print_json(output.status_json(found, needs))
     else:
-        output.status_text(found, lines)
-    if strict and lines:
+        output.status_text(found, needs)
+    if strict and needs:
         sys.exit(exit_codes.ATTENTION)
 
 

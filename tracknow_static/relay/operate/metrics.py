@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 from tracknow_static import __version__
 from tracknow_static.errors import RelayError
 from tracknow_static.relay.health import Shared, open_files
+from tracknow_static.relay.operate.conditions import CODES, conditions, observe
 from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, without_query
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from tracknow_static.relay.app import Page
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.operate.conditions import Condition
     from tracknow_static.relay.store.ingest import Ingest
     from tracknow_static.relay.store.model import Status
 
@@ -52,9 +56,10 @@ _DELIVERIES = (
 )
 
 
-def page(ingest: Ingest, *, timeout: float) -> Page:
-    """Return ``/metrics``; while the database hangs it answers 503 after ``timeout`` seconds."""
-    numbers = Shared(lambda: list(collect(ingest)), timeout=timeout)
+def page(config: RelayConfig, ingest: Ingest) -> Page:
+    """Return ``/metrics``; while the database hangs it answers 503 after the commit's time-out."""
+    timeout = config.commit_timeout
+    numbers = Shared(lambda: list(collect(config, ingest)), timeout=timeout)
 
     def metrics(environ: Mapping[str, Any]) -> Response:
         found = numbers.get()
@@ -102,20 +107,22 @@ class _Collected(Collector):
         return self._metrics
 
 
-def collect(ingest: Ingest) -> Iterator[Metric]:
+def collect(config: RelayConfig, ingest: Ingest) -> Iterator[Metric]:
     """Yield every metric.
 
     A database out of reach is reported as ``tracknow_relay_database_up 0``, and nothing else.
     """
     yield _gauge("build_info", "Version of the relay.", [({"version": __version__}, 1)])
     status: Status | None = None
+    needs: list[Condition] = []
     free: int | None = None
     # A full disk can still be read; what could not be stored stays counted.
     with contextlib.suppress(RelayError):
         ingest.flush()
     with contextlib.suppress(RelayError):
-        status = queries.status(ingest.database)
+        needs = conditions(observe(ingest.database, config), config)
         free = ingest.database.free_bytes()
+        status = queries.status(ingest.database)
     files = open_files()
     if files is not None:
         doc = "Files and connections that the process has open which answers this scrape."
@@ -126,6 +133,9 @@ def collect(ingest: Ingest) -> Iterator[Metric]:
         return
     yield from _counters(status)
     yield from _gauges(status, ingest.database.destinations)
+    counts = Counter(condition.code for condition in needs)
+    doc = "What needs attention now, by the codes that `status --json` lists."
+    yield _gauge("conditions", doc, [({"code": code}, counts[code]) for code in CODES])
     if free is not None:
         yield _gauge("disk_free_bytes", "Free space where the database grows.", [({}, free)])
 

@@ -25,6 +25,7 @@ from tracknow_static.relay.store.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tracknow_static.relay.operate.conditions import Condition
     from tracknow_static.relay.store.model import Delivery, DestinationStatus, Status, StoredEvent
 
 _COLORS = {DELIVERED: "green", DEAD: "red", REJECTED: "red", PENDING: "yellow", PAUSED: "red"}
@@ -120,8 +121,8 @@ def duration(seconds: float | None) -> str:
 # -- the summary ----------------------------------------------------------------------------------
 
 
-def status_json(status: Status, attention: Sequence[str]) -> dict[str, Any]:
-    """Return the summary for scripts; ``attention`` lists what needs a person."""
+def status_json(status: Status, needs: Sequence[Condition]) -> dict[str, Any]:
+    """Return the summary for scripts, with what needs a person."""
     counters = {name: total for (name, where), total in sorted(status.tallies.items()) if not where}
 
     def by_reason(prefix: str) -> dict[str, int]:
@@ -136,7 +137,20 @@ def status_json(status: Status, attention: Sequence[str]) -> dict[str, Any]:
         "kept": by_reason("kept:"),
         "refused": by_reason("refused:"),
         "destinations": [_destination_json(entry) for entry in status.destinations],
-        "attention": list(attention),
+        "attention": list(map(str, needs)),
+        "conditions": [condition_json(condition) for condition in needs],
+    }
+
+
+def condition_json(condition: Condition) -> dict[str, Any]:
+    """Return what needs a person for scripts."""
+    return {
+        "code": condition.code,
+        "about": condition.about,
+        "text": condition.text,
+        "command": condition.command,
+        "stalls": condition.stalls,
+        "since": time_of(condition.since),
     }
 
 
@@ -158,9 +172,9 @@ def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
     }
 
 
-def status_text(status: Status, attention: Sequence[str]) -> None:
+def status_text(status: Status, needs: Sequence[Condition]) -> None:
     """Print the summary for people."""
-    data = status_json(status, attention)
+    data = status_json(status, needs)
     rows = [
         [
             clean(without_query(entry.destination)),
@@ -187,7 +201,7 @@ def status_text(status: Status, attention: Sequence[str]) -> None:
         ],
         rows,
     )
-    for line in attention:
+    for line in data["attention"]:
         click.secho(clean(line), fg="red")
     newest = status.newest_event_at
     since = "never" if newest is None else f"{duration(max(0.0, status.now - newest))} ago"

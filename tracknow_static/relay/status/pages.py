@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracknow_static.relay.operate.attention import attention
+from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.status import render
 from tracknow_static.relay.store import queries
 
@@ -19,7 +19,7 @@ def respond(ingest: Ingest, config: RelayConfig, path: str, _query: str, base: s
     if path:
         return render.message(404, "Not found", "There is no such page.", base=base)
     status = queries.status(ingest.database)
-    problems = list(attention(status, config.destinations))
+    problems = conditions(observe(ingest.database, config), config)
     return render.response(
         200, "overview.html", {"base": base, "status": status, "problems": problems}
     )

@@ -48,13 +48,16 @@ load, store = _shared.load, _shared.store
 
 
 class Finding(NamedTuple):
-    """What needs a person: a stable ``code`` and a sentence.
+    """What needs a person: a stable ``code``, a sentence, the ``command`` that helps.
 
     ``code`` is ``endpoint-disabled``, ``endpoint-absent``, ``never-pushed`` or ``backfill-fails``.
+    ``since`` is None where it is not known.
     """
 
     code: str
     text: str
+    command: str
+    since: float | None = None
 
 
 def findings(state: State | None, now: float) -> Iterator[Finding]:
@@ -64,19 +67,24 @@ def findings(state: State | None, now: float) -> Iterator[Finding]:
     if state.endpoint == DISABLED:
         yield Finding(
             "endpoint-disabled",
-            "Stripe has disabled the relay's webhook endpoint: enable it in the Dashboard, or run "
-            "`tracknow-static stripe setup`",
+            "Stripe has disabled the relay's webhook endpoint: enable it in the Dashboard",
+            "tracknow-static stripe setup",
         )
     elif state.endpoint == ABSENT:
         yield Finding(
             "endpoint-absent",
-            "Stripe has no webhook endpoint for this relay: run `tracknow-static stripe setup`",
+            "Stripe has no webhook endpoint for this relay",
+            "tracknow-static stripe setup",
         )
     if state.in_a_row >= _KEEPS_FINDING:
         yield Finding(
             "never-pushed",
             f"backfill keeps finding events that Stripe did not push ({state.unpushed} in the last "
             f"{state.in_a_row} polls): check the endpoint's URL and what is in front of the relay",
+            "tracknow-static stripe status",
         )
     if state.failing_since and now - state.failing_since >= _FAILING_SECONDS:
-        yield Finding("backfill-fails", f"missed events cannot be fetched: {state.error}")
+        text = f"missed events cannot be fetched: {state.error}"
+        yield Finding(
+            "backfill-fails", text, "tracknow-relay backfill --dry-run", state.failing_since
+        )

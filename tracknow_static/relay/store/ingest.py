@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracknow_static.errors import RelayError, StorageError
 from tracknow_static.relay.store import events
 from tracknow_static.relay.store.group_commit import Writer
+from tracknow_static.relay.store.watch import is_low
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ class Ingest:
         """Return the ingest that a configuration describes."""
         return cls(
             database,
-            min_free_bytes=config.min_free_mb * 1_000_000,
+            min_free_bytes=config.min_free_bytes,
             commit_timeout=config.commit_timeout,
             on_commit=on_commit,
         )
@@ -127,6 +128,6 @@ class Ingest:
         if not self.min_free_bytes or time.monotonic() < self._room_until:
             return
         free = self.database.free_bytes()
-        if free is not None and free < self.min_free_bytes:
+        if free is not None and is_low(free, self.min_free_bytes):
             raise StorageError("disk_low", f"{free // 1_000_000} MB are free on the disk")
         self._room_until = time.monotonic() + _ROOM_SECONDS

@@ -167,9 +167,8 @@ class DestinationStatus:
 class Status:
     """The whole store at a glance.
 
-    ``tallies`` maps (name, destination) to a count; ``refused_at`` maps the reason for which
-    calls of the webhook were refused to the time of the last one. ``backfill`` is what backfill
-    knows, None when it has never run.
+    ``tallies`` maps (name, destination) to a count. ``backfill`` is what backfill knows, None when
+    it has never run.
     """
 
     now: float
@@ -177,7 +176,6 @@ class Status:
     destinations: tuple[DestinationStatus, ...]
     tallies: dict[tuple[str, str], int]
     newest_event_at: float | None
-    refused_at: dict[str, float] = field(default_factory=dict)
     backfill: BackfillState | None = None
 
 

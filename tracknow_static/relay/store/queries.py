@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.database import Database
 
-# How the names of counters of refused calls begin.
-REFUSED = "refused:"
 # How a cursor of a list with the newest first begins.
 _NEWEST = "newest "
 
@@ -52,7 +50,6 @@ def status(database: Database) -> Status:
         counts = _tallies(connection)
         waiting = _waiting(connection, now)
         dead, rejected = _number(connection, "dead"), _number(connection, "rejected")
-        refused = _refused(connection)
         rows = {row.url: row for row in connection.execute(select(destinations))}
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
@@ -71,7 +68,7 @@ def status(database: Database) -> Status:
         )
         for url in sorted(urls)
     )
-    return Status(now, version, found, counts, newest, refused, backfill)
+    return Status(now, version, found, counts, newest, backfill)
 
 
 def _destination(
@@ -100,16 +97,6 @@ def _tallies(connection: Connection) -> dict[tuple[str, str], int]:
         tallies.c.name, tallies.c.destination, func.sum(tallies.c.value).label("total")
     ).group_by(tallies.c.name, tallies.c.destination)
     return {(row.name, row.destination): int(row.total) for row in connection.execute(statement)}
-
-
-def _refused(connection: Connection) -> dict[str, float]:
-    """Return when calls were refused last, by the reasons of the counters."""
-    statement = (
-        select(tallies.c.name, func.max(tallies.c.updated_at).label("last"))
-        .where(tallies.c.name.startswith(REFUSED))
-        .group_by(tallies.c.name)
-    )
-    return {row.name.removeprefix(REFUSED): row.last for row in connection.execute(statement)}
 
 
 def _waiting(connection: Connection, now: float) -> dict[str, Any]:

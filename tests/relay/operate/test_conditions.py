@@ -1,0 +1,295 @@
+"""What `status --strict`, `check` and the metrics make of a relay that does not deliver."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event
+
+from tests.events import CREATED, encode, purchase, sign
+from tests.relay.operate.parts import (
+    WEBHOOK,
+    accept,
+    database_of,
+    environment,
+    request,
+    run,
+    run_json,
+)
+from tests.relay.operate.test_health import samples
+from tests.relay.sales.shapes import MONTH, UNPAID, new, paid, session, subscribed
+from tests.relay.store.parts import START, A, B, dead, delivered, retry
+from tests.relay.store.parts import accept as add
+from tests.relay.store.parts import new as plain
+from tracknow_static.relay import create_application
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.operate.conditions import CODES, conditions, observe
+from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.store import destinations, leases, watch
+from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.model import BREAKER_THRESHOLD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.relay.store.parts import Clock
+    from tracknow_static.relay.operate.conditions import Condition
+
+ONE, TWO = "https://one.example/hook", "https://two.example/hook"
+DAY = 86_400.0
+
+
+def filled(database_url: str) -> dict[str, str]:
+    """Store five events; TWO has accepted them, they wait for ONE."""
+    environ = environment(database_url, ONE, TWO)
+    accept(environ, *(encode(purchase(number)) for number in range(5)))
+    database = database_of(environ)
+    for claimed in leases.claim(database, limit=10, lease_seconds=60, destinations=[TWO]):
+        delivered(database, claimed, status=200)
+    database.close()
+    return environ
+
+
+def texts(environ: Mapping[str, str], *, later: float = 0.0, max_age: float = 3600.0) -> list[str]:
+    """Return what needs attention, some seconds from now."""
+    config = RelayConfig.from_environ(environ)
+    database = Database.from_config(config, clock=lambda: time.time() + later)
+    found = [entry.text for entry in conditions(observe(database, config), config, max_age=max_age)]
+    database.close()
+    return found
+
+
+def test_what_has_just_arrived_needs_no_attention(either: dict[str, str]) -> None:
+    """A delivery may wait for an hour."""
+    run(either, "status", "--strict")
+    assert texts(either, later=3500) == []
+
+
+def test_a_delivery_that_waits_for_long_needs_attention(either: dict[str, str]) -> None:
+    """No worker, or one event that nobody accepts: both show in the age."""
+    assert texts(either, later=20 * DAY) == [f"5 wait for {ONE}, the oldest for 20 d"]
+    assert texts(either, later=3700, max_age=2 * 3600) == []
+    time.sleep(1.1)
+    result = run(either, "status", "--strict", "--max-age", "1s", code=1)
+    assert f"5 wait for {ONE}" in result.stdout
+    assert run_json(either, "status", "--max-age", "1s")["attention"]
+    run(either, "status", "--strict", "--max-age", "soon", code=2)
+
+
+def test_a_destination_that_is_down_needs_attention(environ: dict[str, str]) -> None:
+    """Also while its breaker waits for a probe."""
+    database = database_of(environ)
+    seen = destinations.breaker(database, ONE)
+    assert destinations.set_breaker(database, seen, failures=BREAKER_THRESHOLD)
+    database.close()
+    found = run_json(environ, "status", "--strict", code=1)
+    assert found["attention"] == [f"{ONE} is down: `tracknow-relay check`"]
+    assert run_json(environ, "status")["destinations"][0]["down"] is True
+    found = run_json(environ, "check", code=1)["checks"]
+    text = f"{ONE} is down: `tracknow-relay check`"
+    assert {"what": "delivery", "result": "failed", "text": text} in found
+
+
+def test_what_waits_for_a_former_destination_needs_attention(environ: dict[str, str]) -> None:
+    """It is not delivered any more; the command that helps is named, and metrics show it."""
+    environ["TRACKNOW_RELAY_DESTINATIONS"] = TWO
+    result = run(environ, "status", "--strict", code=1)
+    helps = f"`tracknow-relay retire {ONE} --to {TWO}`"
+    assert f"5 wait for {ONE}, which is not configured: {helps}" in result.stdout
+    application = create_application(RelayConfig.from_environ(environ))
+    found = samples(request(application, "/metrics")[2])
+    application.stop(5)
+    assert found["destination_configured", ONE] == 0
+    assert found["destination_configured", TWO] == 1
+    assert found["backlog", ONE] == 5
+
+
+@pytest.mark.parametrize(
+    ("secret", "needs_attention"), [("whsec_of_another_endpoint", True), ("", False)]
+)
+def test_calls_that_are_all_refused_need_attention(
+    environ: dict[str, str], secret: str, needs_attention: bool
+) -> None:
+    """A wrong secret loses every sale; a stranger without a signature is no reason to wake anyone."""
+    application = create_application(RelayConfig.from_environ(environ))
+    body = encode(purchase(9))
+    headers = {"HTTP_STRIPE_SIGNATURE": sign(body, secret)} if secret else {}
+    assert request(application, WEBHOOK, body, **headers)[0] == 400
+    assert application.stop(5)
+    result = run(environ, "status", "--strict", code=int(needs_attention))
+    assert ("signature_mismatch" in result.stdout) is needs_attention
+    accept(environ, body)
+    run(environ, "status", "--strict")
+
+
+CONFIG = RelayConfig(destinations=(A, B), min_free_mb=0, sales_without_click_id=3)
+
+
+def found(database: Database, config: RelayConfig = CONFIG) -> dict[str, Condition]:
+    """Return the conditions by code."""
+    return {one.code: one for one in conditions(observe(database, config), config)}
+
+
+def kill(database: Database, number: int) -> None:
+    """Make dead letters of A."""
+    for claimed in leases.claim(database, limit=number, lease_seconds=9, destinations=[A]):
+        dead(database, claimed, status=400, error=None)
+
+
+def test_a_dead_letter_has_the_times_of_the_first_and_the_last(
+    database: Database, clock: Clock
+) -> None:
+    """Since when there are some, and when the latest came: a further one is news."""
+    for number in range(3):
+        add(database, plain(number))
+    kill(database, 1)
+    assert found(database)["dead-letter"].text == f"{A} has 1 dead letter"
+    clock.time += 60
+    kill(database, 2)
+    one = found(database)["dead-letter"]
+    assert (one.since, one.newest) == (START, START + 60)
+    assert one.text == f"{A} has 3 dead letters"
+    assert not one.stalls
+
+
+def test_a_dead_letter_that_cannot_be_replayed_any_more_is_over(
+    database: Database, clock: Clock
+) -> None:
+    """Its payload is purged after the retention: nobody can do anything about it."""
+    add(database, plain())
+    kill(database, 1)
+    clock.time += CONFIG.retention_dead_days * DAY - 1
+    assert "dead-letter" in found(database)
+    clock.time += 2
+    assert "dead-letter" not in found(database)
+
+
+def test_a_paused_destination_has_its_reason_and_its_command(
+    database: Database, clock: Clock
+) -> None:
+    """Not its query, which can hold a token."""
+    url = f"{A}?token=planted"
+    config = replace(CONFIG, destinations=(url,))
+    destinations.pause(database, url, "it answers 404")
+    clock.time += 60
+    one = found(database, config)["destination-paused"]
+    assert one.text == f"{A} is paused: it answers 404"
+    assert one.command == f"tracknow-relay resume {A}"
+    assert one.since == START
+    assert "planted" not in str(one)
+
+
+def test_many_deliveries_are_counted_up_to_a_bound(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest is found among those that are due first and those that are due last."""
+    monkeypatch.setattr(watch, "MOST", 3)
+    add(database, plain("old"))
+    claimed = leases.claim(database, limit=9, lease_seconds=9)
+    for delivery in claimed:
+        retry(database, delivery, delay=50_000, status=500, error=None)
+    clock.time += 7200
+    assert found(database)["backlog-old"].text == f"1 wait for {B}, the oldest for 2 h 0 min"
+    for number in range(9):
+        add(database, plain(number))
+    one = found(database)["backlog-old"]
+    assert one.text == f"more than 3 wait for {B}, the oldest for 2 h 0 min"
+    assert one.since == START
+
+
+def test_a_full_disk_needs_attention(sqlite_url: str) -> None:
+    """The floor of `status` and `check` is the one that events are refused at."""
+    environ = environment(sqlite_url, ONE, min_free_mb="900000")
+    run(environ, "migrate")
+    (one,) = run_json(environ, "status", "--strict", code=1)["conditions"]
+    assert (one["code"], one["command"], one["stalls"]) == (
+        "disk-low",
+        "tracknow-relay purge",
+        True,
+    )
+    assert "900,000 are needed" in one["text"]
+
+
+def sell(database: Database, *bodies: dict[str, Any]) -> None:
+    """Store events and build the ledger."""
+    for body in bodies:
+        add(database, new(body))
+    Ledger(database).catch_up(30)
+
+
+def test_sales_without_a_click_id_need_attention_when_earlier_ones_had_one(
+    database: Database,
+) -> None:
+    """A shop without affiliates is well; a renewal, a failure or a test says nothing of the site."""
+    for number in range(4):
+        sell(database, *paid(f"n{number}", client_reference_id=None, created=CREATED + number))
+    assert "no-click-ids" not in found(database)
+    sell(database, *subscribed("a", 3, basil=True, created=CREATED + 100))
+    assert "no-click-ids" not in found(database)
+    for number in range(2):
+        at = CREATED + 200 + number
+        sell(database, *paid(f"m{number}", client_reference_id="undefined", created=at))
+    sell(database, session("x", "expired", created=CREATED + 300, status="expired", **UNPAID))
+    sell(database, session("t", event={"livemode": False}, created=CREATED + 300))
+    assert "no-click-ids" not in found(database)
+    sell(database, *paid("m3", client_reference_id=None, created=CREATED + 300 + 6 * MONTH))
+    one = found(database)["no-click-ids"]
+    assert one.text == "none of the last 3 sales carries a click id, and earlier ones did"
+    assert one.since == CREATED + 200
+    assert "no-click-ids" not in found(database, replace(CONFIG, sales_without_click_id=4))
+    assert "no-click-ids" not in found(database, replace(CONFIG, sales_without_click_id=0))
+    sell(database, *paid("z", created=CREATED + 400 + 6 * MONTH))
+    assert "no-click-ids" not in found(database)
+
+
+def test_refused_calls_need_attention_for_a_day(environ: dict[str, str]) -> None:
+    """Stripe repeats a call after hours, and then a wrong secret shows again."""
+    application = create_application(RelayConfig.from_environ(environ))
+    body = encode(purchase(9))
+    header = sign(body, "whsec_of_another_endpoint")
+    assert request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=header)[0] == 400
+    assert application.stop(5)
+    (text, *_) = [one for one in texts(environ, later=20 * 3600) if "refused" in one]
+    assert "signature_mismatch" in text
+    assert not [one for one in texts(environ, later=25 * 3600) if "refused" in one]
+
+
+def test_the_metrics_count_conditions(environ: dict[str, str]) -> None:
+    """Every code is there, so that a rule can be written before its first case."""
+    environ["TRACKNOW_RELAY_DESTINATIONS"] = TWO
+    application = create_application(RelayConfig.from_environ(environ))
+    seen = samples(request(application, "/metrics")[2])
+    application.stop(5)
+    assert seen["conditions", "former-destination"] == 1
+    assert {code for name, code in seen if name == "conditions"} == set(CODES)
+    assert sum(seen["conditions", code] for code in CODES) == 1
+
+
+def test_no_query_reads_a_whole_table(database: Database) -> None:
+    """All of them use an index, however many events there are."""
+    statements: list[tuple[str, Any]] = []
+    event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda _c, _k, text, parameters, _x, _m: statements.append((text, parameters)),
+    )
+    add(database, plain())
+    kill(database, 1)
+    statements.clear()
+    observe(database, CONFIG)
+    asked = [one for one in statements if one[0].startswith("SELECT")]
+    if database.backend != "sqlite":
+        assert len(asked) < 30
+        return
+    with database.read() as connection:
+        for text, parameters in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters).all()
+            for row in plan:
+                scanned = re.fullmatch(
+                    r"SCAN (events|deliveries|attempts|sale_objects|sales)", row[3]
+                )
+                assert not scanned, (text, row[3])

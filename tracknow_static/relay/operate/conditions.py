@@ -1,0 +1,244 @@
+"""What of the relay's state needs a person, decided in one place for all who report it.
+
+:func:`observe` reads a few values by index, :func:`conditions` makes of them what needs attention
+now. ``status``, ``check``, ``/readyz``, the metrics, alerts and the status page use both.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from tracknow_static.relay.operate.output import duration
+from tracknow_static.relay.receive.response import HINTS
+from tracknow_static.relay.sales.recent import without_click_id
+from tracknow_static.relay.store import backfill_state, watch
+from tracknow_static.relay.store.model import without_query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.database import Database
+
+# Seconds that a delivery may wait before it needs attention.
+MAX_AGE = 3600.0
+# Stripe repeats a refused call after hours, so that a wrong secret shows only now and then.
+_REFUSED_SECONDS = 86_400.0
+_DAY = 86_400.0
+
+CODES = {
+    "dead-letter": "A destination refused an event for good, or never accepted it in all attempts.",
+    "rejected-sale": "A destination answered an event with 2xx and success: false.",
+    "destination-paused": "A destination is paused: its URL or its settings are wrong.",
+    "destination-down": "A destination does not answer, or answers with errors.",
+    "backlog-old": "A delivery has been waiting for more than an hour.",
+    "former-destination": "Deliveries wait for a destination that is not configured any more.",
+    "disk-low": "The disk has less free space than TRACKNOW_RELAY_MIN_FREE_MB: events are refused.",
+    "calls-refused": "Every call of the webhook since the last event was refused, "
+    "for a reason that only Stripe's own calls have, such as a wrong signing secret.",
+    "endpoint-disabled": "Stripe has disabled the relay's webhook endpoint.",
+    "endpoint-absent": "Stripe has no webhook endpoint for the relay.",
+    "never-pushed": "Backfill keeps finding events that Stripe did not push.",
+    "backfill-fails": "Missed events cannot be fetched from Stripe.",
+    "no-click-ids": "None of the last TRACKNOW_RELAY_SALES_WITHOUT_CLICK_ID sales carries a click "
+    "id, and earlier ones did.",
+}
+"""Every condition with its meaning; the codes are stable."""
+
+# Anyone who finds the relay can cause these refusals; the others are of calls that only Stripe
+# makes, or of events that were not stored.
+_BY_ANYONE = frozenset(
+    {
+        "not_found",
+        "method_not_allowed",
+        "signature_missing",
+        "signature_malformed",
+        "length_required",
+        "length_invalid",
+        "body_incomplete",
+        "body_timeout",
+        "body_too_large",
+    }
+)
+
+
+class Condition(NamedTuple):
+    """One thing that needs a person.
+
+    ``about`` tells conditions of one code apart: a destination without its query, or a reason.
+    ``text`` is a sentence without a full stop, ``command`` what helps. ``stalls`` is true when
+    events are not stored or not delivered. It is true ``since`` that time, None if that is not
+    known; ``newest`` is the time of the latest case of what happens again and again. Neither
+    personal data nor secrets are in it.
+    """
+
+    code: str
+    about: str
+    text: str
+    command: str
+    stalls: bool
+    since: float | None = None
+    newest: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text}: `{self.command}`"
+
+
+class Observed(NamedTuple):
+    """What the conditions are made of; times are Unix seconds by the database's clock.
+
+    ``pushed_at`` is when Stripe pushed the newest event, ``refused_at`` when calls were refused
+    last, by reason; ``free`` bytes are on the disk, None if the database is on another host.
+    """
+
+    now: float
+    places: tuple[watch.Place, ...] = ()
+    pushed_at: float | None = None
+    refused_at: dict[str, float] = {}  # noqa: RUF012 - never changed
+    free: int | None = None
+    backfill: backfill_state.State | None = None
+    without_click_id: int | None = None
+
+
+def observe(database: Database, config: RelayConfig) -> Observed:
+    """Read what the conditions are made of; takes milliseconds whatever the store holds.
+
+    Raises :class:`StorageError`.
+    """
+    with database.read() as connection:
+        now = database.read_clock(connection)
+        settled_since = now - max(1, config.retention_dead_days) * _DAY
+        return Observed(
+            now=now,
+            places=tuple(
+                watch.places(connection, config.destinations, now=now, settled_since=settled_since)
+            ),
+            pushed_at=watch.pushed_at(connection),
+            refused_at=watch.refused_at(connection),
+            free=database.free_bytes(),
+            backfill=backfill_state.load(connection),
+            without_click_id=without_click_id(connection, config.sales_without_click_id),
+        )
+
+
+def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE) -> list[Condition]:
+    """Return what needs a person now; ``max_age`` is how many seconds a delivery may wait."""
+    found = [
+        condition
+        for place in seen.places
+        for condition in _of_destination(place, seen.now, config, max_age)
+    ]
+    found.extend(_of_calls(seen))
+    found.extend(_of_backfill(seen))
+    if watch.is_low(seen.free, config.min_free_bytes):
+        text = f"{free_space(seen.free or 0, config)}: events are refused, and Stripe keeps them"
+        found.append(Condition("disk-low", "", text, "tracknow-relay purge", stalls=True))
+    if seen.without_click_id is not None:
+        text = (
+            f"none of the last {config.sales_without_click_id} sales carries a click id, "
+            "and earlier ones did"
+        )
+        since = float(seen.without_click_id)
+        command = "tracknow-relay report"
+        found.append(Condition("no-click-ids", "", text, command, stalls=False, since=since))
+    return found
+
+
+def free_space(free: int, config: RelayConfig) -> str:
+    """Return how much space there is, and how much is needed."""
+    return f"{free / 1e6:,.0f} MB are free, {config.min_free_bytes / 1e6:,.0f} are needed"
+
+
+def _of_destination(
+    place: watch.Place, now: float, config: RelayConfig, max_age: float
+) -> Iterator[Condition]:
+    url = without_query(place.url)
+    quoted = shlex.quote(url)
+    yield from _settled(place, url)
+    if place.url not in config.destinations:
+        if place.pending:
+            to = shlex.quote(without_query(config.destinations[0]))
+            yield Condition(
+                "former-destination",
+                url,
+                f"{_number(place.pending)} wait for {url}, which is not configured",
+                f"tracknow-relay retire {quoted} --to {to}",
+                stalls=True,
+                since=place.oldest_at,
+            )
+        return
+    if place.is_paused:
+        because = f": {place.breaker.paused_because}" if place.breaker.paused_because else ""
+        yield Condition(
+            "destination-paused",
+            url,
+            f"{url} is paused{because}",
+            f"tracknow-relay resume {quoted}",
+            stalls=True,
+            since=place.paused_at,
+        )
+    elif place.is_down:
+        text = f"{url} is down"
+        yield Condition("destination-down", url, text, "tracknow-relay check", stalls=True)
+    if place.oldest_at is not None and now - place.oldest_at > max_age:
+        age = duration(now - place.oldest_at)
+        yield Condition(
+            "backlog-old",
+            url,
+            f"{_number(place.pending)} wait for {url}, the oldest for {age}",
+            "tracknow-relay list --state pending",
+            stalls=True,
+            since=place.oldest_at,
+        )
+
+
+def _settled(place: watch.Place, url: str) -> Iterator[Condition]:
+    for code, found, text, state in (
+        ("dead-letter", place.dead, "{url} has {number} dead letter{s}", "dead"),
+        ("rejected-sale", place.rejected, "{url} rejected {number} event{s}", "rejected"),
+    ):
+        if found.number:
+            s = "s" if found.number > 1 else ""
+            yield Condition(
+                code,
+                url,
+                text.format(url=url, number=_number(found.number), s=s),
+                f"tracknow-relay list --state {state}",
+                stalls=False,
+                since=found.first_at,
+                newest=found.last_at,
+            )
+
+
+def _of_calls(seen: Observed) -> Iterator[Condition]:
+    pushed_at = seen.pushed_at or 0.0
+    for reason, at in sorted(seen.refused_at.items()):
+        if reason in _BY_ANYONE or at <= pushed_at or seen.now - at > _REFUSED_SECONDS:
+            continue
+        hint = f": {HINTS[reason]}" if reason in HINTS else ""
+        yield Condition(
+            "calls-refused",
+            reason,
+            f"since the last event, calls were refused ({reason}){hint}",
+            "tracknow-relay check",
+            stalls=True,
+            since=seen.pushed_at,
+            newest=at,
+        )
+
+
+def _of_backfill(seen: Observed) -> Iterator[Condition]:
+    for finding in backfill_state.findings(seen.backfill, seen.now):
+        yield Condition(
+            finding.code,
+            "",
+            finding.text,
+            finding.command,
+            stalls=finding.code != "backfill-fails",
+            since=finding.since,
+        )
+
+
+def _number(counted: int) -> str:
+    return str(counted) if counted <= watch.MOST else f"more than {watch.MOST:,}"

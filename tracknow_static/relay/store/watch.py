@@ -1,0 +1,156 @@
+"""What of the store may need a person, read by index alone: cheap however much it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from tracknow_static.relay.store.destinations import breaker_of, untouched
+from tracknow_static.relay.store.filters import in_state
+from tracknow_static.relay.store.model import BREAKER_THRESHOLD, PAUSED, WEBHOOK
+from tracknow_static.relay.store.schema import deliveries, destinations, events, tallies
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from tracknow_static.relay.store.model import Breaker
+
+# Deliveries are counted up to this number.
+MOST = 1000
+# How the names of counters of refused calls begin.
+_REFUSED = "refused:"
+
+
+class Settled(NamedTuple):
+    """Deliveries that ended in one state: their number, and the times of the first and the last."""
+
+    number: int
+    first_at: float | None
+    last_at: float | None
+
+
+class Place(NamedTuple):
+    """One destination. Numbers end at ``MOST + 1``; times are Unix seconds.
+
+    ``oldest_at`` is when the oldest delivery that waits was stored or replayed. Of more than
+    ``MOST`` that wait, those that are due first and those that are due last are looked at.
+    """
+
+    url: str
+    breaker: Breaker
+    paused_at: float | None
+    pending: int
+    oldest_at: float | None
+    dead: Settled
+    rejected: Settled
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is paused by a configuration error."""
+        return self.breaker.state == PAUSED
+
+    @property
+    def is_down(self) -> bool:
+        """Whether its circuit breaker is open."""
+        return self.breaker.open_for > 0 or self.breaker.failures >= BREAKER_THRESHOLD
+
+
+def is_low(free: int | None, floor: int) -> bool:
+    """Whether a disk has less free space than events are stored with; both are bytes."""
+    return free is not None and free < floor
+
+
+def places(
+    connection: Connection, urls: Sequence[str], *, now: float, settled_since: float
+) -> list[Place]:
+    """Return the destinations ``urls``, and those that have rows of their own, in order.
+
+    Dead letters and rejected deliveries before ``settled_since`` do not count.
+    """
+    rows = {row.url: row for row in connection.execute(select(destinations))}
+    states = ("pending", "dead", "rejected")
+    known = {*urls, *rows, *(url for state in states for url in _with(connection, state))}
+    return [_place(connection, url, rows.get(url), now, settled_since) for url in sorted(known)]
+
+
+def pushed_at(connection: Connection) -> float | None:
+    """Return when the newest event came that Stripe pushed; None if no late one was pushed."""
+    latest = (
+        select(events.c.received_at, events.c.source)
+        .order_by(events.c.received_at.desc(), events.c.id.desc())
+        .limit(MOST)
+        .subquery()
+    )
+    pushed = select(func.max(latest.c.received_at)).where(latest.c.source == WEBHOOK)
+    at: float | None = connection.execute(pushed).scalar()
+    return at
+
+
+def refused_at(connection: Connection) -> dict[str, float]:
+    """Return when calls of the webhook were refused last, by reason."""
+    statement = (
+        select(tallies.c.name, func.max(tallies.c.updated_at).label("last"))
+        .where(tallies.c.name.startswith(_REFUSED))
+        .group_by(tallies.c.name)
+    )
+    return {row.name.removeprefix(_REFUSED): row.last for row in connection.execute(statement)}
+
+
+def _with(connection: Connection, state: str) -> set[str]:
+    """Return the destinations with deliveries in a state: one look at the index for each."""
+    found: set[str] = set()
+    last = ""
+    while True:
+        statement = select(func.min(deliveries.c.destination)).where(
+            in_state(state), deliveries.c.destination > last
+        )
+        url = connection.execute(statement).scalar()
+        if url is None:
+            return found
+        found.add(url)
+        last = url
+
+
+def _place(connection: Connection, url: str, row: Any, now: float, since: float) -> Place:
+    pending, oldest = _pending(connection, url)
+    return Place(
+        url=url,
+        breaker=breaker_of(row, now) if row else untouched(url),
+        paused_at=row.paused_at if row else None,
+        pending=pending,
+        oldest_at=oldest,
+        dead=_settled(connection, url, "dead", since),
+        rejected=_settled(connection, url, "rejected", since),
+    )
+
+
+def _settled(connection: Connection, url: str, state: str, since: float) -> Settled:
+    at = deliveries.c.settled_at
+    found = select(at).where(in_state(state), deliveries.c.destination == url, at >= since)
+    counted = select(func.count()).select_from(found.limit(MOST + 1).subquery())
+    return Settled(
+        connection.execute(counted).scalar_one(),
+        connection.execute(found.order_by(at).limit(1)).scalar(),
+        connection.execute(found.order_by(at.desc()).limit(1)).scalar(),
+    )
+
+
+def _pending(connection: Connection, url: str) -> tuple[int, float | None]:
+    """Return how many deliveries wait, and since when the oldest does.
+
+    What was never tried is due since it was stored: among many, the oldest of these is due first,
+    and what has been tried for long is due last.
+    """
+    due = deliveries.c.due_at
+    waiting = select(deliveries.c.accepted_at).where(
+        in_state("pending"), deliveries.c.destination == url
+    )
+    found = connection.execute(waiting.order_by(due).limit(MOST + 1)).scalars().all()
+    number = len(found)
+    if number > MOST:
+        last = connection.execute(waiting.order_by(due.desc()).limit(MOST)).scalars().all()
+        found = [*found, *last]
+    return number, min(found, default=None)
