@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracknow_static import exit_codes
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _JSON = f"{__name__}.json"
 
@@ -43,19 +46,42 @@ def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., An
 
 
 # --fail-on: the severities that make the exit code 1.
-FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-FAIL_ON_ATTENTION = "a finding of the severity in --fail-on, or a worse one"
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
-def fail_on_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that reports findings ``--fail-on``; its function gets ``fail_on``."""
-    return click.option(
-        "--fail-on",
-        type=click.Choice(list(FAILING)),
-        default="error",
-        show_default=True,
-        help="Lowest severity of a finding that makes the exit code 1.",
-    )(command)
+def reporting_command(
+    *codes: int, epilog: str = ""
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of a function that reports findings: ``--format`` and ``--fail-on``.
+
+    The function gets ``output_format`` and ``fail_on``. It can return ``codes`` beside the usual
+    exit codes; ``epilog`` follows them in ``--help``.
+    """
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        fail_on = click.option(
+            "--fail-on",
+            type=click.Choice(list(_FAILING)),
+            default="error",
+            show_default=True,
+            help="Lowest severity of a finding that makes the exit code 1.",
+        )
+        listed = exit_codes.epilog(
+            exit_codes.FAILED,
+            *codes,
+            exit_codes.INTERRUPTED,
+            attention="a finding of the severity in --fail-on, or a worse one",
+        )
+        options = format_option("github", "sarif")(fail_on(function))
+        return click.command(epilog=listed + epilog)(options)
+
+    return decorate
+
+
+def exit_by(severities: Collection[str], fail_on: str) -> None:
+    """End with the exit code 1 if one of the findings' ``severities`` is in ``--fail-on``."""
+    if any(severity in _FAILING[fail_on] for severity in severities):
+        sys.exit(exit_codes.ATTENTION)
 
 
 def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static import config
-from tracknow_static.errors import SettingsError
 from tracknow_static.settings import OPTIONS
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def _flag(option: Option) -> Callable[[Function], Function]:
 def _project(values: dict[str, Any]) -> config.Project:
     """Remove the settings from a command's parameters and read the project with them.
 
-    Raises :class:`click.UsageError` (exit code 2) with one line for each problem.
+    Raises :class:`SettingsError` with one line for each problem.
     """
     file = values.pop("config_file")
     given = {name: values.pop(name) for name in ("site_url", *OPTIONS)}
@@ -81,7 +80,4 @@ def _project(values: dict[str, Any]) -> config.Project:
         for name, value in given.items()
         if value is not None and value != ()
     }
-    try:
-        return config.load(flags, file=file)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+    return config.load(flags, file=file)

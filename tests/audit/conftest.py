@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracknow_static.audit.commands import check, csp
+from tracknow_static.cli import cli
 from tracknow_static.page.site import process_site
 from tracknow_static.settings import Settings
 
@@ -68,7 +69,7 @@ class Site:
         return self._run(csp, line, code)
 
     def _run(self, command: Any, line: str, code: int) -> Result:
-        result = CliRunner().invoke(command, ["site", *line.split()], env=self.environ)
+        result = CliRunner().invoke(cli, [command.name, "site", *line.split()], env=self.environ)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracknow_static import config
+from tracknow_static.cli import cli
 from tracknow_static.errors import SettingsError
 from tracknow_static.flags import with_settings
 from tracknow_static.settings import OPTIONS
@@ -78,7 +79,7 @@ def test_flags_can_switch_off(here: Path) -> None:
 
 def test_a_bad_flag_is_a_usage_error() -> None:
     """Exit code 2 and one clear line, no traceback."""
-    result = CliRunner().invoke(probe(), ["--window-days", "0"])
+    result = CliRunner().invoke(cli, ["check", ".", "--window-days", "0"])
     assert result.exit_code == 2
     assert "window_days: '0' is not accepted. Accepted: a whole number from 1 to 400." in (
         result.output

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.page.parts import PAGE, count, make_site
 from tracknow_static.audit.commands import check, csp
+from tracknow_static.cli import cli
 from tracknow_static.page.commands import inject, remove
 
 LINK = "https://buy.stripe.com/aEU14A9PY"
@@ -27,7 +28,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(command: Any, line: str, *, code: int = 0) -> Result:
     """Run a command in this process and insist on its exit code."""
-    result = CliRunner().invoke(command, line.split())
+    result = CliRunner().invoke(cli, [command.name, *line.split()])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output
@@ -190,7 +191,7 @@ def test_a_damaged_manifest(site: Path, text: str) -> None:
     """It gives an error or counts as none; there is no traceback."""
     (site / "assets").mkdir()
     (site / "assets" / "tracknow.json").write_text(text)
-    result = CliRunner().invoke(check, ["site"])
+    result = CliRunner().invoke(cli, ["check", "site"])
     assert result.exit_code in (1, 2)
     assert isinstance(result.exception, SystemExit)
 

@@ -13,13 +13,7 @@ from tracknow_static.audit import formats
 from tracknow_static.audit.policy import advice
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
-from tracknow_static.click_options import (
-    FAIL_ON_ATTENTION,
-    FAILING,
-    fail_on_option,
-    format_option,
-)
-from tracknow_static.errors import AccountError, SettingsError, SiteError
+from tracknow_static.click_options import exit_by, format_option, reporting_command
 from tracknow_static.flags import with_settings
 from tracknow_static.page.built_with import read_manifest, with_manifest
 from tracknow_static.page.codes import CODES
@@ -28,24 +22,12 @@ from tracknow_static.page.findings import printable
 if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
     from tracknow_static.config import Project
-    from tracknow_static.manifest import Manifest
 
-_WRITERS = {"github": formats.write_github, "sarif": formats.write_sarif}
-
-_EPILOG = (
-    exit_codes.epilog(
-        exit_codes.FAILED,
-        exit_codes.KEY,
-        exit_codes.STRIPE,
-        exit_codes.INTERRUPTED,
-        attention=FAIL_ON_ATTENTION,
-    )
-    + """
+_SEVERITY = """
 
 The severity of a code is set in tracknow.toml, under [severity]: TN101 = "error". It is one of
 off, info, warning, error.
 """
-)
 
 
 def _codes(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001, RUF100
@@ -55,10 +37,8 @@ def _codes(context: click.Context, _option: click.Parameter, value: bool) -> Non
         context.exit()
 
 
-@click.command(epilog=_EPILOG)
+@reporting_command(exit_codes.KEY, exit_codes.STRIPE, epilog=_SEVERITY)
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
-@format_option("github", "sarif")
-@fail_on_option
 @click.option(
     "--stripe",
     "with_stripe",
@@ -98,21 +78,16 @@ def check(
     project = with_manifest(project, manifest)
     comparison = _comparison(project) if with_stripe else None
     site = printable(site_dir)
-    audit = _audit(site_dir, project, manifest, comparison)
-    try:
-        if output_format == "text":
-            Report(site, verbose=verbose).print(audit)
-        elif output_format == "json":
-            formats.write_json(audit, site, sys.stdout)
-        else:
-            _WRITERS[output_format](formats.findings_of(audit), site, sys.stdout)
-    except KeyboardInterrupt:
-        click.echo("\ntracknow: interrupted", err=True)
-        sys.exit(exit_codes.INTERRUPTED)
+    audit = SiteAudit(site_dir, project, manifest, comparison)
+    if output_format == "text":
+        Report(site, verbose=verbose).print(audit)
+    elif output_format == "json":
+        formats.write_json(audit, site, sys.stdout)
+    else:
+        formats.WRITERS[output_format](formats.findings_of(audit), site, sys.stdout)
     if audit.totals.unread:
         sys.exit(exit_codes.FAILED)
-    if any(audit.totals.severities[name] for name in FAILING[fail_on]):
-        sys.exit(exit_codes.ATTENTION)
+    exit_by(audit.totals.severities, fail_on)
 
 
 @click.command(epilog=exit_codes.epilog())
@@ -126,7 +101,7 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
     buttons, pricing tables or forms; then what the site's own policies lack of these.
     """
     manifest = read_manifest(site_dir)
-    audit = _audit(site_dir, with_manifest(project, manifest), manifest, None)
+    audit = SiteAudit(site_dir, with_manifest(project, manifest), manifest)
     wanted, lacks = advice(audit)
     if output_format == "json":
         policies = [
@@ -144,22 +119,9 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
         click.echo(f"{lack.file}:{lack.line}: {lack.message}", err=True)
 
 
-def _audit(
-    site_dir: str, project: Project, manifest: Manifest | None, comparison: Comparison | None
-) -> SiteAudit:
-    try:
-        return SiteAudit(site_dir, project, manifest, comparison)
-    except (SettingsError, SiteError) as error:
-        raise click.UsageError(str(error)) from None
-
-
 def _comparison(project: Project) -> Comparison:
     from tracknow_static.account.catalog import read_catalog
     from tracknow_static.account.key import obtain
     from tracknow_static.audit.stripe_account import Comparison
 
-    try:
-        return Comparison(read_catalog(obtain()), project.settings.payment_hosts)
-    except AccountError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    return Comparison(read_catalog(obtain()), project.settings.payment_hosts)

@@ -75,10 +75,7 @@ def write_github(findings: Iterable[Finding], site: str, out: TextIO) -> None:
     Of each kind GitHub shows ten a step: the same on several pages is one, and the worst come
     first.
     """
-    groups = Groups()
-    for finding in findings:
-        groups.add_finding(finding)
-    for (severity, code, message), group in groups.by_severity():
+    for (severity, code, message), group in Groups(findings).by_severity():
         title = f"title={_property(f'tracknow {code}')}"
         aside = f" (here{group.aside})" if group.more else ""
         if _is_url(group.file):  # nothing in the repository to point at
@@ -132,6 +129,9 @@ def write_sarif(findings: Iterable[Finding], site: str, out: TextIO) -> None:
         out.write(separator + json.dumps(_result(finding, site)))
         separator = ",\n"
     out.write("\n]}]}\n")
+
+
+WRITERS = {"github": write_github, "sarif": write_sarif}
 
 
 def findings_of(audit: SiteAudit) -> Iterable[Finding]:

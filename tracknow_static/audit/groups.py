@@ -1,18 +1,58 @@
-"""What is the same on many pages, listed once: a menu's link, a finding in a footer."""
+"""The findings of one project: with the severities that it wants, and the same ones listed once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from tracknow_static.errors import SettingsError
+from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import on_more_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from tracknow_static.page.code import Severity
     from tracknow_static.page.findings import Finding
+
+_Setting = Literal["off", "info", "warning", "error"]
 
 MOST = 10_000  # groups that are kept apart; what comes after is only counted
 _ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+class Severities:
+    """What a project's ``severity`` table makes of findings.
+
+    Raises :class:`SettingsError` for a code or a word that does not exist.
+    """
+
+    def __init__(self, table: Mapping[str, str], source: str = "") -> None:
+        accepted = get_args(_Setting)
+        problems = []
+        for code, word in table.items():
+            if code not in CODES:
+                close = difflib.get_close_matches(code, CODES, n=1)
+                meant = f" Did you mean {close[0]}?" if close else ""
+                problems.append(f"severity.{code}: unknown code.{meant}")
+            if word not in accepted:
+                problem = f"{word!r} is not accepted. Accepted: {', '.join(accepted)}."
+                problems.append(f"severity.{code}: {problem}")
+        if problems:
+            raise SettingsError(problems, where=source)
+        self._table = dict(table)
+
+    def apply(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return the findings that count, with the severity that the project gives them."""
+        kept = []
+        for finding in findings:
+            severity = self._table.get(finding.code)
+            if severity is None:
+                kept.append(finding)
+            elif severity != "off":
+                kept.append(replace(finding, severity=cast("Severity", severity)))
+        return kept
 
 
 class Group:
@@ -38,11 +78,16 @@ class Group:
 
 
 class Groups:
-    """Groups by key, in the order of their first place."""
+    """What is the same on many pages, a menu's link or a finding in a footer, listed once.
 
-    def __init__(self) -> None:
+    Groups by key, in the order of their first place.
+    """
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self._groups: dict[tuple[str, ...], Group] = {}
         self.left_out = 0
+        for finding in findings:
+            self.add_finding(finding)
 
     def add(self, key: tuple[str, ...], file: str, line: int) -> None:
         """Add one place."""

@@ -1,7 +1,7 @@
-"""Content-Security-Policy headers in the configuration files of the usual hosts.
+"""What the configuration files of the usual hosts set: policy headers, redirects to payment pages.
 
-``_headers`` (Netlify, Cloudflare Pages) in the site; ``netlify.toml`` and ``vercel.json`` in the
-site, in its parent folder, or where the command is run.
+``_headers`` and ``_redirects`` (Netlify, Cloudflare Pages) in the site; ``netlify.toml`` and
+``vercel.json`` in the site, in its parent folder, or where the command is run.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracknow_static.page import links
 from tracknow_static.page.findings import Finding, finding, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _HEADER = "content-security-policy"
 _MOST = 1 << 20  # bytes of a file of settings
+_DIRECT = "Link to the payment page itself"
+_CARRIED = "or, for links that carry the id themselves,"
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,12 @@ def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
     """Return all policies in the hosts' files, and findings about files that cannot be read."""
     policies: list[HeaderPolicy] = []
     problems: list[Finding] = []
-    readers = {"_headers": _underscore, "netlify.toml": _netlify, "vercel.json": _vercel}
-    for name, text in host_texts(site, tuple(readers), problems):
+    readers = {
+        "_headers": _headers_file,
+        "netlify.toml": _netlify_headers,
+        "vercel.json": _vercel_headers,
+    }
+    for name, text in _host_texts(site, tuple(readers), problems):
         try:
             read = readers[name.rpartition("/")[2]]
             policies += [HeaderPolicy(name, *policy) for policy in read(text)]
@@ -60,7 +67,7 @@ def read_headers(site: Path) -> tuple[list[HeaderPolicy], list[Finding]]:
     return policies, problems
 
 
-def host_texts(
+def _host_texts(
     site: Path, names: tuple[str, ...], problems: list[Finding]
 ) -> Iterator[tuple[str, str]]:
     """Yield name and text of the hosts' files that there are.
@@ -92,10 +99,11 @@ def _named(path: Path, site: Path) -> str:
     return printable(path)
 
 
-_Found = tuple[int, "re.Pattern[str]", str]
+# Line, paths, text of a policy.
+_Header = tuple[int, "re.Pattern[str]", str]
 
 
-def _underscore(text: str) -> Iterator[_Found]:
+def _headers_file(text: str) -> Iterator[_Header]:
     """Read ``_headers``: a path at the margin, its headers below it, indented."""
     paths: re.Pattern[str] | None = None
     for number, line in enumerate(text.splitlines(), 1):
@@ -125,9 +133,9 @@ def _lines(text: str) -> Iterator[int]:
             yield number
 
 
-def _netlify(text: str) -> Iterator[_Found]:
+def _netlify_headers(text: str) -> Iterator[_Header]:
     lines = _lines(text)
-    for rule in tables(tomllib.loads(text).get("headers")):
+    for rule in _tables(tomllib.loads(text).get("headers")):
         values = rule.get("values")
         for name, value in values.items() if isinstance(values, dict) else ():
             if name.lower() == _HEADER:
@@ -136,11 +144,10 @@ def _netlify(text: str) -> Iterator[_Found]:
                 yield next(lines, 1), _splat(str(rule.get("for", "/*"))), joined
 
 
-def _vercel(text: str) -> Iterator[_Found]:
+def _vercel_headers(text: str) -> Iterator[_Header]:
     lines = _lines(text)
-    data = json.loads(text)
-    for rule in tables(data.get("headers") if isinstance(data, dict) else None):
-        for header in tables(rule.get("headers")):
+    for rule in _vercel_rules(text, "headers"):
+        for header in _tables(rule.get("headers")):
             if str(header.get("key", "")).lower() == _HEADER:
                 source = _source(str(rule.get("source", "/(.*)")))
                 yield next(lines, 1), source, str(header.get("value", ""))
@@ -157,6 +164,77 @@ def _source(source: str) -> re.Pattern[str]:
         return re.compile(".*")
 
 
-def tables(value: Any) -> list[dict[str, Any]]:
+def read_redirects(site: Path, hosts: Collection[str]) -> Iterator[Finding]:
+    """Yield a finding for each redirect to one of the payment ``hosts``: a click id is lost on it.
+
+    The id is in the visitor's browser, and the browser script adds it to payment addresses only.
+    What passes on is a query that the link to the redirect carries itself.
+    """
+    readers = {
+        "_redirects": _redirects_file,
+        "netlify.toml": _netlify_redirects,
+        "vercel.json": _vercel_redirects,
+    }
+    # Files that cannot be read are reported with their headers.
+    for name, text in _host_texts(site, tuple(readers), []):
+        try:
+            for line, source, target, fix in readers[name.rpartition("/")[2]](text):
+                if links.is_payment_url(target, hosts=hosts):
+                    about = f"{source} to {target}"
+                    yield finding("TN425", name, line, about, fix=f"{_DIRECT}, {_CARRIED} {fix}.")
+        except (ValueError, RecursionError):
+            continue
+
+
+# Line, source, target, what passes the id on.
+_Redirect = tuple[int, str, str, str]
+
+
+def _redirects_file(text: str) -> Iterator[_Redirect]:
+    """Read ``_redirects`` (docs.netlify.com/manage/routing/redirects): from, query, to, status."""
+    for number, line in enumerate(text.splitlines(), 1):
+        source, *rest = line.split("#", 1)[0].split() or [""]
+        target = next((word for word in rest if word.startswith(("http:", "https:", "/"))), "")
+        if target and not _passes(target):
+            fix = f"on Netlify: {source} click_id=:id {_with_reference(target)} 302"
+            yield number, source, target, fix
+
+
+def _netlify_redirects(text: str) -> Iterator[_Redirect]:
+    for rule in _tables(tomllib.loads(text).get("redirects")):
+        source, target = str(rule.get("from", "")), str(rule.get("to", ""))
+        if not _passes(target):
+            fix = f'query = {{click_id = ":id"}} and to = "{_with_reference(target)}"'
+            yield _line(text, target), source, target, fix
+
+
+def _vercel_redirects(text: str) -> Iterator[_Redirect]:
+    for rule in _vercel_rules(text, "redirects"):
+        source, target = str(rule.get("source", "")), str(rule.get("destination", ""))
+        if not _passes(target):
+            has = '"has": [{"type": "query", "key": "click_id", "value": "(?<id>.+)"}]'
+            fix = f'{has} and "destination": "{_with_reference(target)}"'
+            yield _line(text, target), source, target, fix
+
+
+def _passes(target: str) -> bool:
+    """Whether the redirect writes a part of the query into the reference."""
+    return "client_reference_id=:" in target
+
+
+def _with_reference(target: str) -> str:
+    return f"{target}{'&' if '?' in target else '?'}client_reference_id=:id"
+
+
+def _line(text: str, target: str) -> int:
+    return text.count("\n", 0, max(0, text.find(target))) + 1
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
     """Return the tables in what should be a list of them."""
     return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
+
+
+def _vercel_rules(text: str, name: str) -> list[dict[str, Any]]:
+    data = json.loads(text)
+    return _tables(data.get(name) if isinstance(data, dict) else None)

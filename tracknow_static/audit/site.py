@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tracknow_static import __version__
-from tracknow_static.audit.host_files import read_headers
-from tracknow_static.audit.host_redirects import read_redirects
+from tracknow_static.audit.groups import Severities
+from tracknow_static.audit.host_files import read_headers, read_redirects
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
 from tracknow_static.audit.service_worker import stale_precache
-from tracknow_static.audit.severities import Severities
 from tracknow_static.browser.compose import compose
 from tracknow_static.edge.files import outdated
 from tracknow_static.manifest import find

@@ -10,6 +10,8 @@ import click
 from tracknow_static.audit.groups import MOST, Groups
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tracknow_static.audit.groups import Group
     from tracknow_static.audit.page import PageAudit
     from tracknow_static.audit.site import SiteAudit
@@ -43,7 +45,7 @@ class Report:
             self._add(page)
         for finding in audit.site_findings():
             self._findings.add_finding(finding)
-        self._print_findings()
+        print_groups(self._findings, self._where)
         self._print_surfaces()
         for line in self._unread:
             click.secho(f"cannot be read: {line}", fg="red", err=True)
@@ -64,13 +66,6 @@ class Report:
             key = (surface.kind, surface.url, surface.attribution, surface.price or "", colour)
             self._surfaces.add(key, page.file, surface.line)
 
-    def _print_findings(self) -> None:
-        for (severity, code, message), group in self._findings.by_severity():
-            word = click.style(severity, fg=_COLOURS[severity], bold=severity == "error")
-            click.echo(f"{self._where(group)}: {word} {code}: {message}")
-        if self._findings:
-            click.echo()
-
     def _print_surfaces(self) -> None:
         if not self._surfaces:
             return
@@ -88,6 +83,25 @@ class Report:
         return file if file.startswith("/") else os.path.normpath(f"{self._site}/{file}")
 
 
+def print_groups(findings: Groups, where: Callable[[Group], str]) -> None:
+    """Print groups of findings, the worst first; ``where`` returns a group's place as text."""
+    for (severity, code, message), group in findings.by_severity():
+        word = click.style(severity, fg=_COLOURS[severity], bold=severity == "error")
+        click.echo(f"{where(group)}: {word} {code}: {message}")
+    if findings:
+        click.echo()
+
+
+def print_severities(counted: Mapping[str, int]) -> None:
+    """Print how many findings there are of each severity."""
+    parts = []
+    for severity, colour in _COLOURS.items():
+        if number := counted.get(severity):
+            plural = "s" * (number > 1 and severity != "info")
+            parts.append(click.style(f"{number:,} {severity}{plural}", fg=colour))
+    click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))
+
+
 def _summary(audit: SiteAudit) -> None:
     totals = audit.totals
     pages = sum(totals.pages.values())
@@ -98,9 +112,4 @@ def _summary(audit: SiteAudit) -> None:
     if surfaces:
         lost = f"; {totals.lost:,} of them lose the click id" if totals.lost else ""
         click.echo(f"{surfaces:,} payment route{'s' * (surfaces > 1)}{lost}")
-    parts = []
-    for severity, colour in _COLOURS.items():
-        if number := totals.severities[severity]:
-            plural = "s" * (number > 1 and severity != "info")
-            parts.append(click.style(f"{number:,} {severity}{plural}", fg=colour))
-    click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))
+    print_severities(totals.severities)

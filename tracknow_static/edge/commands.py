@@ -11,7 +11,6 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.edge.files import HOSTS, is_ours
 from tracknow_static.edge.render import render
-from tracknow_static.errors import SettingsError
 from tracknow_static.flags import with_settings
 
 if TYPE_CHECKING:
@@ -35,10 +34,7 @@ def edge(project: Project, host: str, folder: Path | None) -> None:
     Safari removes what a script stores after seven days without a visit. A cookie that the site's
     own server sets by a header stays for the whole attribution window.
     """
-    try:
-        files = render(host, project.settings)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+    files = render(host, project.settings)
     if folder is None:
         click.echo("\n".join(file.text for file in files), nl=False)
         return

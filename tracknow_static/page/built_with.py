@@ -6,9 +6,6 @@ import os
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from tracknow_static.errors import SettingsError
 from tracknow_static.manifest import find
 from tracknow_static.settings import OPTIONS, Settings
 
@@ -18,32 +15,22 @@ if TYPE_CHECKING:
 
 
 def read_manifest(site_dir: str) -> Manifest | None:
-    """Return the manifest of the site in a folder, for a command.
-
-    Raises :class:`click.UsageError` for one of a newer format.
-    """
-    try:
-        return find(os.path.realpath(site_dir)).get("")
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+    """Return the manifest of the site in a folder; raise ``SettingsError`` for a newer format."""
+    return find(os.path.realpath(site_dir)).get("")
 
 
 def with_manifest(project: Project, manifest: Manifest | None) -> Project:
     """Return the project with a manifest's settings under those of its file and its flags.
 
-    Raises :class:`click.UsageError` when the options contradict each other.
+    Raises ``SettingsError`` when the options contradict each other.
     """
     if manifest is None:
         return project
     options: dict[str, Any] = {**manifest.options, **project.in_file, **project.in_flags}
     source = project.source if project.in_file else manifest.path
-    try:
-        settings = Settings.from_mapping(options, where=source)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
     return replace(
         project,
-        settings=settings,
+        settings=Settings.from_mapping(options, where=source),
         site_url=project.site_url or manifest.site_url,
         source=source,
     )

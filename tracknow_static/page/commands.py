@@ -13,7 +13,6 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.errors import SiteError
 from tracknow_static.flags import with_settings
 from tracknow_static.page.built_with import kept_options, read_manifest, with_manifest
 from tracknow_static.page.findings import grouped, on_more_pages, printable
@@ -98,7 +97,7 @@ def inject(
         if as_json:
             click.echo(json.dumps(_object(SiteReport(check=check), output), indent=2))
         return
-    with _exit_codes(), _bar(output) as progress:
+    with _interruptible(), _bar(output) as progress:
         report = process_site(
             site_dir,
             project.settings,
@@ -122,18 +121,16 @@ def remove(
 ) -> None:
     """Remove the script from SITE_DIR: every page gets back its original bytes."""
     output = _Output(site_dir, output_format, quiet, verbose)
-    with _exit_codes(), _bar(output) as progress:
+    with _interruptible(), _bar(output) as progress:
         report = remove_site(site_dir, check=check, jobs=jobs, progress=progress)
     _print(report, output)
 
 
 @contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turn what can stop a pass into its exit code; pages are whole at any time."""
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a pass; pages are whole at any time."""
     try:
         yield
-    except SiteError as error:
-        raise click.UsageError(str(error)) from None
     except KeyboardInterrupt:
         click.echo("\ntracknow: interrupted; every page is whole, run it again", err=True)
         sys.exit(exit_codes.INTERRUPTED)

@@ -10,13 +10,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.click_options import (
-    FAIL_ON_ATTENTION,
-    FAILING,
-    fail_on_option,
-    format_option,
-)
-from tracknow_static.errors import SettingsError
+from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
 
 if TYPE_CHECKING:
@@ -54,16 +48,8 @@ def _root(_context: click.Context, _argument: click.Parameter, value: str) -> st
     return urlunsplit(parts._replace(path=path))
 
 
-@click.command(
-    epilog=exit_codes.epilog(
-        exit_codes.FAILED,
-        exit_codes.INTERRUPTED,
-        attention=FAIL_ON_ATTENTION,
-    )
-)
+@reporting_command()
 @click.argument("url", callback=_root)
-@format_option("github", "sarif")
-@fail_on_option
 @click.option(
     "--pages",
     type=click.IntRange(1, 10_000),
@@ -124,21 +110,15 @@ def probe(
     Settings come from options, tracknow.toml or pyproject.toml; without any, from the manifest of
     the deployed site.
     """
-    from tracknow_static.audit.severities import Severities
+    from tracknow_static.audit.groups import Severities
     from tracknow_static.page.built_with import with_manifest
     from tracknow_static.probe.client import Client
     from tracknow_static.probe.output import print_probe
     from tracknow_static.probe.run import Probe, live_manifest
 
-    try:
-        severities = Severities(project.severity, project.source)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+    severities = Severities(project.severity, project.source)
     with Client(seconds=timeout, resolve=resolve) as client:
-        try:
-            manifest = live_manifest(client, url, project.settings)
-        except SettingsError as error:
-            raise click.UsageError(str(error)) from None
+        manifest = live_manifest(client, url, project.settings)
         project = with_manifest(project, manifest)
         probe = Probe(
             client=client,
@@ -152,19 +132,14 @@ def probe(
             ignore_robots=ignore_robots,
             progress=_progress if sys.stderr.isatty() and output_format == "text" else None,
         )
-        try:
-            probe.run()
-        except KeyboardInterrupt:
-            click.echo("\ntracknow: interrupted", err=True)
-            sys.exit(exit_codes.INTERRUPTED)
+        probe.run()
     if probe.progress:
         click.echo("\r\x1b[K", nl=False, err=True)
     findings = severities.apply(probe.findings)
     print_probe(probe, findings, output_format, verbose=verbose)
     if not probe.states:
         sys.exit(exit_codes.FAILED)
-    if any(finding.severity in FAILING[fail_on] for finding in findings):
-        sys.exit(exit_codes.ATTENTION)
+    exit_by({finding.severity for finding in findings}, fail_on)
 
 
 def _listed(file: Path | None, url: str) -> tuple[str, ...]:

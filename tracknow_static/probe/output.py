@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.audit import formats
+from tracknow_static.audit.formats import WRITERS
 from tracknow_static.audit.groups import Groups
+from tracknow_static.audit.text import print_groups, print_severities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracknow_static.page.findings import Finding
     from tracknow_static.probe.run import Probe
-
-_COLORS = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
 def print_probe(
@@ -28,12 +27,10 @@ def print_probe(
     """Print a probe that has run; ``findings`` are those that count in this project."""
     if output_format == "json":
         _print_json(probe, findings)
-    elif output_format == "github":
-        formats.write_github(findings, probe.url, sys.stdout)
-    elif output_format == "sarif":
-        formats.write_sarif(findings, probe.url, sys.stdout)
-    else:
+    elif output_format == "text":
         _print_text(probe, findings, verbose=verbose)
+    else:
+        WRITERS[output_format](findings, probe.url, sys.stdout)
 
 
 def _print_json(probe: Probe, findings: Sequence[Finding]) -> None:
@@ -61,22 +58,9 @@ def _print_text(probe: Probe, findings: Sequence[Finding], *, verbose: bool) -> 
         for url, state in probe.states.items():
             click.echo(f"{state:<10} {url}")
         click.echo()
-    groups = Groups()
-    for finding in findings:
-        groups.add_finding(finding)
-    for (severity, code, message), group in groups.by_severity():
-        word = click.style(severity, fg=_COLORS[severity], bold=severity == "error")
-        click.echo(f"{group.file}{group.aside}: {word} {code}: {message}")
-    if findings:
-        click.echo()
+    print_groups(Groups(findings), lambda group: f"{group.file}{group.aside}")
     pages, current = len(probe.states), Counter(probe.states.values())["current"]
     landings = len(probe.traces)
     click.secho(f"{pages} page{'s' * (pages != 1)}", bold=True, nl=False)
     click.echo(f": {current} carry the script as they should; {landings} landings tried")
-    severities = Counter[str](finding.severity for finding in findings)
-    parts = [
-        click.style(f"{number} {severity}{'s' * (number > 1 and severity != 'info')}", fg=color)
-        for severity, color in _COLORS.items()
-        if (number := severities[severity])
-    ]
-    click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))
+    print_severities(Counter[str](finding.severity for finding in findings))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import TracknowError
+from tracknow_static.exit_codes import FAILED, MISUSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -43,6 +44,10 @@ _FLAGS = (
 class BrowserError(TracknowError):
     """No browser is installed, or it does not start."""
 
+    def __init__(self, text: str, exit_code: int = FAILED) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
 
 def find_browser(given: str | None = None) -> str:
     """Return the path of a browser: ``given``, or the first that is installed.
@@ -57,7 +62,8 @@ def find_browser(given: str | None = None) -> str:
     missing = f"--browser {given}: no such program." if given else "No Chrome or Chromium is found."
     raise BrowserError(
         f"{missing} Install one (Debian: apt-get install chromium chromium-driver; "
-        "others: https://www.google.com/chrome/), or name its program: --browser PATH."
+        "others: https://www.google.com/chrome/), or name its program: --browser PATH.",
+        MISUSE,
     )
 
 

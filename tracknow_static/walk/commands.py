@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static import exit_codes
-from tracknow_static.audit.severities import Severities
+from tracknow_static.audit.groups import Severities
 from tracknow_static.audit.site import SiteAudit
-from tracknow_static.click_options import (
-    FAIL_ON_ATTENTION,
-    FAILING,
-    fail_on_option,
-    format_option,
-)
-from tracknow_static.errors import SettingsError, SiteError
+from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
 from tracknow_static.page.built_with import read_manifest, with_manifest
 from tracknow_static.page.links import all_hosts
-from tracknow_static.walk.chrome import BrowserError, browsing, find_browser
+from tracknow_static.walk.chrome import browsing, find_browser
 from tracknow_static.walk.output import Report
 from tracknow_static.walk.targets import site_address, targets
 from tracknow_static.walk.visitor import Visitor
@@ -32,16 +24,8 @@ if TYPE_CHECKING:
     from tracknow_static.config import Project
 
 
-@click.command(
-    epilog=exit_codes.epilog(
-        exit_codes.FAILED,
-        exit_codes.INTERRUPTED,
-        attention=FAIL_ON_ATTENTION,
-    )
-)
+@reporting_command()
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
-@format_option("github", "sarif")
-@fail_on_option
 @click.option(
     "--pages",
     type=click.IntRange(1),
@@ -90,34 +74,26 @@ def walk(
     """
     manifest = read_manifest(site_dir)
     project = with_manifest(project, manifest)
-    try:
-        severities = Severities(project.severity, project.source)
-        audit = SiteAudit(site_dir, project, manifest)
-        program = find_browser(browser)
-        if screenshots is not None:
+    severities = Severities(project.severity, project.source)
+    audit = SiteAudit(site_dir, project, manifest)
+    program = find_browser(browser)
+    if screenshots is not None:
+        try:
             screenshots.mkdir(parents=True, exist_ok=True)
-    except (SettingsError, SiteError, BrowserError) as error:
-        raise click.UsageError(str(error)) from None
-    except OSError as error:
-        raise click.UsageError(f"--screenshots {screenshots}: {error.strerror}") from None
+        except OSError as error:
+            raise click.UsageError(f"--screenshots {screenshots}: {error.strerror}") from None
     hosts = all_hosts(project.settings.payment_hosts)
     listed, lines = targets(audit, hosts, most=pages, every=every_route)
     if all(target.landing for target in listed):
         raise click.UsageError(f"{site_dir}: no page leads to a payment page.")
     report = Report(site_dir, lines, output_format, verbose=verbose)
     host, prefix = site_address(project)
-    with StandInWeb(Path(audit.root), host, prefix, hosts) as web:
-        try:
-            with browsing(program, web.port, headed=headed, allowed=allow) as driver:
-                visitor = Visitor(driver, web, project.settings)
-                Walker(visitor, report.add, every_route, screenshots).walk(listed)
-        except BrowserError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(exit_codes.FAILED)
-        except KeyboardInterrupt:
-            click.echo("\ntracknow: interrupted", err=True)
-            sys.exit(exit_codes.INTERRUPTED)
+    with (
+        StandInWeb(Path(audit.root), host, prefix, hosts) as web,
+        browsing(program, web.port, headed=headed, allowed=allow) as driver,
+    ):
+        visitor = Visitor(driver, web, project.settings)
+        Walker(visitor, report.add, every_route, screenshots).walk(listed)
     findings = severities.apply(report.findings)
     report.print(findings, web.others)
-    if any(finding.severity in FAILING[fail_on] for finding in findings):
-        sys.exit(exit_codes.ATTENTION)
+    exit_by({finding.severity for finding in findings}, fail_on)

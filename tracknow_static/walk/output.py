@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.audit import formats
+from tracknow_static.audit.formats import WRITERS
+from tracknow_static.audit.groups import Groups
+from tracknow_static.audit.text import print_groups
 from tracknow_static.page.findings import Finding, finding
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from tracknow_static.walk.walker import RouteResult
 
 _CODES = {"missing": "TN701", "changed": "TN702", "unexpected": "TN703"}
-_COLORS = {"error": "red", "warning": "yellow", "info": "blue"}
 _WORDS = {
     "exact": "exactly this address",
     "own-reference": "keeps its own reference",
@@ -76,14 +77,12 @@ class Report:
 
     def print(self, findings: Sequence[Finding], others: Mapping[str, int]) -> None:
         """Print everything; ``findings`` are those that count, ``others`` hosts that were asked."""
-        if self.output_format == "github":
-            formats.write_github(findings, self.site, sys.stdout)
-        elif self.output_format == "sarif":
-            formats.write_sarif(findings, self.site, sys.stdout)
-        elif self.output_format == "json":
+        if self.output_format == "json":
             self._print_json(findings, others)
-        else:
+        elif self.output_format == "text":
             self._print_text(findings, others)
+        else:
+            WRITERS[self.output_format](findings, self.site, sys.stdout)
 
     def _print_json(self, findings: Sequence[Finding], others: Mapping[str, int]) -> None:
         routes = [
@@ -120,12 +119,10 @@ class Report:
                 click.echo(f"{route.page}: {route.kind}, {route.action}, {result.scene}: {words}")
                 click.echo(f"    {result.asked or result.reason}")
             click.echo()
-        for entry in findings:
-            word = click.style(entry.severity, fg=_COLORS[entry.severity], bold=True)
-            where = f"{self.site.rstrip('/')}/{entry.file}:{entry.line}"
-            click.echo(f"{where}: {word} {entry.code}: {entry.message}")
-        if findings:
-            click.echo()
+        site = self.site.rstrip("/")
+        print_groups(
+            Groups(findings), lambda group: f"{site}/{group.file}:{group.line}{group.aside}"
+        )
         taken = [result for result in self.results if result.result is not None]
         right = sum(result.result in ("exact", "own-reference") for result in taken)
         pages = len({result.route.page for result in self.results})
