@@ -62,7 +62,7 @@ def report(
         else:
             all_ = reports.sums(database, since=since, until=until)
             chosen = (
-                reports.sums(database, since=since, until=until, by_reference=True)
+                reports.sums(database, since=since, until=until, by="reference")
                 if by == "reference"
                 else all_
             )

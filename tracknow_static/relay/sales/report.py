@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from tracknow_static.relay.sales.verdicts import corrected_verdict, depends_on_deliveries
 from tracknow_static.relay.store.schema import sales
@@ -26,6 +26,13 @@ WITH_CLICK_ID = frozenset(
 TO_REVERSE = ("refunded", "partly-refunded", "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
 MOST_REFERENCES = 100
+
+# What sums are grouped by, in the order of the index that they read.
+_KEYS = {
+    "month": (sales.c.verdict, sales.c.currency, sales.c.month),
+    "payment_link": (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month),
+    "reference": (sales.c.reference, sales.c.verdict, sales.c.currency),
+}
 
 
 class Sum(NamedTuple):
@@ -79,14 +86,10 @@ def sums(
     *,
     since: float | None = None,
     until: float | None = None,
-    by_reference: bool = False,
+    by: str = "payment_link",
 ) -> list[Sum]:
-    """Return the sums of a period, by month and payment link, or by reference."""
-    keys = (
-        (sales.c.reference, sales.c.verdict, sales.c.currency)
-        if by_reference
-        else (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month)
-    )
+    """Return the sums of a period by ``month``, by month and ``payment_link``, or by ``reference``."""
+    keys = _KEYS[by]
     numbers = (
         func.count().label("number"),
         func.sum(sales.c.amount).label("amount"),
@@ -101,7 +104,7 @@ def sums(
         since,
         until,
     )
-    if by_reference:
+    if by == "reference":
         largest = _period(select(sales.c.reference), since, until)
         largest = (
             largest.where(sales.c.reference.is_not(None))
@@ -193,16 +196,28 @@ def advice(found: list[Sum]) -> list[str]:
 
 
 def refunds(
-    database: Database, *, since: float | None = None, until: float | None = None
+    database: Database,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    newest: int | None = None,
+    before: tuple[int, str] | None = None,
 ) -> list[Refund]:
-    """Return what to reverse at Tracknow, the oldest first."""
+    """Return what to reverse at Tracknow, the oldest first.
+
+    With ``newest`` return that many, the newest first; ``before`` is time and sale of the last one
+    that was seen.
+    """
     at = func.coalesce(sales.c.refunded_at, sales.c.created)
     columns = (sales.c.reference, sales.c.charge, sales.c.verdict, sales.c.currency)
     statement = (
         select(at, *columns, sales.c.amount, sales.c.refunded, sales.c.id)
         .where(sales.c.verdict.in_(TO_REVERSE))
-        .order_by(at, sales.c.id)
+        .order_by(*((at, sales.c.id) if newest is None else (at.desc(), sales.c.id.desc())))
+        .limit(newest)
     )
+    if before is not None:
+        statement = statement.where(tuple_(at, sales.c.id) < tuple_(*before))
     with database.read() as connection:
         rows = connection.execute(_period(statement, since, until, at)).all()
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from tracknow_static.relay.store.filters import in_state
 from tracknow_static.relay.store.schema import deliveries, events, sale_objects, sales
 
 if TYPE_CHECKING:
-    import re
-
     from sqlalchemy import ColumnElement, CompoundSelect, Select
 
     from tracknow_static.relay.store.database import Database
@@ -70,7 +69,8 @@ def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | N
     Raises ``ValueError`` for a cursor that no page gave.
     """
     # One more than asked for shows whether more follow.
-    statement = _newest(wanted, None if cursor is None else _parse(cursor), limit + 1)
+    after = None if cursor is None else parse_cursor(cursor)
+    statement = _newest(wanted, after, limit + 1)
     with database.read() as connection:
         rows = connection.execute(statement).all()
     found = tuple(map(_sale, rows[:limit]))
@@ -106,7 +106,7 @@ def _sale(row: Any) -> Sale:
     return Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected)
 
 
-def _newest(wanted: Wanted, after: Any, limit: int) -> Select[Any]:
+def _newest(wanted: Wanted, after: tuple[int, str] | None, limit: int) -> Select[Any]:
     """Return the statement for the newest sales that are wanted, of those after a place.
 
     Each verdict is a statement of its own: an index has its sales in this order, so that no more
@@ -115,7 +115,7 @@ def _newest(wanted: Wanted, after: Any, limit: int) -> Select[Any]:
     corrected = corrected_verdict()
     every = _restricted(select(sales, corrected.label("corrected")), wanted)
     if after is not None:
-        every = every.where(tuple_(sales.c.created, sales.c.id) < after)
+        every = every.where(tuple_(sales.c.created, sales.c.id) < tuple_(*after))
     newest = (sales.c.created.desc(), sales.c.id.desc())
     if not wanted.verdicts and wanted.payment_link is None:
         return every.order_by(*newest).limit(limit)
@@ -179,9 +179,10 @@ def _with_deliveries(state: str) -> Select[Any]:
     )
 
 
-def _parse(cursor: str) -> Any:
-    created, _, sale = cursor.partition(" ")
-    try:
-        return tuple_(int(created), sale)
-    except ValueError:
-        raise ValueError(f"cursor: {cursor!r} is not one that a page gave.") from None
+def parse_cursor(cursor: str) -> tuple[int, str]:
+    """Return time and id of the last sale of a page; raise ``ValueError`` for anything else."""
+    at, _, sale = cursor.partition(" ")
+    # Of a number that no database holds, and of what else Python accepts as one, nothing follows.
+    if not re.fullmatch(r"-?[0-9]{1,15}", at) or not sale.isprintable():
+        raise ValueError(f"cursor: {cursor!r} is not one that a page gave.")
+    return int(at), sale

@@ -2,24 +2,213 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from tracknow_static.relay.operate.conditions import conditions, observe
-from tracknow_static.relay.status import render
+from tracknow_static.relay.operate.sales import WORDS, detail_of
+from tracknow_static.relay.sales import report, verdicts
+from tracknow_static.relay.sales.explain import explain
+from tracknow_static.relay.status import chart, query, render
 from tracknow_static.relay.store import queries
+from tracknow_static.relay.store.model import PAUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
-    from tracknow_static.relay.store.ingest import Ingest
+    from tracknow_static.relay.sales.report import Line
+    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.model import DestinationStatus
+
+# Lines of the overview's tables, and of a page of a list.
+_FEW = 8
+_FEW_REFUNDS = 5
+PAGE = 50
+_DAY = 86_400
+# Numbers that took a second to sum up are good for twenty: nobody who reloads keeps a disk busy.
+_KEPT = 20.0
+
+# What helps, by verdict; in backquotes what is typed.
+_HELP = {
+    "waiting": "`tracknow-relay status` shows what it waits for.",
+    "rejected": "`tracknow-relay list --state dead` and `--state rejected` list what was refused.",
+    "refunded": "Reverse the commission at Tracknow, by hand.",
+    "partly-refunded": "Reduce the commission at Tracknow, by hand.",
+    "disputed": "Hold the commission at Tracknow until the dispute is closed.",
+    "no-click-id": "`tracknow-static check` finds what loses the click id on your site.",
+    "not-a-click-id": "Fix the script or the link that wrote it.",
+}
 
 
-def respond(ingest: Ingest, config: RelayConfig, path: str, _query: str, base: str) -> Response:
-    """Return the page of a path below ``/status``."""
-    if path:
+class _Numbers(NamedTuple):
+    total: Line | None
+    advice: list[str]
+    chart: chart.Chart
+
+
+class Pages:
+    """The pages of one process."""
+
+    def __init__(self, config: RelayConfig, database: Database) -> None:
+        self._config = config
+        self._database = database
+        self._lock = threading.Lock()
+        self._numbers: _Numbers | None = None
+        self._numbers_until = 0.0
+
+    def respond(self, path: str, asked: str, base: str) -> Response:
+        """Return the page of a path below ``/status``, for a query; ``base`` as in ``site``."""
+        page = _PAGES.get(path)
+        values: dict[str, Any] = {"base": base}
+        if page is not None:
+            try:
+                here, template, found = page(self, asked)
+            except ValueError as error:
+                return render.message(400, "This is not a list of sales", str(error), base=base)
+            return render.response(200, template, {"base": base, "here": here, **found})
+        if path.startswith("sales/"):
+            found = self._sale(path.removeprefix("sales/"))
+            if found is not None:
+                return render.response(200, "sale.html", {**values, "here": "", **found})
+            return render.message(404, "Not found", "The ledger has no sale for this id.", base=base)
         return render.message(404, "Not found", "There is no such page.", base=base)
-    status = queries.status(ingest.database)
-    problems = conditions(observe(ingest.database, config), config)
-    return render.response(
-        200, "overview.html", {"base": base, "status": status, "problems": problems}
-    )
+
+    # -- one function for each page -----------------------------------------------------------
+
+    def _overview(self, _asked: str) -> tuple[str, str, dict[str, Any]]:
+        status = queries.status(self._database)
+        problems = conditions(observe(self._database, self._config), self._config)
+        numbers = self._sum_up()
+        values = {
+            "headline": _headline(len(problems)),
+            "problems": problems,
+            "now": status.now,
+            "newest_event_at": status.newest_event_at,
+            "destinations": [
+                (entry, _word(entry, entry.destination in self._config.destinations))
+                for entry in status.destinations
+            ],
+            "unfinished": self._unfinished(),
+            "series": chart.SERIES,
+            **numbers._asdict(),
+            "latest": verdicts.find(self._database, verdicts.Wanted(), limit=_FEW).sales,
+            "refunds": report.refunds(self._database, newest=_FEW_REFUNDS),
+        }
+        return "Overview", "overview.html", values
+
+    def _sales(self, asked: str) -> tuple[str, str, dict[str, Any]]:
+        request = query.read(asked)
+        cursor = request.cursor or None
+        page = verdicts.find(self._database, request.wanted, limit=PAGE, cursor=cursor)
+        values = {
+            "unfinished": self._unfinished(),
+            "codes": list(verdicts.CODES),
+            "given": {name: request.given.get(name, "") for name in query.FILTERS},
+            "filtered": bool(request.given),
+            "longest": query.LONGEST,
+            "sales": page.sales,
+            "cursor": cursor,
+            "newest": urlencode(request.given),
+            "next": request.next_query(page.cursor) if page.cursor else "",
+        }
+        return "Sales", "sales.html", values
+
+    def _refunds(self, asked: str) -> tuple[str, str, dict[str, Any]]:
+        request = query.read(asked)
+        before = verdicts.parse_cursor(request.cursor) if request.cursor else None
+        found = report.refunds(self._database, newest=PAGE + 1, before=before)
+        shown = found[:PAGE]
+        more = len(found) > PAGE
+        values = {
+            "refunds": shown,
+            "cursor": request.cursor,
+            "next": urlencode({"after": f"{shown[-1].at} {shown[-1].sale}"}) if more else "",
+        }
+        return "Refunds", "refunds.html", values
+
+    def _sale(self, wanted: str) -> dict[str, Any] | None:
+        if len(wanted) > query.LONGEST or not wanted.isprintable():
+            return None
+        found = explain(self._database, wanted)
+        if found is None:
+            return None
+        sale = found.sale
+        steps = [
+            {
+                "at": step.at,
+                "what": step.what,
+                "words": WORDS[step.what],
+                "id": step.id,
+                "detail": detail_of(step, sale),
+            }
+            for step in found.story
+        ]
+        mode = {True: "live", False: "test", None: None}[sale.livemode]
+        facts = (
+            ("Payment link", sale.payment_link),
+            ("Charge", sale.charge),
+            ("Promotion code", sale.promotion_code),
+            ("Payment status", sale.payment_status),
+            ("Dispute", sale.dispute),
+            ("Mode", ", ".join(filter(None, (sale.mode, mode)))),
+            ("Connected account", sale.account),
+            ("Known from", "Stripe's API" if sale.source == "api" else "a webhook"),
+        )
+        return {
+            "sale": sale,
+            "meaning": verdicts.CODES.get(sale.verdict, ""),
+            "reason": found.reason,
+            "help": _HELP.get(sale.verdict, ""),
+            "facts": facts,
+            "story": steps,
+            "command": f"tracknow-relay explain {shlex.quote(sale.id)}",
+        }
+
+    # -- numbers --------------------------------------------------------------------------------
+
+    def _sum_up(self) -> _Numbers:
+        """Return the numbers of the overview, summed up anew when they are old."""
+        with self._lock:
+            begun = time.monotonic()
+            if self._numbers is None or begun > self._numbers_until:
+                now = time.time()
+                recent = report.sums(self._database, since=now - 30 * _DAY)
+                since = chart.first_month(now).timestamp()
+                months = report.sums(self._database, since=since, by="month")
+                self._numbers = _Numbers(
+                    total=next(iter(report.lines(recent, "total")), None),
+                    advice=report.advice(recent),
+                    chart=chart.chart(months, now),
+                )
+                end = time.monotonic()
+                self._numbers_until = end + _KEPT * (end - begun)
+            return self._numbers
+
+    def _unfinished(self) -> str:
+        return verdicts.unfinished(self._database, self._config.click_id_pattern)
+
+
+_PAGES: dict[str, Callable[[Pages, str], tuple[str, str, dict[str, Any]]]] = {
+    "": Pages._overview,
+    "sales": Pages._sales,
+    "refunds": Pages._refunds,
+}
+
+
+def _headline(problems: int) -> str:
+    if not problems:
+        return "Everything is well"
+    return "One thing needs you" if problems == 1 else f"{problems} things need you"
+
+
+def _word(entry: DestinationStatus, is_configured: bool) -> str:
+    if not is_configured:
+        return "not configured"
+    if entry.state == PAUSED:
+        return "paused"
+    return "down" if entry.is_down else "active"
