@@ -74,7 +74,7 @@ def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
     if config.status_password is not None:
         from tracknow_static.relay.status.site import StatusSite
 
-        site = StatusSite(config, ingest)
+        site = StatusSite(config, ingest.database)
         pages.update({"/status": site, "/status/": site})
     return pages
 

@@ -16,7 +16,8 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay import create_application
 from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.status import pages, site
+from tracknow_static.relay.status import site
+from tracknow_static.relay.status.pages import Pages
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 
@@ -180,14 +181,14 @@ def test_a_hung_disk_holds_few_threads(sqlite_url: str, monkeypatch: pytest.Monk
 def test_a_slow_page_does_not_delay_an_event(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event is stored and acknowledged while a page is still being made."""
     begun, go_on = threading.Event(), threading.Event()
-    original = pages.respond
+    original = Pages.respond
 
-    def slow(*args: object, **named: object) -> Response:
+    def slow(self: Pages, path: str, query: str, base: str) -> Response:
         begun.set()
         go_on.wait(60)
-        return original(*args, **named)  # type: ignore[arg-type]
+        return original(self, path, query, base)
 
-    monkeypatch.setattr(pages, "respond", slow)
+    monkeypatch.setattr(Pages, "respond", slow)
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(get(relay, "/status")[0]))
     thread.start()

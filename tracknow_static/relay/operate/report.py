@@ -120,16 +120,10 @@ def _print(
     tables: list[Table], title: str, period: str, advice: list[str], *, as_html: bool
 ) -> None:
     if as_html:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from tracknow_static.relay.status import render
 
-        environment = Environment(
-            loader=PackageLoader("tracknow_static.relay.sales"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
-        template = environment.get_template("report.html")
-        click.echo(template.render(title=title, period=period, advice=advice, tables=tables))
+        values = {"title": title, "period": period, "advice": advice, "tables": tables}
+        click.echo(render.html("report.html", {**values, "base": None, "policy": render.policy()}))
         return
     click.echo(f"{title}: {period}")
     for text in advice:

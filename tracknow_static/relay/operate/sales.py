@@ -135,7 +135,7 @@ def explain(wanted: str, output_format: str) -> None:
             (output.time_of(step.at) or "")[:19].replace("T", " "),
             WORDS[step.what],
             step.id,
-            output.clean(_detail(step, sale)),
+            output.clean(detail_of(step, sale)),
         ]
         for step in found.story
     ]
@@ -164,7 +164,8 @@ def _shown(sale: Sale) -> str:
     return output.clean(sale.reference or "none")
 
 
-def _detail(step: explaining.Step, sale: Sale) -> str:
+def detail_of(step: explaining.Step, sale: Sale) -> str:
+    """Return what a step's detail is for people."""
     if step.what == "refunded":
         return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
     return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail

@@ -98,5 +98,5 @@ def _column(month: dt.date, numbers: dict[str, int], top: int) -> Column:
 
 def _round_up(number: int) -> int:
     """Return the next number that is easy to read on a scale: 1, 2, 3, 4, 5, 6 or 8 and zeros."""
-    size = 10 ** max(0, len(str(number)) - 1)
+    size = int(10 ** max(0, len(str(number)) - 1))
     return next(step * size for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * size >= number)

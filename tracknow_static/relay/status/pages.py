@@ -17,8 +17,6 @@ from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import PAUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
     from tracknow_static.relay.sales.report import Line
@@ -63,20 +61,18 @@ class Pages:
 
     def respond(self, path: str, asked: str, base: str) -> Response:
         """Return the page of a path below ``/status``, for a query; ``base`` as in ``site``."""
-        page = _PAGES.get(path)
-        values: dict[str, Any] = {"base": base}
-        if page is not None:
+        lists = {"": self._overview, "sales": self._sales, "refunds": self._refunds}
+        if path in lists:
             try:
-                here, template, found = page(self, asked)
+                here, template, values = lists[path](asked)
             except ValueError as error:
-                return render.message(400, "This is not a list of sales", str(error), base=base)
-            return render.response(200, template, {"base": base, "here": here, **found})
-        if path.startswith("sales/"):
-            found = self._sale(path.removeprefix("sales/"))
-            if found is not None:
-                return render.response(200, "sale.html", {**values, "here": "", **found})
-            return render.message(404, "Not found", "The ledger has no sale for this id.", base=base)
-        return render.message(404, "Not found", "There is no such page.", base=base)
+                return render.message(400, "This cannot be listed", str(error), base=base)
+            return render.response(200, template, {"base": base, "here": here, **values})
+        found = self._sale(path.removeprefix("sales/")) if path.startswith("sales/") else None
+        if found is not None:
+            return render.response(200, "sale.html", {"base": base, "here": "", **found})
+        text = "There is no such page, or the ledger has no sale for this id."
+        return render.message(404, "Not found", text, base=base)
 
     # -- one function for each page -----------------------------------------------------------
 
@@ -191,13 +187,6 @@ class Pages:
 
     def _unfinished(self) -> str:
         return verdicts.unfinished(self._database, self._config.click_id_pattern)
-
-
-_PAGES: dict[str, Callable[[Pages, str], tuple[str, str, dict[str, Any]]]] = {
-    "": Pages._overview,
-    "sales": Pages._sales,
-    "refunds": Pages._refunds,
-}
 
 
 def _headline(problems: int) -> str:

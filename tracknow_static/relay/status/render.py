@@ -7,17 +7,22 @@ there is no script, and nothing is loaded from anywhere.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
-from functools import cache
+import re
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.receive.response import Header, Response
+from tracknow_static.relay.status.chart import TONES
 from tracknow_static.relay.store.model import without_query
+from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +41,47 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["style"] = Markup(style())  # noqa: S704 - ours
-    made.filters["duration"] = output.duration
-    made.filters["without_query"] = without_query
+    made.filters.update(
+        duration=output.duration,
+        iso=output.time_of,
+        marked=_marked,
+        moment=_moment,
+        money=_money,
+        number=_number,
+        segment=partial(quote, safe=""),
+        sentence=_sentence,
+        tone=lambda verdict: TONES.get(verdict, "none"),
+        without_query=without_query,
+    )
     return made
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
+
+
+def _money(amount: int | None, currency: str | None) -> str:
+    """Write an amount with its thousands apart."""
+    return re.sub(r"\d+", lambda found: f"{int(found[0]):,}", money(amount, currency), count=1)
+
+
+def _moment(seconds: float) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%-d %b %Y, %H:%M}"
+
+
+def _sentence(text: str) -> str:
+    """End a text as a sentence, and begin it as one unless it begins with a URL."""
+    begin = text[:1] if "://" in text.partition(" ")[0] else text[:1].upper()
+    return f"{begin}{text[1:]}."
+
+
+def _marked(text: str) -> Markup:
+    """Mark what is between backquotes as code."""
+    parts = [
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 @cache
@@ -83,5 +126,5 @@ def message(
     code: int, title: str, text: str, *headers: Header, command: str = "", base: str | None = None
 ) -> Response:
     """Return a page with one message; with ``base`` it leads back to the others."""
-    values = {"title": title, "text": text, "command": command, "base": base}
+    values = {"title": title, "text": text, "command": command, "base": base, "here": ""}
     return response(code, "message.html", values, *headers)

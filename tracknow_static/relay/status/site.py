@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
-    from tracknow_static.relay.store.ingest import Ingest
+    from tracknow_static.relay.status.pages import Pages
+    from tracknow_static.relay.store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ _BASIC = ("WWW-Authenticate", 'Basic realm="tracknow-relay", charset="UTF-8"')
 class StatusSite:
     """Answers ``/status`` and the paths below it."""
 
-    def __init__(self, config: RelayConfig, ingest: Ingest) -> None:
+    def __init__(self, config: RelayConfig, database: Database) -> None:
         assert config.status_password is not None  # noqa: S101 - there is no page without one
         self._config = config
-        self._ingest = ingest
+        self._database = database
         self._guard = Guard(config.status_password)
         self._turns = threading.Semaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._pages: Pages | None = None
 
     def __call__(self, environ: Mapping[str, Any]) -> Response:
         """Answer one request."""
@@ -72,11 +75,12 @@ class StatusSite:
             self._turns.release()
 
     def _page(self, environ: Mapping[str, Any], base: str) -> Response:
-        from tracknow_static.relay.status import pages
+        from tracknow_static.relay.status.pages import Pages
 
-        return pages.respond(
-            self._ingest, self._config, path_of(environ), environ.get("QUERY_STRING") or "", base
-        )
+        with self._lock:
+            if self._pages is None:
+                self._pages = Pages(self._config, self._database)
+        return self._pages.respond(path_of(environ), environ.get("QUERY_STRING") or "", base)
 
     def _refusal(self, environ: Mapping[str, Any]) -> Response | None:
         authorization = environ.get("HTTP_AUTHORIZATION") or ""
