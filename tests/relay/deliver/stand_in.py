@@ -190,6 +190,10 @@ class StandIn:
             try:
                 await asyncio.Event().wait()
             finally:
+                # A server that closes between an accept and its transport loses the socket:
+                # github.com/python/cpython/issues/109564.
+                for _ in range(5):
+                    await asyncio.sleep(0)
                 server.close()
 
         def run() -> None:
