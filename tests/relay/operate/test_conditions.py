@@ -31,7 +31,7 @@ from tracknow_static.relay.operate.conditions import CODES, conditions, observe
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import destinations, leases, watch
 from tracknow_static.relay.store.database import Database
-from tracknow_static.relay.store.model import BREAKER_THRESHOLD
+from tracknow_static.relay.store.model import BREAKER_THRESHOLD, DeliveryResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +156,17 @@ def test_a_dead_letter_has_the_times_of_the_first_and_the_last(
     assert not one.stalls
 
 
+def test_a_rejected_delivery_needs_attention(database: Database, clock: Clock) -> None:
+    """A destination that answers 2xx and success: false has lost a commission, if nobody looks."""
+    add(database, plain())
+    (claimed,) = leases.claim(database, limit=1, lease_seconds=9, destinations=[A])
+    leases.settle(database, [DeliveryResult(claimed, "rejected", 200)])
+    clock.time += 60
+    one = found(database)["rejected-sale"]
+    assert (one.text, one.since) == (f"{A} rejected 1 event", START)
+    assert one.command == "tracknow-relay list --state rejected"
+
+
 def test_a_dead_letter_that_cannot_be_replayed_any_more_is_over(
     database: Database, clock: Clock
 ) -> None:
@@ -181,6 +192,23 @@ def test_a_paused_destination_has_its_reason_and_its_command(
     assert one.command == f"tracknow-relay resume {A}"
     assert one.since == START
     assert "planted" not in str(one)
+
+
+def test_a_destination_is_down_since_its_first_failure(database: Database, clock: Clock) -> None:
+    """Later failures change nothing about it; an answer ends it."""
+
+    def fail(failures: int) -> None:
+        seen = destinations.breaker(database, A)
+        assert destinations.set_breaker(database, seen, failures=failures)
+        clock.time += 60
+
+    fail(1)
+    fail(BREAKER_THRESHOLD)
+    assert found(database)["destination-down"].since == START
+    fail(0)
+    assert found(database) == {}
+    fail(BREAKER_THRESHOLD)
+    assert found(database)["destination-down"].since == START + 180
 
 
 def test_many_deliveries_are_counted_up_to_a_bound(

@@ -179,8 +179,14 @@ def _of_destination(
             since=place.paused_at,
         )
     elif place.is_down:
-        text = f"{url} is down"
-        yield Condition("destination-down", url, text, "tracknow-relay check", stalls=True)
+        yield Condition(
+            "destination-down",
+            url,
+            f"{url} is down",
+            "tracknow-relay check",
+            stalls=True,
+            since=place.failing_since,
+        )
     if place.oldest_at is not None and now - place.oldest_at > max_age:
         age = duration(now - place.oldest_at)
         yield Condition(

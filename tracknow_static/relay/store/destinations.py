@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, select, text, update
+from sqlalchemy import case, func, select, text, update
 
 from tracknow_static.relay.store.migrations import note_fact
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
@@ -54,6 +54,7 @@ def pause(database: Database, url: str, because: str, *, open_for: float = 0.0) 
         paused_because=because,
         paused_at=now,
         failures=1,
+        failing_since=func.coalesce(destinations.c.failing_since, now),
         open_until=_until(now, open_for),
     )
     return database.run(lambda connection: _write(connection, url, statement))
@@ -75,7 +76,14 @@ def resume(
     Return whether it was paused; one that was not is left as it is.
     """
     active = _change(
-        url, PAUSED, ACTIVE, paused_because=None, paused_at=None, failures=0, open_until=0.0
+        url,
+        PAUSED,
+        ACTIVE,
+        paused_because=None,
+        paused_at=None,
+        failures=0,
+        failing_since=None,
+        open_until=0.0,
     )
     if not database.run(lambda connection: connection.execute(active).rowcount == 1):
         return False
@@ -168,6 +176,7 @@ def set_breaker(
         .where(destinations.c.url == seen.destination, destinations.c.version == seen.version)
         .values(
             failures=failures,
+            failing_since=func.coalesce(destinations.c.failing_since, now) if failures else None,
             open_until=_until(now, open_for),
             probing_until=_until(now, probing_for),
             version=destinations.c.version + 1,

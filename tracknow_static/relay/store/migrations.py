@@ -90,6 +90,7 @@ ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook';
 CREATE INDEX events_unattributed ON events (kept_because, received_at)
     WHERE kept_because IN ('waiting', 'unattributed');
 ALTER TABLE attempts ADD COLUMN answer TEXT;
+ALTER TABLE destinations ADD COLUMN failing_since DOUBLE PRECISION;
 CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected';
 CREATE INDEX sales_verdict ON sales (verdict, created, id);
 CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)

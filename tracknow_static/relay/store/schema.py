@@ -180,7 +180,9 @@ destinations = Table(
     Column("state", Text, nullable=False),
     Column("paused_because", Text),
     Column("paused_at", Double),
+    # Failures in a row, and when the first of them was.
     Column("failures", Integer, nullable=False),
+    Column("failing_since", Double),
     Column("open_until", Double, nullable=False),
     Column("probing_until", Double, nullable=False),
     Column("version", BigInteger, nullable=False),

@@ -42,6 +42,7 @@ class Place(NamedTuple):
     url: str
     breaker: Breaker
     paused_at: float | None
+    failing_since: float | None
     pending: int
     oldest_at: float | None
     dead: Settled
@@ -120,6 +121,7 @@ def _place(connection: Connection, url: str, row: Any, now: float, since: float)
         url=url,
         breaker=breaker_of(row, now) if row else untouched(url),
         paused_at=row.paused_at if row else None,
+        failing_since=row.failing_since if row else None,
         pending=pending,
         oldest_at=oldest,
         dead=_settled(connection, url, "dead", since),
