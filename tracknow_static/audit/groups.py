@@ -13,7 +13,7 @@ from tracknow_static.page.findings import on_more_pages
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tracknow_static.page.code import Severity
+    from tracknow_static.page.codes import Severity
     from tracknow_static.page.findings import Finding
 
 _Setting = Literal["off", "info", "warning", "error"]

@@ -12,7 +12,7 @@ from tracknow_static.tracknow import is_placeholder, is_reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tracknow_static.page.code import Severity
+    from tracknow_static.page.codes import Severity
     from tracknow_static.page.contents import PageContents, Surface
     from tracknow_static.settings import Settings
 
