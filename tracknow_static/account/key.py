@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -55,13 +56,15 @@ class ApiKey:
         wanted = "Expected sk_live_…, rk_live_…, sk_test_… or rk_test_…."
         raise AccountError(f"{problem} {wanted}", KEY)
 
-    def client(self, environ: Mapping[str, str] = os.environ) -> StripeClient:
+    def client(
+        self, environ: Mapping[str, str] = os.environ, *, http_client: Any = None
+    ) -> StripeClient:
         """Return the official client; it repeats a request at most twice, with one idempotency key.
 
-        Raises :class:`AccountError` when the library is not installed.
+        ``http_client`` is one of the library's to use instead of its default. Raises :class:`AccountError` when the library is not installed.
         """
         stripe = library()
-        options: dict[str, Any] = {"max_network_retries": 2}
+        options: dict[str, Any] = {"max_network_retries": 2, "http_client": http_client}
         # For this project's tests; loopback only, so that no key can be sent elsewhere.
         base = environ.get("TRACKNOW_STRIPE_API_BASE")
         if base:
@@ -73,10 +76,14 @@ class ApiKey:
         return client
 
 
-def library() -> Any:
-    """Import the official library. Raises :class:`AccountError` when the extra is missing."""
+def library(*others: str) -> Any:
+    """Import the official library, and others that a command needs beside it.
+
+    Raises :class:`AccountError` when the extra is missing.
+    """
     try:
-        import rich  # noqa: F401
+        for name in others:
+            importlib.import_module(name)
         import stripe
     except ImportError as error:
         text = (

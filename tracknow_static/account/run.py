@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static.account.confirm import Confirmation
-from tracknow_static.account.key import obtain
+from tracknow_static.account.key import library, obtain
 from tracknow_static.account.secret_file import SecretFile, default_path
 from tracknow_static.account.stripe_api import Account
 from tracknow_static.account.targets import Endpoint, Target
@@ -44,6 +44,7 @@ class Run:
         yes: bool = False,
     ) -> Run:
         """Get the API key and the account's endpoints. Raises :class:`AccountError`."""
+        library("rich")
         key = obtain(mode)
         target = _target(namespace, relay_url, live=key.livemode)
         account = Account(key)

@@ -31,6 +31,7 @@ RETRIED = 3 * 86_400
 
 _READ = "Webhook Endpoints: Read"
 _WRITE = "Webhook Endpoints: Write"
+_LONGEST = 500
 _MOST_TYPES = 20  # docs.stripe.com/api/events/list
 
 # "Having the 'rak_webhook_read' permission would allow …", since 2026 also
@@ -66,10 +67,11 @@ def permission_text(message: str, needed: str) -> str:
 
 
 @contextmanager
-def explain_errors(task: str, needed: str) -> Iterator[None]:
+def explain_errors(task: str, needed: str, *, rate_limit: bool = True) -> Iterator[None]:
     """Turn the library's errors into :class:`AccountError`, with what could not be done.
 
-    ``task`` completes "Could not …"; ``needed`` is the permission that the task takes.
+    ``task`` completes "Could not …"; ``needed`` is the permission that the task takes. Without
+    ``rate_limit`` the library's ``RateLimitError`` is passed on.
     """
     import stripe
 
@@ -85,6 +87,8 @@ def explain_errors(task: str, needed: str) -> Iterator[None]:
         text = f"Could not {task}. {permission_text(error.user_message or '', needed)}"
         raise AccountError(text, KEY) from None
     except stripe.RateLimitError:
+        if not rate_limit:
+            raise
         text = f"Could not {task}: Stripe is receiving too many requests. Run again in a minute."
         raise AccountError(text, STRIPE) from None
     except stripe.APIConnectionError:
@@ -107,7 +111,9 @@ def _other(task: str, message: str, error: Exception) -> str:
     status = getattr(error, "http_status", None)
     if status is not None and status >= 500:
         return f"Could not {task}: Stripe had an internal error ({status}). Run again later."
-    return f"Could not {task}. Stripe's message: {message or error}"
+    # An answer that is not Stripe's is quoted by the library as a whole.
+    text = "".join(char for char in str(message or error)[:_LONGEST] if char.isprintable())
+    return f"Could not {task}. Stripe's message: {text}"
 
 
 @dataclass(frozen=True)
@@ -132,9 +138,9 @@ class Undelivered:
 class Account:
     """A Stripe account in one mode. Every method raises :class:`AccountError`."""
 
-    def __init__(self, key: ApiKey) -> None:
+    def __init__(self, key: ApiKey, client: StripeClient | None = None) -> None:
         self.key = key
-        self._client: StripeClient = key.client()
+        self._client: StripeClient = client or key.client()
 
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints, newest first; event destinations that are no endpoints come last."""

@@ -12,6 +12,7 @@ from tracknow_static.exit_codes import CONFLICT, KEY
 
 if TYPE_CHECKING:
     from tracknow_static.account.key import ApiKey
+    from tracknow_static.account.stripe_api import Account
     from tracknow_static.relay.config import RelayConfig
 
 
@@ -31,3 +32,18 @@ def key_of(config: RelayConfig) -> ApiKey:
         )
         raise AccountError(text, CONFLICT)
     return key
+
+
+def account_of(config: RelayConfig) -> Account:
+    """Return the account of the API key, whose answers are read within bounds.
+
+    Raises :class:`AccountError` as :func:`key_of` does, and when the library is not installed.
+    """
+    from tracknow_static.account.key import library
+    from tracknow_static.account.stripe_api import Account
+
+    key = key_of(config)
+    library()
+    from tracknow_static.relay.backfill.transport import BoundedClient
+
+    return Account(key, key.client(http_client=BoundedClient()))

@@ -35,7 +35,12 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def event_of(
-    text: str, payload: bytes, config: RelayConfig, *, content_type: str | None, signature: str
+    text: str,
+    payload: bytes,
+    config: RelayConfig,
+    *,
+    content_type: str | None,
+    signature: str | None,
 ) -> NewEvent:
     """Return the event in a verified body, and whether it is forwarded.
 

@@ -47,7 +47,7 @@ class Ingest:
         self._room_until = 0.0
         self._counted: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
-        self._writer = Writer(self._store, timeout=commit_timeout)
+        self._writer = Writer(self.store, timeout=commit_timeout)
 
     @classmethod
     def from_config(
@@ -77,6 +77,23 @@ class Ingest:
         """Do the same as :meth:`accept` on an event loop, where waiting holds no thread."""
         return await self._writer.submit_async(event)
 
+    def store(self, batch: Sequence[NewEvent]) -> list[Accepted]:
+        """Store a batch in one commit, in the caller's thread, however long that takes.
+
+        Raises as :meth:`accept` does, and then nothing of it is stored.
+        """
+        self.database.open()
+        self._check_disk()
+        counted = self._take_counted()
+        try:
+            accepted = events.store(self.database, batch, counted)
+        except BaseException:
+            self._put_back(counted)
+            raise
+        if self._on_commit is not None:
+            self._on_commit()
+        return accepted
+
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter of all processes; it is stored with the next commit or `flush`."""
         with self._lock:
@@ -99,20 +116,6 @@ class Ingest:
             self.flush()
         except RelayError as error:
             log.warning("counters not stored: %s", error)
-
-    def _store(self, batch: Sequence[NewEvent]) -> list[Accepted]:
-        """Commit a batch: the writer's thread calls this."""
-        self.database.open()
-        self._check_disk()
-        counted = self._take_counted()
-        try:
-            accepted = events.store(self.database, batch, counted)
-        except BaseException:
-            self._put_back(counted)
-            raise
-        if self._on_commit is not None:
-            self._on_commit()
-        return accepted
 
     def _take_counted(self) -> Counter[tuple[str, str]]:
         with self._lock:
