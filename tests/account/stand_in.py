@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.account.timeline import Timeline
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,6 +43,7 @@ class Failure:
     kind: str = "api_error"
     times: int = 1
     after: bool = False
+    raw: bytes | None = None  # the answer's body
     on: str = ""  # part of "METHOD path"
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -53,7 +56,9 @@ class Stripe:
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     destinations: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: Timeline = field(default_factory=lambda: Timeline("/v1/events"))
+    charges: Timeline = field(default_factory=lambda: Timeline("/v1/charges"))
+    sessions: Timeline = field(default_factory=lambda: Timeline("/v1/checkout/sessions"))
     links: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -61,10 +66,15 @@ class Stripe:
     tells_secrets: bool = True
     page: int = 100
     base: str = ""
-    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, dict[str, Any] | bytes]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     meeting: threading.Barrier | None = None  # where lists wait for each other
     made: int = 0
+
+    def reset(self) -> None:
+        """Make the account as good as new."""
+        fresh = Stripe(mode=self.mode, base=self.base)
+        self.__dict__.update(fresh.__dict__)
 
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the requests that were to change something."""
@@ -93,7 +103,7 @@ class Stripe:
 
     def add_event(self, id_: str, created: int, kind: str = "charge.succeeded") -> None:
         """Add an event that some endpoint has not accepted."""
-        self.events.append(
+        self.events.add(
             {
                 "id": id_,
                 "object": "event",
@@ -111,13 +121,14 @@ class Stripe:
 
     def answer(
         self, method: str, path: str, given: dict[str, Any], headers: dict[str, str]
-    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+    ) -> tuple[int, dict[str, Any] | bytes, dict[str, str]]:
         """Answer a request: status, body, headers."""
         self.requests.append((method, path, given))
         refusal = self._refusal(method, path, headers)
         if refusal:
             return refusal
         key = headers.get("idempotency-key", "")
+        body: dict[str, Any] | bytes
         with self.lock:
             if key in self.answers:
                 return (*self.answers[key], dict(_REPEATED))
@@ -126,7 +137,7 @@ class Stripe:
                 failure.times -= 1
                 if not failure.times:
                     self.failures.remove(failure)
-                status, body = failure.status, _error(failure.message, failure.kind)
+                status, body = failure.status, failure.raw or _error(failure.message, failure.kind)
                 more = failure.headers
                 if failure.after and key:
                     self.answers[key] = self._carry_out(method, path, given)
@@ -149,7 +160,12 @@ class Stripe:
             return 401, _error(text, "invalid_request_error"), {}
         if any(one in f"{method} {path}" for one in self.denied):
             level = "read" if method == "GET" else "write"
-            resource = {"webhook_endpoints": "webhook", "events": "event"}
+            resource = {
+                "webhook_endpoints": "webhook",
+                "events": "event",
+                "charges": "charge",
+                "checkout": "checkout_session",
+            }
             name = resource.get(path.split("/")[2], "payment_link")
             text = (
                 "The provided key 'rk_test_*********d' does not have the required permissions for "
@@ -161,11 +177,15 @@ class Stripe:
 
     def _carry_out(
         self, method: str, path: str, given: dict[str, Any]
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[int, dict[str, Any] | bytes]:
         if path == "/v2/core/event_destinations" and method == "GET":
             return 200, {"data": self.destinations, "next_page_url": None}
         if path == "/v1/events" and method == "GET":
-            return 200, self._page(path, self._undelivered(given), given)
+            return self._events(given)
+        if path == "/v1/charges" and method == "GET":
+            return self._listed(self.charges.page(given, largest=self.page))
+        if path == "/v1/checkout/sessions" and method == "GET":
+            return self._sessions(given)
         if path == "/v1/payment_links" and method == "GET":
             return 200, self._page(path, [self._link(one, given) for one in self.links], given)
         if path.endswith("/line_items"):
@@ -211,17 +231,29 @@ class Stripe:
                 one[name] = value
         return 200, dict(one)
 
-    def _undelivered(self, given: dict[str, Any]) -> list[dict[str, Any]]:
-        assert given.get("delivery_success") in ("false", "False"), given
-        assert len(given["types"]) <= 20
-        created = {name: int(value) for name, value in given.get("created", {}).items()}
-        return [
-            one
-            for one in sorted(self.events, key=lambda one: -int(one["created"]))
-            if one["type"] in given["types"]
-            and one["created"] >= created.get("gte", 0)
-            and one["created"] < created.get("lt", 1 << 40)
-        ]
+    def _events(self, given: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
+        success = given.get("delivery_success")
+        types = given.get("types")
+        assert types is None or len(types) <= 20
+
+        def wanted(event: dict[str, Any]) -> bool:
+            pending = event["pending_webhooks"] > 0
+            return (types is None or event["type"] in types) and (success is None or pending)
+
+        assert success in (None, "false", "False"), given
+        return self._listed(self.events.page(given, wanted, largest=self.page))
+
+    def _sessions(self, given: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
+        status = given.get("status")
+        page = self.sessions.page(
+            given, lambda one: status in (None, one["status"]), largest=self.page
+        )
+        return self._listed(page)
+
+    def _listed(self, page: bytes | None) -> tuple[int, dict[str, Any] | bytes]:
+        if page is None:
+            return 404, _error("No such object", "invalid_request_error")
+        return 200, page
 
     def _link(self, link: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         hidden = ["all_items"] if given.get("expand") else ["all_items", "line_items"]
@@ -271,7 +303,7 @@ def running(stripe: Stripe) -> Iterator[str]:
             if status == 0:  # the connection breaks
                 self.close_connection = True
                 return
-            content = json.dumps(answer).encode()
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **more}.items():
                 self.send_header(name, value)

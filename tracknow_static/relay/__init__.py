@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.app import Environ, Page, Parts, Relay
+    from tracknow_static.relay.app import Background, Environ, Page, Parts, Relay
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
     from tracknow_static.relay.store.ingest import Ingest
@@ -51,8 +51,17 @@ def _build(config: RelayConfig) -> Parts:
             *((dispatcher,) if config.deliver else ()),
             Bookkeeper(config, database),
             housekeeper,
+            *_backfill(config, ingest),
         ),
     )
+
+
+def _backfill(config: RelayConfig, ingest: Ingest) -> tuple[Background, ...]:
+    if not config.backfills:
+        return ()
+    from tracknow_static.relay.backfill.thread import Backfiller
+
+    return (Backfiller(config, ingest),)
 
 
 def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:

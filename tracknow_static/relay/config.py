@@ -260,6 +260,11 @@ class RelayConfig:
         return self.min_free_mb * 1_000_000
 
     @property
+    def backfills(self) -> bool:
+        """Whether missed events are fetched without being asked for."""
+        return self.backfill and self.api_key is not None
+
+    @property
     def lease_seconds(self) -> float:
         """Length of a lease: more than one attempt can take, or two workers would send one event."""
         return self.timeout + 30.0

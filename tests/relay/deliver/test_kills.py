@@ -150,4 +150,6 @@ def test_every_point_is_in_the_matrix() -> None:
     package = tracknow_static.relay
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    assert set(crash_points.ALL) == set(MATRIX)
+    # Those of backfill have a test of their own.
+    ours = {name for name in crash_points.ALL if not name.startswith("backfill.")}
+    assert ours == set(MATRIX)

@@ -51,6 +51,7 @@ ENDING = crash_points.declare("backfill.ending", "all pages are durable, the pol
 KEPT_SECONDS = 30 * 86_400
 # What is younger is left to Stripe, which is about to push it.
 MARGIN = 300
+POLL_SECONDS = 3600.0
 # Each poll looks again so far back: Stripe may list an event late.
 OVERLAP = 3600
 # A page takes a fraction of it. Who has not noted anything for so long is taken for dead.
@@ -119,6 +120,16 @@ class Backfill:
             raise
         except _LostError:
             return None
+
+    def is_due(self) -> bool:
+        """Whether no process has polled since this one began, or for an hour."""
+        with self._database.read() as connection:
+            now = self._database.read_clock(connection)
+            state = states.load(connection)
+        if state is None or state.polled_at < self._running_since:
+            return True
+        # One in the future was written under a clock that was wrong.
+        return not 0 <= now - state.polled_at < POLL_SECONDS
 
     def rewind(self, since: float) -> None:
         """Let the next poll begin at ``since``, also before the database was made.
@@ -247,7 +258,9 @@ class Backfill:
         old = states.load(connection)
         fingerprint = hashlib.sha256(key.value.encode()).hexdigest()[:16]
         if old is not None and old.key == fingerprint:
-            return old, old
+            # What is in the future was written under a clock that was wrong.
+            latest = math.ceil(now)
+            return old, replace(old, start=min(old.start, latest), at=min(old.at, latest))
         # Another key may be of another account, where nothing has been looked for yet.
         start = math.ceil(_created_at(connection, now))
         return old, replace(old or states.State(), key=fingerprint, start=start, at=start)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import AccountError, RelayError
+from tracknow_static.relay.backfill.backfill import Backfill
 from tracknow_static.relay.background import BackgroundThread
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
@@ -20,45 +20,54 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 3600.0
-# Stripe may still be pushing what this process missed a moment ago; and a start stays quick.
+# A start stays quick.
 _FIRST_SECONDS = 5.0
-# After a failure, and while another process fetches: it may have died.
+# How often to look whether a poll is due, which another process may have made.
+_LOOK_SECONDS = 60.0
+# After a failure.
 _PAUSE_SECONDS = 300.0
 
 
 class Backfiller(BackgroundThread):
-    """A thread that fetches missed events; of several processes, one at a time does.
+    """A thread that fetches missed events; of several processes, one at a time does."""
 
-    ``receives``: whether the process receives events, too, so that none should be missing.
-    """
-
-    def __init__(self, config: RelayConfig, ingest: Ingest, *, receives: bool = True) -> None:
+    def __init__(self, config: RelayConfig, ingest: Ingest) -> None:
         super().__init__("relay-backfill", self._run)
         self._config = config
         self._ingest = ingest
-        self._receives = receives
+        self._failure = ""
 
     def _run(self, stopping: threading.Event) -> None:
-        from tracknow_static.relay.backfill.backfill import Backfill
-
-        since = time.time() if self._receives else None
-        backfill = Backfill(self._config, self._ingest, running_since=since, stopping=stopping)
+        backfill = Backfill(
+            self._config, self._ingest, running_since=time.time(), stopping=stopping
+        )
         wait = _FIRST_SECONDS
         while not stopping.wait(wait):
-            wait = _PAUSE_SECONDS
-            try:
-                polled = backfill.poll()
-                if polled is None:
-                    continue
-                number = polled.new.total()
-                if number:
-                    _log.warning("missed events were fetched from Stripe", extra={"events": number})
-                for found in findings(queries.status(self._ingest.database).backfill, time.time()):
-                    _log.error("%s", found.text)
-                wait = _POLL_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311
-            except (AccountError, RelayError) as error:
-                if not stopping.is_set():
-                    _log.warning("missed events are not fetched: %s", error)
-            except Exception:  # noqa: BLE001 - whatever it is, the next poll may work
-                _log.exception("missed events are not fetched")
+            wait = _LOOK_SECONDS if self._round(backfill, stopping) else _PAUSE_SECONDS
+
+    def _round(self, backfill: Backfill, stopping: threading.Event) -> bool:
+        """Poll if it is time; return whether all went well."""
+        try:
+            if backfill.is_due():
+                self._poll(backfill)
+        except (AccountError, RelayError) as error:
+            if not stopping.is_set() and str(error) != self._failure:
+                self._failure = str(error)
+                _log.warning("missed events are not fetched: %s", error)
+            return False
+        except Exception:  # noqa: BLE001 - whatever it is, the next poll may work
+            _log.exception("missed events are not fetched")
+            return False
+        return True
+
+    def _poll(self, backfill: Backfill) -> None:
+        polled = backfill.poll()
+        if polled is None:
+            return
+        self._failure = ""
+        number = polled.new.total()
+        if number:
+            _log.warning("missed events were fetched from Stripe", extra={"events": number})
+        status = queries.status(self._ingest.database)
+        for found in findings(status.backfill, status.now):
+            _log.error("%s: `%s`", found.text, found.command)

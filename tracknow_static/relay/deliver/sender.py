@@ -2,8 +2,9 @@
 
 The request is ``POST`` with the event's own bytes, ``Content-Type`` and ``Stripe-Signature``;
 ``Tracknow-Event-Id`` carries the id of the event, which stays the same for every attempt and every
-replay, so that a destination can recognise what it has seen. No redirect is followed, no cookie
-kept.
+replay, so that a destination can recognise what it has seen. An event that was fetched from
+Stripe's API has no signature: ``Tracknow-Event-Source: api`` shows that. No redirect is followed,
+no cookie kept.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tracknow_static.relay.deliver import verdict
 from tracknow_static.relay.deliver.breaker import THRESHOLD
 from tracknow_static.relay.deliver.network import GuardedBackend, NetworkError
 from tracknow_static.relay.deliver.verdict import Meaning, Response, Verdict
+from tracknow_static.relay.store.model import WEBHOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,7 @@ SENT = crash_points.declare("deliver.sent", "the destination has answered, nothi
 
 USER_AGENT = f"tracknow-static/{__version__} (relay)"
 EVENT_ID_HEADER = "Tracknow-Event-Id"
+SOURCE_HEADER = "Tracknow-Event-Source"
 
 # Of an answer's body the first part is of use; reading all of it keeps the connection usable.
 LONGEST_BODY = 64 * 1024
@@ -132,6 +135,8 @@ class Sender:
             headers.append(("Content-Type", claimed.content_type))
         if claimed.signature is not None:
             headers.append(("Stripe-Signature", claimed.signature))
+        if claimed.source != WEBHOOK:
+            headers.append((SOURCE_HEADER, claimed.source))
         raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
         return httpcore.Request("POST", self._url, headers=raw, content=claimed.payload)
 

@@ -56,6 +56,9 @@ COMMANDS = {
     "sales": Place(f"{_HERE}.sales", "sales", "List sales and what became of each commission."),
     "explain": Place(f"{_HERE}.sales", "explain", "Print the story of one sale and its verdict."),
     "report": Place(f"{_HERE}.report", "report", "Sum up a period, and list what to reverse."),
+    "backfill": Place(
+        f"{_HERE}.backfill", "backfill", "Fetch events that Stripe has and the relay does not."
+    ),
     "replay": Place(f"{_HERE}.repair", "replay", "Deliver events again."),
     "resume": Place(f"{_HERE}.repair", "resume", "Deliver to a paused destination again."),
     "retire": Place(

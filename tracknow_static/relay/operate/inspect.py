@@ -217,7 +217,8 @@ def list_(
 @format_option()
 def show(event_id: str, payload: bool, output_format: str) -> None:
     """Show one event with its deliveries and every attempt."""
-    with opened(configured()) as database:
+    config = configured()
+    with opened(config) as database:
         event = queries.event(database, event_id)
     if event is None:
         click.echo(f"Error: no event {event_id!r} is stored.", err=True)
@@ -232,4 +233,4 @@ def show(event_id: str, payload: bool, output_format: str) -> None:
         size = None if event.payload is None else len(event.payload)
         output.print_json({**data, "payload_bytes": size})
     else:
-        output.event_text(event)
+        output.event_text(event, config.signed_destinations)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static.relay.store.model import (
+    API,
     DEAD,
     DELIVERED,
     PAUSED,
@@ -39,6 +40,10 @@ KEPT = {
     "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
     "event destination the payload style Snapshot.",
 }
+
+
+# Why a destination does not get an event that was fetched, in words.
+UNSIGNED = "it gets events with a signature only (TRACKNOW_RELAY_SIGNED_DESTINATIONS)."
 
 
 # -- tables, JSON, progress -----------------------------------------------------------------------
@@ -282,8 +287,8 @@ def events_text(events: Sequence[StoredEvent]) -> None:
     print_table(["received", "event", "type", "reference", "state"], rows)
 
 
-def event_text(event: StoredEvent) -> None:
-    """Print one event with every attempt."""
+def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
+    """Print one event with every attempt; ``signed`` destinations get pushed events only."""
     shown = {
         name.replace("_", " "): clean(str(value))
         for name, value in event_json(event).items()
@@ -295,6 +300,12 @@ def event_text(event: StoredEvent) -> None:
         click.echo(f"{name:{width}}  {value}")
     if event.kept_because:
         click.secho(f"Not forwarded: {KEPT[event.kept_because]}", fg="yellow")
+    if event.source == API:
+        click.echo(
+            "Stripe did not push it: it was fetched from Stripe's API, and has no signature."
+        )
+        for url in signed:
+            click.echo(f"\n{clean(without_query(url))}  not delivered: {UNSIGNED}")
     for delivery in event.deliveries:
         due = f", due {_moment(delivery.due_at)}" if delivery.state == PENDING else ""
         url = clean(without_query(delivery.destination))

@@ -92,6 +92,7 @@ def worker(grace: float) -> None:
     """
     from tracknow_static.relay.background import Bookkeeper, Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
+    from tracknow_static.relay.store.ingest import Ingest
 
     config = configured(needs_key=True)
     with (
@@ -99,11 +100,20 @@ def worker(grace: float) -> None:
         _stop_signals() as stop,
         _ignored_hang_up(),
     ):
-        others = (Housekeeper(config, database), Bookkeeper(config, database))
+        dispatcher = Dispatcher.from_config(config, database)
+        ingest = Ingest.from_config(config, database, on_commit=dispatcher.wakeup.wake)
+        others = [
+            Housekeeper(config, database, flush=ingest.flush),
+            Bookkeeper(config, database),
+        ]
+        if config.backfills:
+            from tracknow_static.relay.backfill.thread import Backfiller
+
+            others.append(Backfiller(config, ingest))
         for thread in others:
             thread.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
-        ended = Dispatcher.from_config(config, database).run(stop, grace=grace)
+        ended = dispatcher.run(stop, grace=grace)
         for thread in others:
             thread.stop()
         _log.info("worker has ended")

@@ -27,7 +27,7 @@ class Lease:
     until: float = 0.0
 
     def is_anothers(self, identity: str, now: float, seconds: float) -> bool:
-        """Whether another process than ``identity`` has a lease, which is of so many seconds."""
+        """Whether another process than ``identity`` has a lease, which is of ``seconds``."""
         # What is further ahead was written under a clock that was wrong.
         return self.owner not in ("", identity) and now < self.until <= now + seconds
 

@@ -1,0 +1,140 @@
+"""``tracknow-relay backfill``: what it prints, asks for and refuses."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.account.stand_in import Failure, Stripe
+from tests.relay.backfill.parts import DAY, HOOK, SIGNED, listed, sale
+from tests.relay.operate.parts import environment, run, run_json
+from tracknow_static.relay.store import migrations, queries
+from tracknow_static.relay.store.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Place:
+    """An account, and the environment of a relay whose database was made ten days ago."""
+
+    def __init__(self, stripe: Stripe, url: str) -> None:
+        self.stripe = stripe
+        self.now = int(time.time())
+        self.environ = {
+            **environment(url, HOOK, SIGNED, signed_destinations=SIGNED),
+            "STRIPE_API_KEY": "rk_live_good",
+            "STRIPE_API_KEY_FILE": "",
+            "TRACKNOW_STRIPE_API_BASE": stripe.base,
+        }
+        self.database = Database(url)
+        made = repr(float(self.now - 10 * DAY))
+        self.database.run(
+            lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, made)
+        )
+
+    def sell(self, name: str, ago: int) -> None:
+        """Let Stripe have both events of a purchase."""
+        for body in sale(name, self.now - ago):
+            self.stripe.events.add(listed(body))
+
+    def stored(self) -> int:
+        """Number of events in the database."""
+        return queries.status(self.database).tallies.get(("accepted", ""), 0)
+
+
+@pytest.fixture
+def place(account: Stripe, sqlite_url: str) -> Iterator[Place]:
+    """A relay with an enabled endpoint."""
+    account.reset()
+    account.add("https://relay.example.com/stripe/webhook")
+    made = Place(account, sqlite_url)
+    yield made
+    made.database.close()
+
+
+def test_what_was_missing_is_reported_and_shown(place: Place) -> None:
+    """Numbers by type; and of one event, where it came from and who does not get it."""
+    place.sell("a", DAY)
+    found = run_json(place.environ, "backfill")
+    assert (found["listed"], found["missing"], found["endpoint"]) == (2, 2, "enabled")
+    assert found["missing_by_type"] == {"charge.succeeded": 1, "checkout.session.completed": 1}
+    again = run(place.environ, "backfill", "--since", "2d").output
+    assert "2 events at Stripe" in again
+    assert "; 0 were missing" in again
+    shown = run(place.environ, "show", "evt_a").output
+    assert "fetched from Stripe's API" in shown
+    assert f"{SIGNED}  not delivered" in shown
+    assert run_json(place.environ, "show", "evt_a")["source"] == "api"
+
+
+def test_a_dry_run_stores_nothing(place: Place) -> None:
+    """It counts, also before the database was made, and changes nothing."""
+    place.sell("a", DAY)
+    place.sell("old", 20 * DAY)
+    assert run_json(place.environ, "backfill", "--dry-run")["missing"] == 2
+    assert run_json(place.environ, "backfill", "--dry-run", "--since", "25d")["missing"] == 4
+    assert place.stored() == 0
+
+
+def test_sales_that_tracknow_may_have_need_a_yes(place: Place) -> None:
+    """Nothing older than the database is fetched unless somebody confirms it."""
+    place.sell("old", 20 * DAY)
+    refused = run(place.environ, "backfill", "--since", "25d", code=2)
+    assert "would count twice" in refused.output
+    assert "--yes" in refused.output
+    assert place.stored() == 0
+    run(place.environ, "backfill", "--since", "5d")
+    assert place.stored() == 0
+    assert run_json(place.environ, "backfill", "--since", "25d", "--yes")["missing"] == 2
+    assert place.stored() == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "text"),
+    [
+        ("", 4, "STRIPE_API_KEY or STRIPE_API_KEY_FILE"),
+        ("rk_test_good", 6, "is a key of test mode, but the relay forwards live events"),
+        ("rk_live_wrong", 4, "Stripe does not know this API key"),
+        ("whsec_123456", 2, "This is a webhook signing secret, not an API key"),
+    ],
+)
+def test_a_key_that_does_not_do(place: Place, key: str, code: int, text: str) -> None:
+    """The text names what is wrong, and never the key."""
+    place.sell("a", DAY)
+    result = run({**place.environ, "STRIPE_API_KEY": key}, "backfill", code=code)
+    assert text in result.output
+    assert "rk_live_wrong" not in result.output
+    assert place.stored() == 0
+
+
+def test_a_key_without_permission(place: Place) -> None:
+    """The permission that is missing is named."""
+    place.stripe.denied = ("/v1/events",)
+    assert "Events: Read" in run(place.environ, "backfill", code=4).output
+
+
+def test_a_key_that_may_not_see_endpoints_is_enough(place: Place) -> None:
+    """What it cannot know is printed with the permission that would show it."""
+    place.stripe.denied = ("webhook_endpoints",)
+    assert "Webhook Endpoints: Read" in run(place.environ, "backfill").output
+
+
+def test_a_disabled_endpoint_is_reported_everywhere(place: Place) -> None:
+    """By the command itself, by status and by check."""
+    for endpoint in place.stripe.endpoints.values():
+        endpoint["status"] = "disabled"
+    text = "Stripe has disabled the relay's webhook endpoint"
+    assert text in run(place.environ, "backfill", code=1).output
+    assert text in run(place.environ, "status", "--strict", code=1).output
+
+
+def test_stripe_that_is_down(place: Place) -> None:
+    """A clear text, and the next run finds everything."""
+    place.sell("a", DAY)
+    place.stripe.failures.append(Failure(500, times=9, on="/v1/events"))
+    assert "internal error (500)" in run(place.environ, "backfill", code=5).output
+    place.stripe.failures.clear()
+    assert run_json(place.environ, "backfill")["missing"] == 2
