@@ -1,4 +1,4 @@
-"""The account's payment links, read only, for ``check --stripe``.
+"""The account's payment links, read only, for ``check --stripe`` and the relay's reasons.
 
 A restricted key with Payment Links: Read (and Prices: Read for the prices) is enough.
 """
@@ -6,6 +6,8 @@ A restricted key with Payment Links: Read (and Prices: Read for the prices) is e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import ada_url
@@ -90,7 +92,7 @@ class Catalog:
     mode: str
     links: tuple[PaymentLink, ...]
 
-    @property
+    @cached_property
     def custom_domains(self) -> frozenset[str]:
         """The merchant's own payment domains, for the option ``payment_hosts``."""
         return frozenset(link.custom_domain for link in self.links if link.custom_domain)
@@ -100,21 +102,27 @@ class Catalog:
         host, path = _parts(url)
         if not host:
             return Verdict("invalid", None)
-        for link in self.links:
-            if _parts(link.url) == (host, path):
-                return self._known(link)
+        link = self._by_address.get((host, path))
         # A link keeps its path when a custom domain is added or dropped, and the old host still works
         # (docs.stripe.com/payments/checkout/custom-domains).
-        if host in PAYMENT_HOSTS | self.custom_domains:
-            for link in self.links:
-                if len(path) > 8 and _parts(link.url)[1] == path:
-                    return self._known(link)
+        if link is None and len(path) > 8 and host in PAYMENT_HOSTS | self.custom_domains:
+            link = self._by_path.get(path)
+        if link is not None:
+            return self._known(link)
         mode: Literal["live", "test"] | None = None
         if host in PAYMENT_HOSTS:
             mode = "test" if path.startswith("/test_") else "live"
             if mode != self.mode:
                 return Verdict("other-mode", mode)
         return Verdict("unknown", mode)
+
+    @cached_property
+    def _by_address(self) -> dict[tuple[str, str], PaymentLink]:
+        return {_parts(link.url): link for link in reversed(self.links)}
+
+    @cached_property
+    def _by_path(self) -> dict[str, PaymentLink]:
+        return {_parts(link.url)[1]: link for link in reversed(self.links)}
 
     @staticmethod
     def _known(link: PaymentLink) -> Verdict:
@@ -147,9 +155,19 @@ def read_catalog(key: ApiKey) -> Catalog:
         return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
 
 
-def _list(client: Any, parameters: dict[str, object]) -> list[Any]:
+def read_links(key: ApiKey, *, most: int) -> Catalog:
+    """Return the newest ``most`` of the account's payment links, without prices.
+
+    Raises :class:`AccountError`.
+    """
+    client = key.client()
+    found = _list(client, {"limit": 100}, most)
+    return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
+
+
+def _list(client: Any, parameters: dict[str, object], most: int | None = None) -> list[Any]:
     with explain_errors("list the account's payment links", _READ):
-        return list(client.v1.payment_links.list(parameters).auto_paging_iter())
+        return list(islice(client.v1.payment_links.list(parameters).auto_paging_iter(), most))
 
 
 def _link(client: Any, raw: Any, *, prices: bool) -> PaymentLink:

@@ -104,6 +104,13 @@ class RelayConfig:
         "has the verdict not-a-click-id.",
         shown="every reference but placeholders such as undefined",
     )
+    site: str | None = option(
+        None,
+        relay_rules.site(),
+        "Your site, or its tracknow.json. With it `sales`, `explain` and `report` find out why a "
+        "sale has no click id; STRIPE_API_KEY needs Payment Links: Read for that.",
+        name="TRACKNOW_RELAY_SITE",
+    )
     accounts: tuple[str, ...] = option(
         (),
         relay_rules.accounts(),

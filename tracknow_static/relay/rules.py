@@ -265,3 +265,18 @@ def _repeated(least: int, most: int, parsed: Any) -> int:
         return _MOST_WAYS + 1
     ways = _ways(parsed)
     return int(ways ** (most + 1)) if ways > 1 else choices * max(most, 1)
+
+
+def site() -> Rule:
+    """Accept the place of a site's inventory; whether it is one, its content decides."""
+
+    def parse(raw: object) -> str:
+        text = str(raw)
+        scheme, separator, _ = text.partition("://")
+        if separator and scheme.lower() not in ("https", "http"):
+            raise InvalidValueError("It has another scheme.")
+        if len(text) > 2_000 or not text.isprintable():
+            raise InvalidValueError
+        return text
+
+    return Rule("text", "the URL of your site, or the URL or path of its tracknow.json", parse)

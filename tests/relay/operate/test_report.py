@@ -58,9 +58,9 @@ def test_lines_sum_up_what_was_asked(either: dict[str, str], by: str, lines: lis
 
 def test_advice_names_the_link_that_loses(environ: dict[str, str]) -> None:
     """Each thing to do is named with the number of its sales."""
-    advice = run_json(environ, "report")["advice"]
-    assert "1 of 1 sales through plink_2 had no click id." in advice
-    assert any(text.startswith("1 sales were rejected") for text in advice)
+    advice = [step["text"] for step in run_json(environ, "report")["advice"]]
+    assert "1 of 1 sale through plink_2 had no click id." in advice
+    assert any(text.startswith("1 sale was rejected") for text in advice)
     assert any("--refunds" in text for text in advice)
 
 

@@ -54,7 +54,7 @@ COMMANDS = {
     "list": Place(f"{_HERE}.inspect", "list_", "List events."),
     "show": Place(f"{_HERE}.inspect", "show", "Show one event and every attempt."),
     "sales": Place(f"{_HERE}.sales", "sales", "List sales and what became of each commission."),
-    "explain": Place(f"{_HERE}.sales", "explain", "Print the story of one sale and its verdict."),
+    "explain": Place(f"{_HERE}.explain", "explain", "Print the story of one sale and its verdict."),
     "report": Place(f"{_HERE}.report", "report", "Sum up a period, and list what to reverse."),
     "backfill": Place(
         f"{_HERE}.backfill", "backfill", "Fetch events that Stripe has and the relay does not."

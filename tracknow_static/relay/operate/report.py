@@ -13,7 +13,9 @@ from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
 from tracknow_static.relay.sales import report as reports
+from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.verdicts import unfinished as unfinished_text
 from tracknow_static.tracknow import money
 
@@ -45,9 +47,15 @@ _COLUMNS = ("sales", "with a click id", "money", "refunded")
     help="List what to reverse at Tracknow instead: sales with a click id whose money went back "
     "or is disputed. --since and --until mean the refund.",
 )
+@site_option
 @format_option("csv", "html")
 def report(
-    since: float | None, until: float | None, by: str, refunds: bool, output_format: str
+    since: float | None,
+    until: float | None,
+    by: str,
+    refunds: bool,
+    place: str | None,
+    output_format: str,
 ) -> None:
     """Sum up sales: money, the share with a click id, verdicts, and what to do first.
 
@@ -72,25 +80,43 @@ def report(
     if refunds:
         _print_refunds(found, period, output_format, complete=not unfinished)
         return
+    site = site_of(config, place)
+    advice = advise(all_, site)
     total = next(iter(reports.lines(all_, "total")), None)
     lines = reports.lines(chosen, _BY[by])
-    advice = reports.advice(all_)
     if output_format == "json":
         data = {"total": total and _as_json(total), by: [_as_json(line) for line in lines]}
-        output.print_json({**data, "advice": advice, "complete": not unfinished})
-    elif output_format == "csv":
+        steps = [step._asdict() for step in advice]
+        rest = {"advice": steps, "complete": not unfinished, "missing": site.missing or None}
+        output.print_json({**data, **rest})
+        return
+    texts = [output.clean(step.text) for step in advice]
+    if output_format == "csv":
+        because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
         _print_csv(
-            [_as_row(line, by, currency) for line in lines for currency in _currencies(line)]
+            [
+                _as_row(line, by, currency, because.get(line.key, ""))
+                for line in lines
+                for currency in _currencies(line)
+            ]
         )
+        for text in texts:
+            click.echo(f"- {text}", err=True)
     else:
-        tables: list[Table] = []
-        if total:
-            tables.append(("Total", _COLUMNS, [_cells(total)]))
-            rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
-            tables.append(("Verdicts", ("verdict", "sales"), rows))
-        rows = [[line.key or "none", *_cells(line)] for line in lines]
-        tables.append((f"By {by.replace('-', ' ')}", (by.replace("-", " "), *_COLUMNS), rows))
-        _print(tables, "Sales", period, advice, as_html=output_format == "html")
+        tables = _tables(total, lines, by.replace("-", " "))
+        _print(tables, "Sales", period, texts, as_html=output_format == "html")
+    print_missing(site)
+
+
+def _tables(total: Line | None, lines: Sequence[Line], by: str) -> list[Table]:
+    tables: list[Table] = []
+    if total:
+        tables.append(("Total", _COLUMNS, [_cells(total)]))
+        rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
+        tables.append(("Verdicts", ("verdict", "sales"), rows))
+    rows = [[line.key or "none", *_cells(line)] for line in lines]
+    tables.append((f"By {by}", (by, *_COLUMNS), rows))
+    return tables
 
 
 def _print_refunds(found: list[Refund], period: str, output_format: str, *, complete: bool) -> None:
@@ -161,8 +187,8 @@ def _currencies(line: Line) -> list[str]:
     return sorted(line.money) or [""]
 
 
-def _as_row(line: Line, by: str, currency: str) -> dict[str, Any]:
-    return {
+def _as_row(line: Line, by: str, currency: str, reason: str) -> dict[str, Any]:
+    row = {
         by: line.key,
         "sales": line.sales,
         "with_click_id": line.with_click_id,
@@ -170,6 +196,10 @@ def _as_row(line: Line, by: str, currency: str) -> dict[str, Any]:
         "money": line.money.get(currency, 0),
         "refunded": line.refunded.get(currency, 0),
     }
+    if by == "payment-link":
+        row["no_click_id"] = line.verdicts.get("no-click-id", 0)
+        row["reason"] = reason
+    return row
 
 
 def _cells(line: Line) -> list[str]:

@@ -1,10 +1,9 @@
-"""``sales`` and ``explain``: the ledger, listed and built anew, and the story of one sale."""
+"""``sales``: the ledger, listed and built anew."""
 
 from __future__ import annotations
 
 import csv
 import io
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,17 +14,46 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, opened
 from tracknow_static.relay.operate.inspect import When
-from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
 from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tracknow_static.account.key import ApiKey
+    from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.sales.verdicts import Page
+
+
+site_option = click.option(
+    "--site",
+    "place",
+    metavar="URL-OR-PATH",
+    help="Your site, or its tracknow.json: finds out why a sale has no click id, with a "
+    "STRIPE_API_KEY that has Payment Links: Read. Default: TRACKNOW_RELAY_SITE.",
+)
+
+
+def site_of(config: RelayConfig, place: str | None) -> Site:
+    """Return the merchant's site; the API key is read when a sale asks for it."""
+
+    def key() -> ApiKey:
+        from tracknow_static.relay.config import RelayConfig
+        from tracknow_static.relay.stripe_api import key_of
+
+        return key_of(RelayConfig.from_environ(needs_secrets=False))
+
+    return Site(place or config.site, key)
+
+
+def print_missing(site: Site) -> None:
+    """Print what keeps the reasons coarse, if anything does."""
+    if site.missing:
+        click.echo(output.clean(site.missing), err=True)
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -54,9 +82,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read every stored event again and make the ledger anew; list nothing.",
 )
+@site_option
 @format_option("csv")
 def sales(
     chosen: tuple[str, ...],
+    place: str | None,
     limit: int,
     cursor: str | None,
     codes: bool,
@@ -82,93 +112,32 @@ def sales(
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
         unfinished = verdicts.unfinished(database, config.click_id_pattern)
+    site = site_of(config, place)
+    reasons = [_reason(sale, site) for sale in page.sales]
     if output_format == "json":
-        rows = [_as_json(sale) for sale in page.sales]
-        output.print_json({"sales": rows, "next": page.cursor, "complete": not unfinished})
-        return
-    if output_format == "csv":
-        _print_csv(page.sales)
-    else:
-        _print_text(page)
-    if unfinished:
-        click.echo(unfinished, err=True)
-
-
-@click.command(
-    epilog=exit_codes.epilog(exit_codes.FAILED, attention="the ledger has no sale for this id")
-)
-@click.argument("wanted", metavar="ID")
-@format_option()
-def explain(wanted: str, output_format: str) -> None:
-    """Print the story of one sale, in order, and its verdict.
-
-    ID is that of a session, charge, payment intent, invoice, dispute, event or customer, or a
-    click id. If it leads to several sales, the newest one is explained and the others are named.
-    """
-    config = configured()
-    with opened(config) as database:
-        found = explaining.explain(database, wanted)
-        unfinished = verdicts.unfinished(database, config.click_id_pattern)
-    if unfinished and output_format != "json":
-        click.echo(unfinished, err=True)
-    if found is None:
-        click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
-        sys.exit(exit_codes.ATTENTION)
-    if output_format == "json":
-        evidence = [{**step._asdict(), "at": output.time_of(step.at)} for step in found.story]
+        rows = [sale_json(sale, reason) for sale, reason in zip(page.sales, reasons, strict=True)]
         output.print_json(
             {
-                "verdict": found.sale.verdict,
-                "reason": found.reason,
-                "sale": _as_json(found.sale),
-                "evidence": evidence,
-                "others": found.others,
+                "sales": rows,
+                "next": page.cursor,
                 "complete": not unfinished,
+                "missing": site.missing or None,
             }
         )
         return
-    sale = found.sale
-    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {_shown(sale)}")
-    click.echo()
-    rows = [
-        [
-            (output.time_of(step.at) or "")[:19].replace("T", " "),
-            WORDS[step.what],
-            step.id,
-            output.clean(detail_of(step, sale)),
-        ]
-        for step in found.story
-    ]
-    output.print_table(("time (UTC)", "what", "id", "details"), rows)
-    click.echo()
-    reason = "" if found.reason == sale.verdict else f" ({found.reason})"
-    click.echo(f"{click.style(sale.verdict, bold=True)}{reason}: {CODES[sale.verdict]}")
-    if found.others:
-        click.echo(f"Other sales of this id: {', '.join(found.others)}")
+    if output_format == "csv":
+        _print_csv(page.sales, reasons)
+    else:
+        _print_text(page, reasons)
+    if unfinished:
+        click.echo(unfinished, err=True)
+    print_missing(site)
 
 
-# What happened, for people.
-WORDS = {
-    "created": "created at Stripe",
-    "received": "received",
-    "kept": "not forwarded",
-    "attempt": "delivery",
-    "due": "delivery is due",
-    "dead": "dead letter",
-    "rejected": "rejected: success: false",
-    "refunded": "refunded",
-}
-
-
-def _shown(sale: Sale) -> str:
-    return output.clean(sale.reference or "none")
-
-
-def detail_of(step: explaining.Step, sale: Sale) -> str:
-    """Return what a step's detail is for people."""
-    if step.what == "refunded":
-        return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
-    return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail
+def _reason(sale: Sale, site: Site) -> str:
+    """Return the finer code of a sale without a click id; else the verdict itself."""
+    reason = site.reason(sale)
+    return reason.code if reason else sale.verdict
 
 
 def _print_codes(output_format: str) -> None:
@@ -198,34 +167,38 @@ def _rebuild(output_format: str) -> None:
         click.echo(f"{number} events were read again.")
 
 
-def _as_json(sale: Sale) -> dict[str, Any]:
+def sale_json(sale: Sale, reason: str = "") -> dict[str, Any]:
+    """Return a sale for scripts; ``reason`` is added where there is one."""
     row = sale._asdict()
     del row["month"]
+    if reason:
+        row["reason"] = reason
     for name in ("created", "refunded_at"):
         row[name] = output.time_of(row[name])
     return row
 
 
-def _print_csv(found: Sequence[Sale]) -> None:
-    names = [name for name in Sale._fields if name != "month"]
+def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
+    names = [*(name for name in Sale._fields if name != "month"), "reason"]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_as_json(sale) for sale in found)
+    writer.writerows(map(sale_json, found, reasons))
     click.echo(text.getvalue(), nl=False)
 
 
-def _print_text(page: Page) -> None:
+def _print_text(page: Page, reasons: Sequence[str]) -> None:
     if not page.sales:
         click.echo("No sale matches.")
         return
     rows = []
-    for sale in page.sales:
+    for sale, reason in zip(page.sales, reasons, strict=True):
+        verdict = sale.verdict if reason == sale.verdict else f"{sale.verdict} ({reason})"
         when = (output.time_of(sale.created) or "")[:16].replace("T", " ")
         amount = money(sale.amount, sale.currency)
         if sale.refunded:
             amount += f" (refunded {money(sale.refunded, sale.currency)})"
-        cells = (when, sale.verdict, amount, sale.reference or "-", sale.payment_link or "-")
+        cells = (when, verdict, amount, sale.reference or "-", sale.payment_link or "-")
         rows.append([output.clean(cell) for cell in (*cells, sale.id)])
     output.print_table(
         ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import or_, select
 
 from tracknow_static.relay.sales import ledger, verdicts
+from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, without_query
 from tracknow_static.relay.store.schema import events, sale_objects, sales
@@ -137,7 +138,10 @@ def _deliveries(event: StoredEvent, delivery: Delivery) -> Iterator[Step]:
 
 
 def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
-    """Return the finer code of the verdict; the verdict itself where there is none."""
+    """Return the finer code of the verdict; the verdict itself where there is none.
+
+    Of a sale without a click id, the site's inventory may show more.
+    """
     own = [delivery for event in stored for delivery in event.deliveries]
     if sale.verdict == "rejected":
         dead = any(delivery.state == DEAD for delivery in own)
@@ -147,8 +151,4 @@ def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
         if not pending:
             return "not-forwarded"
         return "retrying" if any(delivery.tries for delivery in pending) else "pending"
-    if sale.verdict == "no-click-id" and not sale.renews:
-        # Of a session whose payload was purged, nobody knows through which link it came.
-        known = sale.amount is not None
-        return "own-code" if known and sale.payment_link is None else sale.verdict
-    return sale.verdict
+    return OWN_CODE if is_own_code(sale) else sale.verdict

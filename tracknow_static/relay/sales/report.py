@@ -1,4 +1,4 @@
-"""The ledger in sums: sales, money and verdicts of a period, and what to do first."""
+"""The ledger in sums: sales, money and verdicts of a period."""
 
 from __future__ import annotations
 
@@ -166,33 +166,6 @@ def _line(key: str, group: list[Sum]) -> Line:
     paid = sum(number for verdict, number in verdicts.items() if verdict not in NO_MONEY)
     known = sum(number for verdict, number in verdicts.items() if verdict in WITH_CLICK_ID)
     return Line(key, paid, known, dict(money), dict(refunded), dict(sorted(verdicts.items())))
-
-
-def advice(found: list[Sum]) -> list[str]:
-    """Return what to do, the step first that concerns the most sales."""
-    total = next(iter(lines(found, "total")), None)
-    if total is None:
-        return []
-    steps: list[tuple[int, str]] = []
-    for line in lines(found, "payment_link"):
-        lost = line.verdicts.get("no-click-id", 0)
-        if lost:
-            where = f"through {line.key}" if line.key else "without a payment link"
-            steps.append((lost, f"{lost} of {line.sales} sales {where} had no click id."))
-    for verdict, text in (
-        ("rejected", "were rejected: see `tracknow-relay sales --verdict rejected`."),
-        ("waiting", "wait for a delivery: see `tracknow-relay status`."),
-        (
-            "not-a-click-id",
-            "carry a placeholder: see `tracknow-relay sales --verdict not-a-click-id`.",
-        ),
-    ):
-        if number := total.verdicts.get(verdict, 0):
-            steps.append((number, f"{number} sales {text}"))
-    if number := sum(total.verdicts.get(verdict, 0) for verdict in TO_REVERSE):
-        text = "were refunded or disputed: see `tracknow-relay report --refunds`."
-        steps.append((number, f"{number} sales with a click id {text}"))
-    return [text for _, text in sorted(steps, key=lambda step: -step[0])]
 
 
 def refunds(

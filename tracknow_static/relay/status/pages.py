@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from tracknow_static.relay.operate.conditions import conditions, observe
-from tracknow_static.relay.operate.sales import WORDS, detail_of
+from tracknow_static.relay.operate.explain import WORDS, detail_of
 from tracknow_static.relay.sales import report, verdicts
+from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.explain import explain
 from tracknow_static.relay.status import chart, query, render
 from tracknow_static.relay.store import queries
@@ -178,7 +179,7 @@ class Pages:
                 months = report.sums(self._database, since=since, by="month")
                 self._numbers = _Numbers(
                     total=next(iter(report.lines(recent, "total")), None),
-                    advice=report.advice(recent),
+                    advice=[step.text for step in advise(recent)],
                     chart=chart.chart(months, now),
                 )
                 end = time.monotonic()

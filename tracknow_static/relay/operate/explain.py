@@ -1,0 +1,107 @@
+"""``explain``: the story of one sale."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tracknow_static import exit_codes
+from tracknow_static.click_options import format_option
+from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.sales import print_missing, sale_json, site_of, site_option
+from tracknow_static.relay.sales import explain as explaining
+from tracknow_static.relay.sales import verdicts
+from tracknow_static.relay.sales.verdicts import CODES
+from tracknow_static.tracknow import money
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.sales.derive import Sale
+
+
+@click.command(
+    epilog=exit_codes.epilog(exit_codes.FAILED, attention="the ledger has no sale for this id")
+)
+@click.argument("wanted", metavar="ID")
+@site_option
+@format_option()
+def explain(wanted: str, place: str | None, output_format: str) -> None:
+    """Print the story of one sale, in order, and its verdict.
+
+    ID is that of a session, charge, payment intent, invoice, dispute, event or customer, or a
+    click id. If it leads to several sales, the newest one is explained and the others are named.
+    """
+    config = configured()
+    with opened(config) as database:
+        found = explaining.explain(database, wanted)
+        unfinished = verdicts.unfinished(database, config.click_id_pattern)
+    if unfinished and output_format != "json":
+        click.echo(unfinished, err=True)
+    if found is None:
+        click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
+        sys.exit(exit_codes.ATTENTION)
+    site = site_of(config, place)
+    why = site.reason(found.sale)
+    if output_format == "json":
+        evidence = [{**step._asdict(), "at": output.time_of(step.at)} for step in found.story]
+        output.print_json(
+            {
+                "verdict": found.sale.verdict,
+                "reason": why.code if why else found.reason,
+                "pages": why.pages if why else (),
+                "sale": sale_json(found.sale),
+                "evidence": evidence,
+                "others": found.others,
+                "complete": not unfinished,
+                "missing": site.missing or None,
+            }
+        )
+        return
+    sale = found.sale
+    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {_shown(sale)}")
+    click.echo()
+    rows = [
+        [
+            (output.time_of(step.at) or "")[:19].replace("T", " "),
+            WORDS[step.what],
+            step.id,
+            output.clean(detail_of(step, sale)),
+        ]
+        for step in found.story
+    ]
+    output.print_table(("time (UTC)", "what", "id", "details"), rows)
+    click.echo()
+    code = why.code if why else found.reason
+    reason = "" if code == sale.verdict else f" ({code})"
+    click.echo(f"{click.style(sale.verdict, bold=True)}{reason}: {CODES[sale.verdict]}")
+    if why and str(why):
+        click.echo(output.clean(str(why)))
+    if found.others:
+        click.echo(f"Other sales of this id: {', '.join(found.others)}")
+    print_missing(site)
+
+
+# What happened, for people.
+WORDS = {
+    "created": "created at Stripe",
+    "received": "received",
+    "kept": "not forwarded",
+    "attempt": "delivery",
+    "due": "delivery is due",
+    "dead": "dead letter",
+    "rejected": "rejected: success: false",
+    "refunded": "refunded",
+}
+
+
+def _shown(sale: Sale) -> str:
+    return output.clean(sale.reference or "none")
+
+
+def detail_of(step: explaining.Step, sale: Sale) -> str:
+    """Return what a step's detail is for people."""
+    if step.what == "refunded":
+        return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
+    return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail

@@ -1,0 +1,113 @@
+"""What to do first about the sales of a period, as a report names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tracknow_static.relay.sales.report import TO_REVERSE, lines
+from tracknow_static.relay.sales.site import (
+    NO_CLICK_ID,
+    NOT_ON_SITE,
+    OWN_CODE,
+    WITH_SCRIPT,
+    WITHOUT_SCRIPT,
+    Site,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tracknow_static.relay.sales.report import Line, Sum
+
+_SHOWN = 3
+# Visitors who come without an affiliate are normal. When none of so many sales through a link with
+# the script had an id, the script is more likely to be the cause.
+_SUSPICIOUS = 10
+_BECAUSE = {
+    NOT_ON_SITE: "the link is on no page of your site",
+    OWN_CODE: "the code that makes their sessions sets no client_reference_id",
+}
+
+
+class Advice(NamedTuple):
+    """One thing to do or to know. ``sales`` is the number that it concerns.
+
+    ``payment_link`` and ``reason`` are set for sales without a click id. What is ``usual`` needs
+    nothing to be done.
+    """
+
+    sales: int
+    text: str
+    payment_link: str | None = None
+    reason: str | None = None
+    pages: tuple[str, ...] = ()
+    usual: bool = False
+
+
+def advise(found: Iterable[Sum], site: Site | None = None) -> list[Advice]:
+    """Return what to do, the step first that concerns the most sales; what is usual comes last."""
+    site = site or Site()
+    sums = list(found)
+    steps = [_of_link(line, site) for line in lines(sums, "payment_link")]
+    advice = [step for step in steps if step is not None]
+    for line in lines(sums, "total"):
+        advice += _of_total(line)
+    return sorted(advice, key=lambda step: (step.usual, -step.sales, step.text))
+
+
+def _of_link(line: Line, site: Site) -> Advice | None:
+    lost = line.verdicts.get(NO_CLICK_ID, 0)
+    if not lost:
+        return None
+    link = line.key or None
+    reason = site.reason_of(link)
+    text = (
+        f"{lost} of {_sales(line.sales)} {f'through {link}' if link else 'without a payment link'}"
+    )
+    text += " had no click id"
+    usual = False
+    if reason.code == WITHOUT_SCRIPT:
+        more = " and others" if len(reason.pages) > _SHOWN else ""
+        text += f": without the script are {', '.join(reason.pages[:_SHOWN])}{more}"
+    elif reason.code == WITH_SCRIPT:
+        usual = line.with_click_id > 0 or line.sales < _SUSPICIOUS
+        text += ": its pages carry the script"
+        text += (
+            ", so these visitors came without a click, refused consent or used another browser"
+            if usual
+            else ", but not one sale had one. Check the site with `tracknow-static probe`"
+        )
+    elif reason.code in _BECAUSE:
+        text += f": {_BECAUSE[reason.code]}"
+    return Advice(lost, f"{text}.", link, reason.code, reason.pages, usual)
+
+
+def _of_total(line: Line) -> Iterator[Advice]:
+    def number(*verdicts: str) -> int:
+        return sum(line.verdicts.get(verdict, 0) for verdict in verdicts)
+
+    if lost := number("rejected"):
+        yield Advice(
+            lost, f"{_were(lost)} rejected: see `tracknow-relay sales --verdict rejected`."
+        )
+    if lost := number("not-a-click-id"):
+        yield Advice(
+            lost,
+            f"{_sales(lost)} had a reference that is no click id: "
+            "see `tracknow-relay sales --verdict not-a-click-id`.",
+        )
+    if back := number(*TO_REVERSE):
+        text = f"{_were(back)} refunded or disputed after a click: "
+        yield Advice(back, f"{text}see `tracknow-relay report --refunds`.")
+    if waiting := number("waiting"):
+        verb = "waits" if waiting == 1 else "wait"
+        text = f"{_sales(waiting)} {verb} for a delivery: see `tracknow-relay status`."
+        yield Advice(waiting, text)
+
+
+def _sales(number: int) -> str:
+    return f"{number:,} sale{'' if number == 1 else 's'}"
+
+
+def _were(number: int) -> str:
+    return f"{_sales(number)} {'was' if number == 1 else 'were'}"
