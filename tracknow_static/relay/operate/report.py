@@ -149,7 +149,11 @@ def _print(
         from tracknow_static.relay.status import render
 
         values = {"title": title, "period": period, "advice": advice, "tables": tables}
-        click.echo(render.html("report.html", {**values, "base": None, "policy": render.policy()}))
+        click.echo(
+            render.html(
+                "report.html", {**values, "base": None, "here": "", "policy": render.policy()}
+            )
+        )
         return
     click.echo(f"{title}: {period}")
     for text in advice:

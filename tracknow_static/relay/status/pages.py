@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shlex
 import threading
 import time
@@ -68,10 +69,13 @@ class Pages:
                 here, template, values = lists[path](asked)
             except ValueError as error:
                 return render.message(400, "This cannot be listed", str(error), base=base)
-            return render.response(200, template, {"base": base, "here": here, **values})
+            return render.response(
+                200, template, {"base": base, "here": here, "inside": False, **values}
+            )
         found = self._sale(path.removeprefix("sales/")) if path.startswith("sales/") else None
         if found is not None:
-            return render.response(200, "sale.html", {"base": base, "here": "", **found})
+            values = {"base": base, "here": "Sales", "inside": True, **found}
+            return render.response(200, "sale.html", values)
         text = "There is no such page, or the ledger has no sale for this id."
         return render.message(404, "Not found", text, base=base)
 
@@ -92,6 +96,7 @@ class Pages:
             ],
             "unfinished": self._unfinished(),
             "series": chart.SERIES,
+            "since": f"{dt.datetime.fromtimestamp(status.now - 30 * _DAY, dt.UTC):%Y-%m-%d}",
             **numbers._asdict(),
             "latest": verdicts.find(self._database, verdicts.Wanted(), limit=_FEW).sales,
             "refunds": report.refunds(self._database, newest=_FEW_REFUNDS),
@@ -147,14 +152,14 @@ class Pages:
         ]
         mode = {True: "live", False: "test", None: None}[sale.livemode]
         facts = (
-            ("Payment link", sale.payment_link),
-            ("Charge", sale.charge),
-            ("Promotion code", sale.promotion_code),
-            ("Payment status", sale.payment_status),
-            ("Dispute", sale.dispute),
-            ("Mode", ", ".join(filter(None, (sale.mode, mode)))),
-            ("Connected account", sale.account),
-            ("Known from", "Stripe's API" if sale.source == "api" else "a webhook"),
+            ("Payment link", sale.payment_link, True),
+            ("Charge", sale.charge, True),
+            ("Promotion code", sale.promotion_code, True),
+            ("Connected account", sale.account, True),
+            ("Payment status", sale.payment_status, False),
+            ("Dispute", sale.dispute, False),
+            ("Mode", ", ".join(filter(None, (sale.mode, mode))), False),
+            ("Known from", "Stripe's API" if sale.source == "api" else "a webhook", False),
         )
         return {
             "sale": sale,
@@ -193,7 +198,9 @@ class Pages:
 def _headline(problems: int) -> str:
     if not problems:
         return "Everything is well"
-    return "One thing needs you" if problems == 1 else f"{problems} things need you"
+    if problems == 1:
+        return "One thing needs attention"
+    return f"{problems} things need attention"
 
 
 def _word(entry: DestinationStatus, is_configured: bool) -> str:

@@ -65,8 +65,11 @@ def _money(amount: int | None, currency: str | None) -> str:
     return re.sub(r"\d+", lambda found: f"{int(found[0]):,}", money(amount, currency), count=1)
 
 
-def _moment(seconds: float) -> str:
-    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%-d %b %Y, %H:%M}"
+def _moment(seconds: float, exact: bool) -> str:
+    """Write a time for people; the year only if it is another one."""
+    moment, now = dt.datetime.fromtimestamp(seconds, dt.UTC), dt.datetime.now(dt.UTC)
+    year = "" if moment.year == now.year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}, {moment:{'%H:%M:%S' if exact else '%H:%M'}}"
 
 
 def _sentence(text: str) -> str:
@@ -126,5 +129,12 @@ def message(
     code: int, title: str, text: str, *headers: Header, command: str = "", base: str | None = None
 ) -> Response:
     """Return a page with one message; with ``base`` it leads back to the others."""
-    values = {"title": title, "text": text, "command": command, "base": base, "here": ""}
+    values = {
+        "title": title,
+        "text": text,
+        "command": command,
+        "base": base,
+        "here": "",
+        "inside": False,
+    }
     return response(code, "message.html", values, *headers)
