@@ -250,3 +250,13 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
         {"cs_a": ("waiting", 0, None)},
     ),
 }
+
+# Purchases that have much in common, so that every join has something to confuse.
+MIXED = [
+    *subscribed("m", 2, basil=True, customer="cus_m"),
+    *subscribed("n", 2, basil=False, customer="cus_m", created=CREATED + 900),
+    *paid("o", customer="cus_m", created=CREATED + 50),
+    *CASES["partial refunds"][0],
+    *CASES["dispute won"][0][2:],
+    *CASES["delayed, failed"][0][1:],
+]

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from tests.events import CREATED
-from tests.relay.sales.shapes import CASES, MONTH, charge, new, paid, refund, session, subscribed
+from tests.relay.sales.shapes import (
+    CASES,
+    MIXED,
+    MONTH,
+    charge,
+    new,
+    paid,
+    refund,
+    session,
+    subscribed,
+)
 from tests.relay.store.parts import START, accept
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.sales import ledger as ledgers
@@ -112,17 +122,6 @@ def of(bodies: Sequence[dict[str, Any]]) -> dict[str, Object]:
         assert shown is not None
         found[shown.id] = merge(found[shown.id], shown) if shown.id in found else shown
     return found
-
-
-# Purchases that have much in common, so that every join has something to confuse.
-MIXED = [
-    *subscribed("m", 2, basil=True, customer="cus_m"),
-    *subscribed("n", 2, basil=False, customer="cus_m", created=CREATED + 900),
-    *paid("o", customer="cus_m", created=CREATED + 50),
-    *CASES["partial refunds"][0],
-    *CASES["dispute won"][0][2:],
-    *CASES["delayed, failed"][0][1:],
-]
 
 
 @given(order=st.permutations(MIXED), again=st.lists(st.sampled_from(MIXED), max_size=9))

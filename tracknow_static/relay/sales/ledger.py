@@ -7,6 +7,7 @@ nothing but who does the work.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import defaultdict
@@ -103,6 +104,8 @@ class Ledger:
         crash_points.reach(READ)
         # An event may have a time in the future, from a clock that was wrong.
         at = min(max((received for _, received in found), default=0.0), now)
+        if len(found) == limit:  # more may have come at that time
+            at = math.nextafter(at, 0.0)
         until = now + LEASE_SECONDS
         new = replace(state, at=max(at, state.at), owner=database.identity, until=until)
         if not database.run(lambda connection: _write(connection, batch, old, new)):
