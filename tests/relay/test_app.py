@@ -283,8 +283,8 @@ THIN = {
 def test_kept_and_not_forwarded(application: Relay, body: dict[str, Any], reason: str) -> None:
     """What is not to be forwarded is stored, answered with 200, and its reason is visible."""
     assert code(post(application, body)) == (200, "stored")
-    found = queries.find(application.database, Filter(kept_because=reason)).events
-    assert [(one.id, one.kept_because) for one in found] == [(body["id"], reason)]
+    found = queries.find(application.database, Filter(skipped_because=reason)).events
+    assert [(one.id, one.skipped_because) for one in found] == [(body["id"], reason)]
     assert leases.claim(application.database, limit=10, lease_seconds=60) == []
     assert queries.status(application.database).tallies[f"kept:{reason}", ""] == 1
 
@@ -342,7 +342,7 @@ def test_events_of_an_organisation_are_those_of_their_account(
     post(made, purchase(1, context=context))
     (stored,) = queries.find(made.database, Filter()).events
     mine = context == "acct_mine"
-    assert (stored.account, stored.kept_because) == (
+    assert (stored.account, stored.skipped_because) == (
         "acct_mine" if mine else "acct_other",
         None if mine else "account",
     )

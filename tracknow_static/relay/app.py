@@ -156,7 +156,7 @@ class Relay:
             content_type=_header(environ.get("CONTENT_TYPE")),
             signature=environ["HTTP_STRIPE_SIGNATURE"],
         )
-        if event.kept_because == "thin":
+        if event.skipped_because == "thin":
             log.warning("%s (%s). %s", event.id, event.type, THIN_HELP)
         return event
 

@@ -23,7 +23,7 @@ function inbox() {
 function outbox() {
   const events = db.prepare(
     "INSERT INTO events (id, type, object_id, reference, payment_intent, customer, livemode, account, created," +
-      " received_at, kept_because, content_type, signature, payload)" +
+      " received_at, skipped_because, content_type, signature, payload)" +
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
   const deliveries = db.prepare(

@@ -134,7 +134,7 @@ def test_real_run_of_localstripe(application: Relay, tmp_path: Path) -> None:
         process.wait(30)
         server.shutdown()
         server.server_close()
-    assert (found.type, found.kept_because, found.livemode) == ("customer.created", None, False)
+    assert (found.type, found.skipped_because, found.livemode) == ("customer.created", None, False)
     claimed = leases.claim(application.database, limit=9, lease_seconds=60)
     assert json.loads(claimed[0].payload)["id"] == found.id
     assert config("sqlite:////x").destinations[0] == claimed[0].destination

@@ -103,7 +103,7 @@ def test_find_by_everything(database: Database, clock: Clock) -> None:
     accept(database, new(3, type="checkout.session.completed", reference="R2", customer="cus_2"))
     clock.time += 100
     accept(database, new(4, customer="cus_2"))
-    accept(database, new(5, type="x.y", kept_because="type"))
+    accept(database, new(5, type="x.y", skipped_because="type"))
     dead(
         database,
         leases.claim(database, limit=1, lease_seconds=9, destinations=[B])[0],
@@ -126,7 +126,7 @@ def test_find_by_everything(database: Database, clock: Clock) -> None:
     assert found(reference="R2") == set("34")
     assert found(since=START + 50) == set("45")
     assert found(until=START + 50) == set("123")
-    assert found(state="kept") == found(kept_because="type") == set("5")
+    assert found(state="kept") == found(skipped_because="type") == set("5")
     assert found(state="dead") == found(state="dead", destination=B) == set("1")
     assert found(state="dead", destination=A) == set()
     assert found(state="pending") == set("1234")

@@ -136,8 +136,8 @@ def test_replay_spreads_by_rate(database: Database, clock: Clock) -> None:
 
 def test_replay_of_a_kept_event_forwards_it(database: Database) -> None:
     """An event that was kept and not forwarded is forwarded when asked for; a thin one never."""
-    accept(database, new(1, kept_because="mode"))
-    accept(database, new(2, kept_because="thin"))
+    accept(database, new(1, skipped_because="mode"))
+    accept(database, new(2, skipped_because="thin"))
     done = replay.replay(database, Filter(state="kept"))
     assert (done.events, done.deliveries, done.thin) == (2, 2, 1)
     assert set(ids(leases.claim(database, limit=9, lease_seconds=60))) == {"evt_1"}
@@ -160,7 +160,7 @@ def test_purge_by_age_and_outcome(database: Database, clock: Clock) -> None:
     """Delivered payloads go first, dead and kept ones later, pending ones never."""
     for number in (1, 2, 3):
         accept(database, new(number))
-    accept(database, new(4, kept_because="type"))
+    accept(database, new(4, skipped_because="type"))
     for one in leases.claim(database, limit=9, lease_seconds=9):
         kind = {"evt_1": "delivered", "evt_2": "dead"}.get(one.event_id)
         if kind and not (one.event_id == "evt_2" and one.destination == A):
@@ -191,7 +191,7 @@ def test_purge_by_age_and_outcome(database: Database, clock: Clock) -> None:
 def test_purge_says_how_much(database: Database, clock: Clock) -> None:
     """A purge tells events and bytes, and a dry run tells the same without doing it."""
     for number in range(3):
-        accept(database, new(number, payload=b"x" * 10, kept_because="type"))
+        accept(database, new(number, payload=b"x" * 10, skipped_because="type"))
     clock.time += 100 * 86_400
     planned = purge.purge(database, delivered_days=30, dead_days=90, dry_run=True)
     done = purge.purge(database, delivered_days=30, dead_days=90, check_clock=False)
@@ -202,7 +202,7 @@ def test_purge_says_how_much(database: Database, clock: Clock) -> None:
 def kept(database: Database, number: int, size: int = 20_000) -> None:
     """Store events that are not forwarded, whose payloads a purge may remove at once."""
     for one in range(number):
-        accept(database, new(one, payload=b"x" * size, kept_because="type"))
+        accept(database, new(one, payload=b"x" * size, skipped_because="type"))
 
 
 def test_purge_gives_space_back(sqlite_url: str) -> None:
@@ -286,7 +286,7 @@ def test_a_replay_grows_with_its_events(
 
     def cost(first: int, last: int) -> int:
         for number in range(first, last):
-            accept(database, new(number, kept_because="type" if state == "kept" else None))
+            accept(database, new(number, skipped_because="type" if state == "kept" else None))
         while claimed := leases.claim(database, limit=100, lease_seconds=9):
             leases.settle(database, [DeliveryResult(one, "dead", 400) for one in claimed])
         steps.clear()

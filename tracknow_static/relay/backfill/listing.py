@@ -141,7 +141,7 @@ class Lists:
             raise _not_a_list("it holds something else than events") from None
         if event.livemode is not self.key.livemode:
             raise _not_a_list("it holds an event of the other mode")
-        if event.type not in types or event.kept_because == "thin":
+        if event.type not in types or event.skipped_because == "thin":
             raise _not_a_list("it holds an event of a type that was not asked for")
         if event.created is None or not since <= event.created < before:
             raise _not_a_list("it holds an event of a time that was not asked for")

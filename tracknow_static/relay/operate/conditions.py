@@ -66,7 +66,7 @@ _BY_ANYONE = frozenset(
 class Condition(NamedTuple):
     """One thing that needs a person.
 
-    ``about`` tells conditions of one code apart: a destination without its query, or a reason.
+    ``about`` distinguishes conditions of one code: a destination without its query, or a reason.
     ``text`` is a sentence without a full stop, ``command`` what helps. ``stalls`` is true when
     events are not stored or not delivered. It is true ``since`` that time, None if that is not
     known; ``newest`` is the time of the latest case of what happens again and again. Neither

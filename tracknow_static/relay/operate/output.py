@@ -240,7 +240,7 @@ def event_json(event: StoredEvent, *, history: bool = False) -> dict[str, Any]:
         "created": time_of(event.created),
         "received_at": time_of(event.received_at),
         "purged_at": time_of(event.purged_at),
-        "kept_because": event.kept_because,
+        "skipped_because": event.skipped_because,
         "source": event.source,
         "twin_of": event.twin_of,
         "deliveries": [_delivery_json(delivery, history=history) for delivery in event.deliveries],
@@ -298,8 +298,8 @@ def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
     width = max(map(len, shown))
     for name, value in shown.items():
         click.echo(f"{name:{width}}  {value}")
-    if event.kept_because:
-        click.secho(f"Not forwarded: {KEPT[event.kept_because]}", fg="yellow")
+    if event.skipped_because:
+        click.secho(f"Not forwarded: {KEPT[event.skipped_because]}", fg="yellow")
     if event.source == API:
         click.echo(
             "Stripe did not push it: it was fetched from Stripe's API, and has no signature."
@@ -318,8 +318,8 @@ def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
 
 
 def _states(event: StoredEvent) -> str:
-    if event.kept_because:
-        return click.style(f"kept: {event.kept_because}", dim=True)
+    if event.skipped_because:
+        return click.style(f"kept: {event.skipped_because}", dim=True)
     return ", ".join(
         _styled(delivery.state, "retrying" if _is_retrying(delivery) else delivery.state)
         for delivery in event.deliveries

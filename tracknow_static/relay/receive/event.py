@@ -44,7 +44,7 @@ def event_of(
 ) -> NewEvent:
     """Return the event in a verified body, and whether it is forwarded.
 
-    ``kept_because`` of the result is None for one that is.
+    ``skipped_because`` of the result is None for one that is.
 
     Raises :class:`Rejected` for a body that is no event.
     """
@@ -71,7 +71,7 @@ def event_of(
         created=whole_number_of(body.get("created")),
         content_type=content_type,
         signature=signature,
-        kept_because=_kept_because(body, kind, livemode, account, config),
+        skipped_because=_skipped_because(body, kind, livemode, account, config),
     )
 
 
@@ -126,7 +126,7 @@ def _subject(body: dict[str, Any]) -> dict[str, Any]:
     return subject
 
 
-def _kept_because(
+def _skipped_because(
     body: dict[str, Any],
     kind: str,
     livemode: bool | None,

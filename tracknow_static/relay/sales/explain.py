@@ -117,8 +117,8 @@ def _story(sale: Sale, stored: list[StoredEvent]) -> Iterator[Step]:
         yield Step(sale.refunded_at, "refunded", sale.charge or sale.id, str(sale.refunded))
     for event in stored:
         yield Step(event.received_at, "received", event.id, event.type)
-        if event.kept_because:
-            yield Step(event.received_at, "kept", event.id, event.kept_because)
+        if event.skipped_because:
+            yield Step(event.received_at, "kept", event.id, event.skipped_because)
         for delivery in event.deliveries:
             yield from _deliveries(event, delivery)
 

@@ -144,7 +144,7 @@ def _of_columns(event: Any) -> Object:
         reference=event.reference,
         livemode=event.livemode,
         account=event.account,
-        forwarded=event.kept_because is None,
+        forwarded=event.skipped_because is None,
         source=event.source,
     )
 

@@ -22,7 +22,7 @@ def without_click_id(connection: Connection, number: int) -> int | None:
     """Return since when sales carry no click id, if the last ``number`` carry none.
 
     In Unix seconds; None if one carries it, if there are fewer sales, or if no earlier one carried
-    one. A renewal is left out: it says nothing about the site of today.
+    one. A renewal is left out: it shows nothing about the site of today.
     """
     latest = (
         select(sales.c.verdict, sales.c.created, sales.c.mode, sales.c.renews)

@@ -148,7 +148,7 @@ def _add_deliveries(
     rows = [
         (event.id, url, now, now)
         for event in fresh
-        if event.kept_because is None
+        if event.skipped_because is None
         for url in database.destinations_of(event.source)
     ]
     _DELIVERIES.insert(connection, rows)
@@ -171,7 +171,7 @@ def _remember_customers(connection: Connection, fresh: Sequence[NewEvent], now: 
 
 def _counts(fresh: Sequence[NewEvent], duplicates: int) -> Counter[tuple[str, str]]:
     counts = Counter({("accepted", ""): len(fresh), ("duplicate", ""): duplicates})
-    counts.update((f"kept:{event.kept_because}", "") for event in fresh if event.kept_because)
+    counts.update((f"kept:{event.skipped_because}", "") for event in fresh if event.skipped_because)
     return counts
 
 

@@ -46,10 +46,10 @@ def restrict(statement: Select[Any], wanted: Filter) -> Select[Any]:
         conditions.append(events.c.received_at >= wanted.since)
     if wanted.until is not None:
         conditions.append(events.c.received_at < wanted.until)
-    if wanted.kept_because is not None:
-        conditions.append(events.c.kept_because == wanted.kept_because)
+    if wanted.skipped_because is not None:
+        conditions.append(events.c.skipped_because == wanted.skipped_because)
     if _of_kept(wanted):
-        conditions.append(events.c.kept_because.is_not(None))
+        conditions.append(events.c.skipped_because.is_not(None))
     elif means_deliveries(wanted):
         conditions.append(_has_delivery(wanted))
     if wanted.reference is not None:
@@ -94,7 +94,7 @@ def in_state(state: str) -> ColumnElement[bool]:
 
 
 def _of_kept(wanted: Filter) -> bool:
-    return wanted.state == "kept" or wanted.kept_because is not None
+    return wanted.state == "kept" or wanted.skipped_because is not None
 
 
 def _has_delivery(wanted: Filter) -> ColumnElement[bool]:

@@ -86,9 +86,10 @@ def _add_sources_and_answers(connection: Connection) -> None:
 
 
 _SOURCES_AND_ANSWERS = """
+ALTER TABLE events RENAME COLUMN kept_because TO skipped_because;
 ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'webhook';
-CREATE INDEX events_unattributed ON events (kept_because, received_at)
-    WHERE kept_because IN ('waiting', 'unattributed');
+CREATE INDEX events_unattributed ON events (skipped_because, received_at)
+    WHERE skipped_because IN ('waiting', 'unattributed');
 ALTER TABLE attempts ADD COLUMN answer TEXT;
 ALTER TABLE destinations ADD COLUMN failing_since DOUBLE PRECISION;
 CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected';

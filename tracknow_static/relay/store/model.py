@@ -40,7 +40,7 @@ class NewEvent(NamedTuple):
     """A verified or fetched event that is to be stored.
 
     ``payload`` holds the request's raw bytes, or Stripe's own text of an event that was fetched;
-    such a one has the ``source`` ``API`` and no ``signature``. ``kept_because`` is one of ``KEPT_REASONS`` for an
+    such a one has the ``source`` ``API`` and no ``signature``. ``skipped_because`` is one of ``KEPT_REASONS`` for an
     event that is stored and not forwarded. ``created`` is Stripe's time of the event.
     """
 
@@ -56,7 +56,7 @@ class NewEvent(NamedTuple):
     created: int | None = None
     content_type: str | None = None
     signature: str | None = None
-    kept_because: str | None = None
+    skipped_because: str | None = None
     source: str = WEBHOOK
 
 
@@ -196,7 +196,7 @@ class Filter:
     until: float | None = None
     reference: str | None = None
     destination: str | None = None
-    kept_because: str | None = None
+    skipped_because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class StoredEvent:
     created: int | None
     received_at: float
     purged_at: float | None
-    kept_because: str | None
+    skipped_because: str | None
     twin_of: str | None
     reference_found: str | None
     deliveries: tuple[Delivery, ...] = ()

@@ -192,7 +192,7 @@ def _old(connection: Connection, after: tuple[float, str], before: float) -> Seq
         select(
             events.c.id,
             events.c.received_at,
-            events.c.kept_because,
+            events.c.skipped_because,
             func.length(events.c.payload).label("size"),
         )
         .where(

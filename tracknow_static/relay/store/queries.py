@@ -209,7 +209,7 @@ def _columns() -> Select[Any]:
         events.c.created,
         events.c.received_at,
         events.c.purged_at,
-        events.c.kept_because,
+        events.c.skipped_because,
         events.c.source,
         func.coalesce(events.c.reference, by_intent, by_customer).label("reference_found"),
     )
@@ -311,7 +311,7 @@ def _event(
         created=row.created,
         received_at=row.received_at,
         purged_at=row.purged_at,
-        kept_because=row.kept_because,
+        skipped_because=row.skipped_because,
         twin_of=twin_of,
         reference_found=row.reference_found,
         deliveries=tuple(own),

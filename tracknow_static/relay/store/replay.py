@@ -72,7 +72,7 @@ def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
         until = database.read_clock(connection)
         statement = (
             filters.restrict(
-                select(events.c.id, events.c.received_at, events.c.kept_because), wanted
+                select(events.c.id, events.c.received_at, events.c.skipped_because), wanted
             )
             .where(events.c.received_at <= until)
             .order_by(events.c.received_at, events.c.id)
@@ -132,7 +132,7 @@ class _Plan:
         deliveries_of = self._deliveries(connection, ids, now)
         for row in rows:
             count["events"] += 1
-            if row.kept_because == "thin":
+            if row.skipped_because == "thin":
                 count["thin"] += 1
                 continue
             if row.id not in whole:
@@ -151,9 +151,9 @@ class _Plan:
                 count["deliveries"] += 1
                 if self._write:
                     _make_due(connection, self._database, row.id, url, due, is_new=delivery is None)
-            if self._write and row.kept_because is not None:
+            if self._write and row.skipped_because is not None:
                 connection.execute(
-                    update(events).where(events.c.id == row.id).values(kept_because=None)
+                    update(events).where(events.c.id == row.id).values(skipped_because=None)
                 )
         return count
 

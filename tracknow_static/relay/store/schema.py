@@ -55,7 +55,7 @@ events = Table(
     Column("created", BigInteger),
     Column("received_at", Double, nullable=False),
     Column("purged_at", Double),
-    Column("kept_because", Text),
+    Column("skipped_because", Text),
     Column("content_type", Text),
     Column("signature", Text),
     # How it came: WEBHOOK or API.
@@ -69,14 +69,14 @@ Index("events_received", events.c.received_at, events.c.id)
 Index(
     "events_kept",
     events.c.received_at,
-    sqlite_where=text("kept_because IS NOT NULL"),
-    postgresql_where=text("kept_because IS NOT NULL"),
+    sqlite_where=text("skipped_because IS NOT NULL"),
+    postgresql_where=text("skipped_because IS NOT NULL"),
 )
 # Those that wait for their session, and those that are not forwarded for want of a click id.
-_UNATTRIBUTED = "kept_because IN ('waiting', 'unattributed')"
+_UNATTRIBUTED = "skipped_because IN ('waiting', 'unattributed')"
 Index(
     "events_unattributed",
-    events.c.kept_because,
+    events.c.skipped_because,
     events.c.received_at,
     sqlite_where=text(_UNATTRIBUTED),
     postgresql_where=text(_UNATTRIBUTED),
