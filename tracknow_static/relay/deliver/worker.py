@@ -311,7 +311,7 @@ class DestinationWorker(threading.Thread):
         if result.kind == "delivered":
             _log.info("delivered", extra=fields)
         elif result.kind == "rejected":
-            _log.error("delivered, and rejected: the answer says success: false", extra=fields)
+            _log.error("delivered, and rejected: success is false in the answer", extra=fields)
         elif result.kind == "dead":
             _log.error("dead letter: not tried again", extra=fields)
         elif result.kind == "retry":
