@@ -70,7 +70,7 @@ def report(
         else:
             all_ = reports.sums(database, since=since, until=until)
             chosen = (
-                reports.sums(database, since=since, until=until, by="reference")
+                reports.sums(database, since=since, until=until, by_reference=True)
                 if by == "reference"
                 else all_
             )

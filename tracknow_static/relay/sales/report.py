@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import BigInteger, Integer, Text, column, func, select, tuple_, values
 
-from tracknow_static.relay.sales.verdicts import corrected_verdict, depends_on_deliveries
-from tracknow_static.relay.store.schema import sales
+from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, depends_on_deliveries
+from tracknow_static.relay.store.schema import is_to_reverse, reversed_at, sales
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -26,13 +27,6 @@ WITH_CLICK_ID = frozenset(
 TO_REVERSE = ("refunded", "partly-refunded", "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
 MOST_REFERENCES = 100
-
-# What sums are grouped by, in the order of the index that they read.
-_KEYS = {
-    "month": (sales.c.verdict, sales.c.currency, sales.c.month),
-    "payment_link": (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month),
-    "reference": (sales.c.reference, sales.c.verdict, sales.c.currency),
-}
 
 
 class Sum(NamedTuple):
@@ -86,10 +80,14 @@ def sums(
     *,
     since: float | None = None,
     until: float | None = None,
-    by: str = "payment_link",
+    by_reference: bool = False,
 ) -> list[Sum]:
-    """Return the sums of a period by ``month``, by month and ``payment_link``, or by ``reference``."""
-    keys = _KEYS[by]
+    """Return the sums of a period, by month and payment link, or by reference."""
+    keys = (
+        (sales.c.reference, sales.c.verdict, sales.c.currency)
+        if by_reference
+        else (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month)
+    )
     numbers = (
         func.count().label("number"),
         func.sum(sales.c.amount).label("amount"),
@@ -104,7 +102,7 @@ def sums(
         since,
         until,
     )
-    if by == "reference":
+    if by_reference:
         largest = _period(select(sales.c.reference), since, until)
         largest = (
             largest.where(sales.c.reference.is_not(None))
@@ -145,6 +143,59 @@ def _added(
     return found
 
 
+def months(database: Database, wanted: Sequence[dt.date]) -> dict[tuple[int, str], int]:
+    """Return how many sales each month has, by month (such as 202603) and verdict.
+
+    ``wanted`` are the first days of months. Each number is counted in an index, without reading a
+    sale: milliseconds of a million.
+    """
+    rows = [
+        (month.year * 100 + month.month, verdict, *_seconds(month))
+        for month in wanted
+        for verdict in CODES
+    ]
+    columns = (
+        column("month", Integer),
+        column("verdict", Text),
+        column("begin", BigInteger),
+        column("end", BigInteger),
+    )
+    cells = values(*columns, name="cells").data(rows).cte("cells")
+    number = (
+        select(func.count())
+        .where(
+            sales.c.verdict == cells.c.verdict,
+            sales.c.created >= cells.c.begin,
+            sales.c.created < cells.c.end,
+        )
+        .scalar_subquery()
+    )
+    verdict = corrected_verdict()
+    begin = min(row[2] for row in rows)
+    moved = (
+        select(sales.c.month, sales.c.verdict, verdict.label("corrected"), func.count())
+        .where(depends_on_deliveries(), sales.c.created >= begin)
+        .group_by(sales.c.month, sales.c.verdict, verdict)
+    )
+    found: dict[tuple[int, str], int] = defaultdict(int)
+    with database.read() as connection:
+        for month, kind, count in connection.execute(select(cells.c.month, cells.c.verdict, number)):
+            found[month, kind] += count
+        for month, kind, corrected, count in connection.execute(moved):
+            found[month, kind] -= count
+            found[month, corrected] += count
+    return found
+
+
+def _seconds(month: dt.date) -> tuple[int, int]:
+    """Return when a month begins and ends, in Unix seconds."""
+    next_month = dt.date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    begin, end = (
+        int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()) for day in (month, next_month)
+    )
+    return begin, end
+
+
 def lines(found: Iterable[Sum], by: str) -> list[Line]:
     """Sum up by ``month``, ``payment_link`` or ``reference``, or all in one by ``total``."""
     groups: dict[str, list[Sum]] = defaultdict(list)
@@ -181,18 +232,17 @@ def refunds(
     With ``newest`` return that many, the newest first; ``before`` is time and sale of the last one
     that was seen.
     """
-    at = func.coalesce(sales.c.refunded_at, sales.c.created)
     columns = (sales.c.reference, sales.c.charge, sales.c.verdict, sales.c.currency)
     statement = (
-        select(at, *columns, sales.c.amount, sales.c.refunded, sales.c.id)
-        .where(sales.c.verdict.in_(TO_REVERSE))
-        .order_by(*((at, sales.c.id) if newest is None else (at.desc(), sales.c.id.desc())))
+        select(reversed_at, *columns, sales.c.amount, sales.c.refunded, sales.c.id)
+        .where(is_to_reverse)
+        .order_by(*((reversed_at, sales.c.id) if newest is None else (reversed_at.desc(), sales.c.id.desc())))
         .limit(newest)
     )
     if before is not None:
-        statement = statement.where(tuple_(at, sales.c.id) < tuple_(*before))
+        statement = statement.where(tuple_(reversed_at, sales.c.id) < tuple_(*before))
     with database.read() as connection:
-        rows = connection.execute(_period(statement, since, until, at)).all()
+        rows = connection.execute(_period(statement, since, until, reversed_at)).all()
     return [
         Refund(row[0], row[1], row[2] or "", row[3], row[4] or "", row[5] or 0, row[6], row[7])
         for row in rows
