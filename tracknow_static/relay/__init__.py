@@ -81,10 +81,10 @@ def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:
     if config.metrics:
         pages["/metrics"] = metrics
     if config.status_password is not None:
-        from tracknow_static.relay.status.site import StatusSite
+        from tracknow_static.relay.status.handler import StatusHandler
 
-        site = StatusSite(config, ingest.database)
-        pages.update({"/status": site, "/status/": site})
+        status = StatusHandler(config, ingest.database)
+        pages.update({"/status": status, "/status/": status})
     return pages
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from typing import Any
 
 import lxml.html
 import pytest
 
-from tests.relay.operate.parts import run, run_json
+from tests.events import CREATED
+from tests.relay.operate.parts import database_of, run, run_json
 from tests.relay.operate.test_sales import filled as filled  # noqa: PLC0414 - the fixtures ask for it
-from tests.relay.sales.shapes import LINK, new, session
+from tests.relay.sales.shapes import LINK, dispute, new, paid, refund, session
+from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
@@ -111,3 +114,39 @@ def test_html_escapes_what_it_shows(environ: dict[str, str]) -> None:
     page = run(environ, "report", "--format", "html", "--by", "reference").stdout
     assert "<script" not in page
     assert "&lt;script&gt;1" in page
+
+
+def test_newest_refunds_are_the_same_in_pages(either: dict[str, str]) -> None:
+    """What the status page lists is what the report lists, the newest first, each once."""
+    database = database_of(either)
+    bodies = [
+        *paid("lost"),
+        dispute("lost", "created", "needs_response", 50),
+        *paid("twice", created=CREATED + 60),
+        refund("twice", 700, 90),
+        *paid("same", created=CREATED + 60),
+        refund("same", 2000, 90),
+        *paid("stranger", client_reference_id=None),
+        refund("stranger", 2000, 70),
+    ]
+    store(database, [new(body) for body in bodies])
+    Ledger(database).catch_up(60)
+    wanted = reports.refunds(database)[::-1]
+    assert len(wanted) == 4
+    found: list[reports.Refund] = []
+    while page := reports.newest_refunds(
+        database, 1, before=(found[-1].at, found[-1].sale) if found else None
+    ):
+        found += page
+    assert found == wanted
+    database.close()
+
+
+def test_months_count_what_the_report_counts(either: dict[str, str]) -> None:
+    """The chart's numbers are those of the sums, also those that deliveries change."""
+    database = database_of(either)
+    september = dt.date(2026, 9, 1)
+    found = reports.months(database, [september, dt.date(2026, 10, 1)])
+    sums = {(202609, one.verdict): one.number for one in reports.sums(database)}
+    assert {key: number for key, number in found.items() if number} == sums
+    database.close()

@@ -7,10 +7,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Integer, Text, column, func, select, tuple_, values
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    column,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    values,
+)
 
 from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, depends_on_deliveries
-from tracknow_static.relay.store.schema import is_to_reverse, reversed_at, sales
+from tracknow_static.relay.store.schema import sales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -179,7 +190,9 @@ def months(database: Database, wanted: Sequence[dt.date]) -> dict[tuple[int, str
     )
     found: dict[tuple[int, str], int] = defaultdict(int)
     with database.read() as connection:
-        for month, kind, count in connection.execute(select(cells.c.month, cells.c.verdict, number)):
+        for month, kind, count in connection.execute(
+            select(cells.c.month, cells.c.verdict, number)
+        ):
             found[month, kind] += count
         for month, kind, corrected, count in connection.execute(moved):
             found[month, kind] -= count
@@ -220,33 +233,57 @@ def _line(key: str, group: list[Sum]) -> Line:
 
 
 def refunds(
-    database: Database,
-    *,
-    since: float | None = None,
-    until: float | None = None,
-    newest: int | None = None,
-    before: tuple[int, str] | None = None,
+    database: Database, *, since: float | None = None, until: float | None = None
 ) -> list[Refund]:
-    """Return what to reverse at Tracknow, the oldest first.
-
-    With ``newest`` return that many, the newest first; ``before`` is time and sale of the last one
-    that was seen.
-    """
-    columns = (sales.c.reference, sales.c.charge, sales.c.verdict, sales.c.currency)
+    """Return what to reverse at Tracknow, the oldest first."""
     statement = (
-        select(reversed_at, *columns, sales.c.amount, sales.c.refunded, sales.c.id)
-        .where(is_to_reverse)
-        .order_by(*((reversed_at, sales.c.id) if newest is None else (reversed_at.desc(), sales.c.id.desc())))
-        .limit(newest)
+        select(*_OF_REFUND)
+        .where(sales.c.verdict.in_(TO_REVERSE))
+        .order_by(_REVERSED_AT, sales.c.id)
     )
-    if before is not None:
-        statement = statement.where(tuple_(reversed_at, sales.c.id) < tuple_(*before))
     with database.read() as connection:
-        rows = connection.execute(_period(statement, since, until, reversed_at)).all()
-    return [
-        Refund(row[0], row[1], row[2] or "", row[3], row[4] or "", row[5] or 0, row[6], row[7])
-        for row in rows
-    ]
+        rows = connection.execute(_period(statement, since, until, _REVERSED_AT)).all()
+    return list(map(_refund, rows))
+
+
+def newest_refunds(
+    database: Database, number: int, *, before: tuple[int, str] | None = None
+) -> list[Refund]:
+    """Return some of what to reverse, the newest first.
+
+    ``before`` is time and sale of the last one that was seen.
+    """
+    # Two lists, each in the order of an index; whose verdict it is not is left out on the way.
+    back = select(*_OF_REFUND).where(
+        literal_column("refunded > 0"), func.coalesce(sales.c.verdict, "").in_(TO_REVERSE)
+    )
+    disputed = select(*_OF_REFUND).where(sales.c.verdict == "disputed", sales.c.refunded == 0)
+    parts = []
+    for part, at in ((back, sales.c.refunded_at), (disputed, sales.c.created)):
+        older = part if before is None else part.where(tuple_(at, sales.c.id) < tuple_(*before))
+        newest = older.order_by(at.desc(), sales.c.id.desc()).limit(number)
+        parts.append(select(newest.subquery()))
+    found = union_all(*parts).subquery()
+    statement = select(found).order_by(found.c.at.desc(), found.c.id.desc()).limit(number)
+    with database.read() as connection:
+        return list(map(_refund, connection.execute(statement)))
+
+
+_REVERSED_AT = func.coalesce(sales.c.refunded_at, sales.c.created)
+_OF_REFUND = (
+    _REVERSED_AT.label("at"),
+    sales.c.reference,
+    sales.c.charge,
+    sales.c.verdict,
+    sales.c.currency,
+    sales.c.amount,
+    sales.c.refunded,
+    sales.c.id,
+)
+
+
+def _refund(row: Any) -> Refund:
+    return Refund(row[0], row[1], row[2] or "", row[3], row[4] or "", row[5] or 0, row[6], row[7])
 
 
 def _period(

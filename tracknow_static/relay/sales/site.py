@@ -87,6 +87,11 @@ class Site:
         self._key = key
         self.missing = ""
 
+    def read(self) -> None:
+        """Read both now, not when a sale asks for them."""
+        if self._inventory is not None:
+            self._catalog  # noqa: B018 - reads it
+
     def reason(self, sale: Sale) -> Reason | None:
         """Return why a sale has no click id; None for a sale of another verdict."""
         if sale.verdict != NO_CLICK_ID:

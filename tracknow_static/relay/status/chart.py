@@ -6,9 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tracknow_static.relay.sales.report import Sum
+    from collections.abc import Mapping, Sequence
 
 MONTHS = 12
 
@@ -60,28 +58,24 @@ class Chart(NamedTuple):
         return max(self.columns, key=lambda column: column.total)
 
 
-def first_month(now: float) -> dt.datetime:
-    """Return when the first month of the chart began, at a Unix time."""
+def months(now: float) -> list[dt.date]:
+    """Return the first days of the chart's months, of which the last one has begun at a Unix time."""
     today = dt.datetime.fromtimestamp(now, dt.UTC)
-    number = today.year * 12 + today.month - 1 - (MONTHS - 1)
-    return dt.datetime(number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
+    last = today.year * 12 + today.month - 1
+    return [dt.date(n // 12, n % 12 + 1, 1) for n in range(last - MONTHS + 1, last + 1)]
 
 
-def chart(sums: Iterable[Sum], now: float) -> Chart:
-    """Make the chart of the months up to a Unix time."""
-    numbers: dict[str, dict[str, int]] = {}
-    for one in sums:
-        if tone := TONES.get(one.verdict):
-            of_month = numbers.setdefault(one.month, dict.fromkeys(SERIES, 0))
-            of_month[tone] += one.number
-    start = first_month(now)
-    months = [
-        dt.date(start.year + (start.month - 1 + step) // 12, (start.month - 1 + step) % 12 + 1, 1)
-        for step in range(MONTHS)
+def chart(shown: Sequence[dt.date], sales: Mapping[tuple[int, str], int]) -> Chart:
+    """Make the chart of some months from the sales of each month (such as 202603) and verdict."""
+    rows = [
+        {
+            tone: sum(sales.get((month.year * 100 + month.month, one), 0) for one in verdicts)
+            for tone, (_, verdicts) in SERIES.items()
+        }
+        for month in shown
     ]
-    rows = [numbers.get(f"{month:%Y-%m}", dict.fromkeys(SERIES, 0)) for month in months]
     top = _round_up(max(sum(row.values()) for row in rows))
-    columns = [_column(month, row, top) for month, row in zip(months, rows, strict=True)]
+    columns = [_column(month, row, top) for month, row in zip(shown, rows, strict=True)]
     return Chart(tuple(columns), top)
 
 

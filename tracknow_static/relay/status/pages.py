@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import threading
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.operate.explain import WORDS, detail_of
 from tracknow_static.relay.sales import report, verdicts
-from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.explain import explain
 from tracknow_static.relay.status import chart, query, render
+from tracknow_static.relay.status.numbers import DAYS, SiteReader, Summary
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import PAUSED
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
-    from tracknow_static.relay.sales.report import Line
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import DestinationStatus
 
@@ -29,9 +26,6 @@ if TYPE_CHECKING:
 _FEW = 8
 _FEW_REFUNDS = 5
 PAGE = 50
-_DAY = 86_400
-# Numbers that took a second to sum up are good for twenty: nobody who reloads keeps a disk busy.
-_KEPT = 20.0
 
 # What helps, by verdict; in backquotes what is typed.
 _HELP = {
@@ -45,21 +39,14 @@ _HELP = {
 }
 
 
-class _Numbers(NamedTuple):
-    total: Line | None
-    advice: list[str]
-    chart: chart.Chart
-
-
 class Pages:
     """The pages of one process."""
 
     def __init__(self, config: RelayConfig, database: Database) -> None:
         self._config = config
         self._database = database
-        self._lock = threading.Lock()
-        self._numbers: _Numbers | None = None
-        self._numbers_until = 0.0
+        self._site = SiteReader(config)
+        self._summary = Summary(database, self._site)
 
     def respond(self, path: str, asked: str, base: str) -> Response:
         """Return the page of a path below ``/status``, for a query; ``base`` as in ``site``."""
@@ -84,7 +71,6 @@ class Pages:
     def _overview(self, _asked: str) -> tuple[str, str, dict[str, Any]]:
         status = queries.status(self._database)
         problems = conditions(observe(self._database, self._config), self._config)
-        numbers = self._sum_up()
         values = {
             "headline": _headline(len(problems)),
             "problems": problems,
@@ -96,10 +82,12 @@ class Pages:
             ],
             "unfinished": self._unfinished(),
             "series": chart.SERIES,
-            "since": f"{dt.datetime.fromtimestamp(status.now - 30 * _DAY, dt.UTC):%Y-%m-%d}",
-            **numbers._asdict(),
+            "days": DAYS,
+            "missing": self._site.current().missing if self._config.site else "",
+            "since": f"{dt.datetime.fromtimestamp(status.now - DAYS * 86_400, dt.UTC):%Y-%m-%d}",
+            **self._summary.get()._asdict(),
             "latest": verdicts.find(self._database, verdicts.Wanted(), limit=_FEW).sales,
-            "refunds": report.refunds(self._database, newest=_FEW_REFUNDS),
+            "refunds": report.newest_refunds(self._database, _FEW_REFUNDS),
         }
         return "Overview", "overview.html", values
 
@@ -123,7 +111,7 @@ class Pages:
     def _refunds(self, asked: str) -> tuple[str, str, dict[str, Any]]:
         request = query.read(asked)
         before = verdicts.parse_cursor(request.cursor) if request.cursor else None
-        found = report.refunds(self._database, newest=PAGE + 1, before=before)
+        found = report.newest_refunds(self._database, PAGE + 1, before=before)
         shown = found[:PAGE]
         more = len(found) > PAGE
         values = {
@@ -150,6 +138,7 @@ class Pages:
             }
             for step in found.story
         ]
+        why = self._site.current().reason(sale)
         mode = {True: "live", False: "test", None: None}[sale.livemode]
         facts = (
             ("Payment link", sale.payment_link, True),
@@ -164,32 +153,13 @@ class Pages:
         return {
             "sale": sale,
             "meaning": verdicts.CODES.get(sale.verdict, ""),
-            "reason": found.reason,
+            "reason": why.code if why else found.reason,
+            "why": str(why or ""),
             "help": _HELP.get(sale.verdict, ""),
             "facts": facts,
             "story": steps,
             "command": f"tracknow-relay explain {shlex.quote(sale.id)}",
         }
-
-    # -- numbers --------------------------------------------------------------------------------
-
-    def _sum_up(self) -> _Numbers:
-        """Return the numbers of the overview, summed up anew when they are old."""
-        with self._lock:
-            begun = time.monotonic()
-            if self._numbers is None or begun > self._numbers_until:
-                now = time.time()
-                recent = report.sums(self._database, since=now - 30 * _DAY)
-                since = chart.first_month(now).timestamp()
-                months = report.sums(self._database, since=since, by="month")
-                self._numbers = _Numbers(
-                    total=next(iter(report.lines(recent, "total")), None),
-                    advice=[step.text for step in advise(recent)],
-                    chart=chart.chart(months, now),
-                )
-                end = time.monotonic()
-                self._numbers_until = end + _KEPT * (end - begun)
-            return self._numbers
 
     def _unfinished(self) -> str:
         return verdicts.unfinished(self._database, self._config.click_id_pattern)

@@ -94,10 +94,7 @@ ALTER TABLE attempts ADD COLUMN answer TEXT;
 ALTER TABLE destinations ADD COLUMN failing_since DOUBLE PRECISION;
 CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected';
 CREATE INDEX sales_verdict ON sales (verdict, created, id);
-CREATE INDEX sales_link ON sales (payment_link, verdict, created, id);
-DROP INDEX sales_refunded;
-CREATE INDEX sales_to_reverse ON sales (coalesce(refunded_at, created), id)
-    WHERE verdict IN ('refunded', 'partly-refunded', 'disputed')
+CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)
 """
 
 # The first step leads from version 1 to version 2.

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    func,
     literal_column,
     text,
 )
@@ -301,17 +300,12 @@ Index(
     sales.c.amount,
     sales.c.refunded,
 )
-# What is to be reversed at Tracknow, in the order in which the money went back.
-_TO_REVERSE = "verdict IN ('refunded', 'partly-refunded', 'disputed')"
-reversed_at: ColumnElement[int] = func.coalesce(sales.c.refunded_at, sales.c.created)
 Index(
-    "sales_to_reverse",
-    reversed_at,
-    sales.c.id,
-    sqlite_where=text(_TO_REVERSE),
-    postgresql_where=text(_TO_REVERSE),
+    "sales_refunded",
+    sales.c.refunded_at,
+    sqlite_where=text("refunded > 0"),
+    postgresql_where=text("refunded > 0"),
 )
-is_to_reverse: ColumnElement[bool] = literal_column(_TO_REVERSE)
 
 # What the database says of itself: its id, when it was purged last, how far the ledger has read.
 facts = Table(

@@ -16,7 +16,7 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay import create_application
 from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.status import site
+from tracknow_static.relay.status import handler
 from tracknow_static.relay.status.pages import Pages
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
@@ -159,7 +159,7 @@ class HangingDatabase(Database):
 
 def test_a_hung_disk_holds_few_threads(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are answered in time, a further one at once, and the rest of the relay goes on."""
-    monkeypatch.setattr(site, "_TURN_SECONDS", 0.01)
+    monkeypatch.setattr(handler, "_TURN_SECONDS", 0.01)
     config = RelayConfig.from_environ(environment(sqlite_url, status_password=PASSWORD))
     config = replace(config, commit_timeout=0.05)
     database = HangingDatabase(config.database)
@@ -170,8 +170,10 @@ def test_a_hung_disk_holds_few_threads(sqlite_url: str, monkeypatch: pytest.Monk
 
     made = Relay(config, parts)
     try:
-        texts = [get(made, "/status")[2] for _ in range(site.AT_ONCE + 2)]
-        assert sum("did not answer within 0.05 seconds" in text for text in texts) == site.AT_ONCE
+        texts = [get(made, "/status")[2] for _ in range(handler.AT_ONCE + 2)]
+        assert (
+            sum("did not answer within 0.05 seconds" in text for text in texts) == handler.AT_ONCE
+        )
         assert sum("Too many pages" in text for text in texts) == 2
         assert request(made, "/healthz")[0] == 200
     finally:

@@ -32,7 +32,7 @@ _TURN_SECONDS = 2.0
 _BASIC = ("WWW-Authenticate", 'Basic realm="tracknow-relay", charset="UTF-8"')
 
 
-class StatusSite:
+class StatusHandler:
     """Answers ``/status`` and the paths below it."""
 
     def __init__(self, config: RelayConfig, database: Database) -> None:
