@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 MONTH = 30 * 86_400
 LINK = "plink_1"
-CONFIG = RelayConfig()
+OWN_ACCOUNT = "acct_own"
+CONFIG = RelayConfig(accounts=(OWN_ACCOUNT,))
 
 
 def new(body: Event) -> NewEvent:
@@ -83,14 +84,15 @@ def invoice(name: str, at: int = 0, *, basil: bool, **fields: Any) -> Event:
     }
     if basil:
         details = {"subscription": subscription, "metadata": {}}
-        subject["parent"] = {"type": "subscription_details", "subscription_details": details}
+        parent = {"type": "subscription_details", "subscription_details": details}
+        subject["parent"] = parent if subscription else None
     else:
         subject |= {"subscription": subscription, "charge": f"ch_{name}"}
         subject["payment_intent"] = f"pi_{name}"
     return event(f"in_{name}", "invoice.paid", subject, created=CREATED + at + 3)
 
 
-def dispute(name: str, kind: str, status: str, at: int = 0) -> Event:
+def dispute(name: str, kind: str, status: str, at: int = 0, **fields: Any) -> Event:
     """Return an event about a dispute of the charge ``ch_NAME``."""
     subject = {
         "id": f"du_{name}",
@@ -101,6 +103,7 @@ def dispute(name: str, kind: str, status: str, at: int = 0) -> Event:
         "payment_intent": f"pi_{name}",
         "status": status,
         "created": CREATED + at,
+        **fields,
     }
     return event(f"du_{name}_{kind}", f"charge.dispute.{kind}", subject, created=CREATED + at)
 
@@ -138,7 +141,20 @@ def refund(name: str, amount: int, at: int) -> Event:
     return charge(name, "refunded", at=5, amount_refunded=amount, suffix=f"_{amount}", event=when)
 
 
+def with_payments(body: Event, name: str, intent: str) -> Event:
+    """Add to a basil invoice what its endpoint may be made to send: its payments."""
+    payment = {"type": "payment_intent", "payment_intent": intent}
+    entry = {"id": f"inpay_{name}", "object": "invoice_payment", "payment": payment}
+    body["data"]["object"]["payments"] = {"object": "list", "data": [entry], "has_more": False}
+    return body
+
+
 UNPAID: Event = {"payment_status": "unpaid"}
+FREE: Event = {
+    "amount_total": 0,
+    "payment_status": "no_payment_required",
+    "payment_intent": None,
+}
 # Name, events, and what the ledger shows: verdict, refunded, renews, by the sale's id.
 CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
     "payment": (paid("a"), {"cs_a": ("attributed", 0, None)}),
@@ -240,14 +256,195 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
         {"cs_a": ("not-a-click-id", 0, None)},
     ),
     "own code": ([charge("a")], {"ch_a": ("no-click-id", 0, None)}),
+    "paid by an invoice": (
+        [
+            *paid("a", invoice="in_a", customer="cus_1"),
+            with_payments(invoice("a", 5, basil=True, customer="cus_1"), "a", "pi_a"),
+        ],
+        {"cs_a": ("attributed", 0, None)},
+    ),
+    "payments in the invoices": (
+        [
+            session(
+                "a",
+                mode="subscription",
+                payment_intent=None,
+                subscription="sub_a",
+                customer="cus_1",
+            ),
+            *[
+                one
+                for number in range(3)
+                for one in (
+                    charge(f"a_{number}", at=number * 60, customer="cus_1"),
+                    with_payments(
+                        invoice(
+                            f"x_{number}",
+                            number * 60,
+                            basil=True,
+                            subscription="sub_a",
+                            customer="cus_1",
+                        ),
+                        f"a_{number}",
+                        f"pi_a_{number}",
+                    ),
+                )
+            ],
+        ],
+        {
+            "cs_a": ("attributed", 0, None),
+            "ch_a_1": ("renewal", 0, "cs_a"),
+            "ch_a_2": ("renewal", 0, "cs_a"),
+        },
+    ),
+    "a first month at half the price": (
+        [
+            session(
+                "a",
+                mode="subscription",
+                amount_total=1000,
+                payment_intent=None,
+                subscription="sub_a",
+                customer="cus_1",
+            ),
+            charge("a_0", at=10, amount=1000, customer="cus_1"),
+            charge("a_1", at=MONTH, customer="cus_1"),
+        ],
+        {"cs_a": ("attributed", 0, None), "ch_a_1": ("renewal", 0, "cs_a")},
+    ),
+    "a voucher for all of it": (
+        [session("a", **FREE, discounts=[{"coupon": "co_1", "promotion_code": None}])],
+        {"cs_a": ("attributed", 0, None)},
+    ),
+    "two guests": (
+        [*paid("a"), *paid("b", client_reference_id=None)],
+        {"cs_a": ("attributed", 0, None), "cs_b": ("no-click-id", 0, None)},
+    ),
+    "one customer buys twice": (
+        [
+            *paid("a", customer="cus_1"),
+            session("b", customer="cus_1", created=CREATED + MONTH, client_reference_id=None),
+            charge("b", at=MONTH + 5, customer="cus_1"),
+        ],
+        {"cs_a": ("attributed", 0, None), "cs_b": ("no-click-id", 0, None)},
+    ),
+    "a later charge of a customer": (
+        [*paid("a", customer="cus_1"), charge("b", at=MONTH, customer="cus_1")],
+        {"cs_a": ("attributed", 0, None), "ch_b": ("renewal", 0, "cs_a")},
+    ),
+    "delayed, subscribed": (
+        [
+            session(
+                "a",
+                mode="subscription",
+                payment_intent=None,
+                subscription="sub_a",
+                customer="cus_1",
+                **UNPAID,
+            ),
+            session(
+                "a",
+                "async_payment_succeeded",
+                at=6 * 86_400,
+                mode="subscription",
+                payment_intent=None,
+                subscription="sub_a",
+                customer="cus_1",
+            ),
+            charge("a", at=8, customer="cus_1", event={"created": CREATED + 6 * 86_400}),
+        ],
+        {"cs_a": ("attributed", 0, None)},
+    ),
+    "a renewal that is refunded": (
+        [
+            *subscribed("a", 1, basil=False),
+            charge(
+                "a_1",
+                "refunded",
+                at=10 + MONTH,
+                customer="cus_a",
+                invoice="in_a_1",
+                amount_refunded=2000,
+            ),
+        ],
+        {"cs_a": ("attributed", 0, None), "ch_a_1": ("refunded", 2000, "cs_a")},
+    ),
+    "a renewal that is disputed": (
+        [*subscribed("a", 1, basil=True), dispute("a_1", "created", "under_review", MONTH)],
+        {"cs_a": ("attributed", 0, None), "ch_a_1": ("disputed", 0, "cs_a")},
+    ),
+    "refunded without a click id": (
+        [*paid("a", client_reference_id=None), refund("a", 2000, 50)],
+        {"cs_a": ("no-click-id", 2000, None)},
+    ),
+    "dispute lost": (
+        [
+            *paid("a"),
+            dispute("a", "created", "needs_response", 50),
+            dispute("a", "closed", "lost", 500),
+        ],
+        {"cs_a": ("disputed", 0, None)},
+    ),
+    "an inquiry that is closed": (
+        [
+            *paid("a"),
+            dispute("a", "created", "warning_needs_response", 50),
+            dispute("a", "closed", "warning_closed", 500),
+        ],
+        {"cs_a": ("attributed", 0, None)},
+    ),
+    "a dispute of a charge without a payment intent": (
+        [
+            charge("a", payment_intent=None, customer="cus_1"),
+            dispute("a", "created", "needs_response", 50, payment_intent=None),
+        ],
+        {"ch_a": ("no-click-id", 0, None)},
+    ),
+    "a dispute in a state of the future": (
+        [*paid("a"), dispute("a", "created", "something_new", 50)],
+        {"cs_a": ("disputed", 0, None)},
+    ),
+    "a session of an old API version": (
+        [
+            {
+                **session("a"),
+                "data": {
+                    "object": {
+                        "id": "cs_a",
+                        "object": "checkout.session",
+                        "client_reference_id": "click_a",
+                        "customer": "cus_1",
+                        "mode": "payment",
+                        "payment_intent": "pi_a",
+                    }
+                },
+            },
+            charge("a", customer="cus_1"),
+        ],
+        {"cs_a": ("attributed", 0, None)},
+    ),
     "setup": ([session("a", mode="setup", payment_intent=None)], {}),
     "test mode": (
         [session("a", event={"livemode": False})],
         {"cs_a": ("test", 0, None)},
     ),
     "connect": (
-        [session("a", event={"account": "acct_other"})],
+        [
+            session("a", event={"account": "acct_other"}),
+            charge("a", event={"account": "acct_other"}),
+        ],
         {"cs_a": ("waiting", 0, None)},
+    ),
+    "connect, an account of one's own": (
+        [session("a", event={"account": OWN_ACCOUNT}), charge("a", event={"account": OWN_ACCOUNT})],
+        {"cs_a": ("attributed", 0, None)},
+    ),
+    "connect, on behalf of another": (
+        [
+            session("a"),
+            charge("a", on_behalf_of="acct_other", transfer_data={"destination": "acct_other"}),
+        ],
+        {"cs_a": ("attributed", 0, None)},
     ),
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,10 +69,19 @@ def build(database: Database, *, limit: int = 500) -> int:
     return number
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_each_kind_of_sale(database: Database, case: str) -> None:
-    """Every real shape gets its sales, verdicts, refunds and renewals."""
-    bodies, expected = CASES[case]
+_ID = re.compile(r"\b(cs|ch|pi|in|inpay|sub|cus|du|evt)_(?=\w)")
+
+
+def test_all_kinds_of_sales_in_one_ledger(database: Database) -> None:
+    """Every real shape gets its sales, verdicts, refunds and renewals, whatever else is there."""
+    bodies, expected = [], {}
+    for number, (own, sales_) in enumerate(CASES.values()):
+        # Each case with ids of its own.
+        ids = partial(_ID.sub, rf"\1_{number}x")
+        bodies += [json.loads(ids(json.dumps(body))) for body in own]
+        for name, (verdict, refunded, renews) in sales_.items():
+            expected[ids(name)] = (verdict, refunded, renews and ids(renews))
+    random.Random(1).shuffle(bodies)
     store(database, [new(body) for body in bodies])
     assert build(database) == len(bodies)
     assert summary(database) == expected
@@ -122,6 +133,19 @@ def of(bodies: Sequence[dict[str, Any]]) -> dict[str, Object]:
         assert shown is not None
         found[shown.id] = merge(found[shown.id], shown) if shown.id in found else shown
     return found
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=25, deadline=None)
+def test_each_kind_of_sale_in_any_order(case: str, data: st.DataObject) -> None:
+    """Whatever the order, and whatever comes twice, the sales are those of :data:`CASES`."""
+    bodies, expected = CASES[case]
+    order = data.draw(st.permutations(bodies))
+    again = data.draw(st.lists(st.sampled_from(bodies), max_size=3))
+    derived = derive(of([*order, *again]).values())
+    found = {sale.id: (sale.verdict, sale.refunded, sale.renews) for sale in derived.sales}
+    assert found == expected
 
 
 @given(order=st.permutations(MIXED), again=st.lists(st.sampled_from(MIXED), max_size=9))
@@ -327,6 +351,16 @@ def test_without_a_payload_the_columns_count(database: Database) -> None:
     with database.read() as connection:
         row = connection.execute(select(sales)).one()
     assert (row.id, row.verdict, row.amount, row.charge) == ("cs_a", "attributed", None, "ch_a")
+
+
+def test_a_dispute_without_a_payload_is_open(database: Database) -> None:
+    """Nobody knows whether it was an inquiry: the commission is held rather than paid."""
+    bodies = [*paid("a"), *CASES["disputed"][0][2:]]
+    store(database, [new(body) for body in bodies])
+    with database.write() as connection:
+        connection.execute(update(events).values(payload=None, purged_at=START))
+    build(database)
+    assert [verdict for verdict, _, _ in summary(database).values()] == ["disputed"]
 
 
 def test_a_strange_payload_holds_nothing_up(database: Database) -> None:

@@ -6,7 +6,9 @@ A group is everything that shares a payment intent, charge, invoice, subscriptio
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.relay.sales.objects import (
@@ -32,7 +34,11 @@ _SESSION_SECONDS = 90_000
 # Between a charge that is begun and its invoice that is paid: delayed methods take two weeks.
 _INVOICE_SECONDS = 15 * 86_400
 
-_OPEN = frozenset({"needs_response", "under_review"})
+# An appeal against a decision is open, too (docs.stripe.com/api/disputes/object).
+_OPEN = frozenset(
+    {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review"}
+)
+_AT = attrgetter("at")
 
 
 class Sale(NamedTuple):
@@ -123,12 +129,16 @@ class _Group:
         for one in sorted(objects, key=lambda one: (one.at, one.id)):
             of[one.kind].append(one)
         self._charges, self._invoices = of[CHARGE], of[INVOICE]
-        self._disputes = of[DISPUTE]
+        self._disputes: dict[object, list[Object]] = defaultdict(list)
+        for one in of[DISPUTE]:
+            for key in {one.charge, one.payment_intent} - {None}:
+                self._disputes[key].append(one)
         # A session that only sets up a payment method is no purchase.
         self._sessions = [one for one in of[SESSION] if one.mode != "setup"]
         self._click_id = click_id
         self._invoice_of = self._match_invoices()
         self._charge_of = self._match_sessions()
+        self._first = self._first_sessions()
 
     def into(self, derived: Derived) -> None:
         """Add the sales of the group."""
@@ -170,7 +180,8 @@ class _Group:
                 for one in self._charges
                 if one.id not in found and one.payment_intent not in own - {None}
             ],
-            lambda invoice, charge: abs(invoice.at - charge.at) <= _INVOICE_SECONDS,
+            (-_INVOICE_SECONDS, _INVOICE_SECONDS),
+            lambda _invoice, _charge: True,
             lambda invoice, charge: found.setdefault(charge.id, invoice),
         )
         return found
@@ -193,9 +204,8 @@ class _Group:
         _nearest(
             [one for one in self._sessions if one.id not in found and _subscribes(one)],
             [one for one in self._charges if one.id not in used],
-            lambda session, charge: (
-                -60 <= charge.at - session.at <= _SESSION_SECONDS and self._may_pay(session, charge)
-            ),
+            (-60, _SESSION_SECONDS),
+            self._may_pay,
             lambda session, charge: found.setdefault(session.id, charge),
         )
         return found
@@ -209,23 +219,31 @@ class _Group:
         subscriptions = {session.subscription, invoice.subscription} - {None}
         return not other and len(subscriptions) < 2
 
+    def _first_sessions(self) -> dict[tuple[str, object], Object]:
+        """Return the first session of each subscription and customer, by kind of key and key.
+
+        Of a customer, the first one that began a subscription counts, and the first one of all.
+        """
+        found: dict[tuple[str, object], Object] = {}
+        for one in self._sessions:
+            if one.subscription:
+                found.setdefault(("subscription", one.subscription), one)
+            if one.customer and _completed(one):
+                found.setdefault(("customer", one.customer), one)
+                if _subscribes(one):
+                    found.setdefault(("subscriber", one.customer), one)
+        return found
+
     def _renewed(self, charge: Object) -> Object | None:
         """Return the session that a later charge of the same customer goes back to."""
         invoice = self._invoice_of.get(charge.id)
-        subscription = invoice.subscription if invoice else None
-        of_it = [
-            one for one in self._sessions if one.subscription and one.subscription == subscription
-        ]
-        if of_it:
-            return of_it[0]
-        if charge.customer is None:
-            return None
-        earlier = [
-            one
-            for one in self._sessions
-            if one.customer == charge.customer and one.at <= charge.at + 60 and _completed(one)
-        ]
-        return next(filter(_subscribes, earlier), earlier[0] if earlier else None)
+        if invoice and (session := self._first.get(("subscription", invoice.subscription))):
+            return session
+        for kind in ("subscriber", "customer"):
+            session = self._first.get((kind, charge.customer))
+            if session and session.at <= charge.at + 60:
+                return session
+        return None
 
     # -- one sale -----------------------------------------------------------------------------
 
@@ -237,15 +255,10 @@ class _Group:
         renewed: Object | None,
         members: list[Object],
     ) -> None:
-        disputes = [
-            one
-            for one in self._disputes
-            if charge is not None
-            and (
-                one.charge == charge.id
-                or (one.payment_intent and one.payment_intent == charge.payment_intent)
-            )
-        ]
+        disputes = []
+        if charge is not None:
+            named = {*self._disputes[charge.id], *self._disputes[charge.payment_intent]}
+            disputes = sorted(named)
         invoice = self._invoice_of.get(charge.id) if charge else None
         members += [*disputes, *([invoice] if invoice else [])]
         reference = (renewed or main).reference
@@ -289,22 +302,31 @@ class _Group:
 def _nearest(
     wanting: Sequence[Object],
     offered: Sequence[Object],
+    window: tuple[int, int],
     fits: Callable[[Object, Object], bool],
     join: Callable[[Object, Object], object],
 ) -> None:
-    """Join pairs of one customer with the same amount and currency, the nearest in time first."""
+    """Join pairs of one customer with the same amount and currency, the nearest in time first.
+
+    ``offered`` is in the order of time; ``window`` bounds the seconds by which it may be later.
+    """
     by_value: dict[tuple[object, ...], list[Object]] = defaultdict(list)
     for one in offered:
         by_value[one.customer, one.amount, one.currency].append(one)
-    pairs = sorted(
-        (abs(one.at - other.at), one.id, other.id, one, other)
-        for one in wanting
-        if one.customer is not None and one.amount is not None
-        for other in by_value[one.customer, one.amount, one.currency]
-        if fits(one, other)
-    )
+    pairs = []
+    for one in wanting:
+        if one.customer is None or one.amount is None:
+            continue
+        like = by_value[one.customer, one.amount, one.currency]
+        first = bisect_left(like, one.at + window[0], key=_AT)
+        last = bisect_right(like, one.at + window[1], key=_AT)
+        pairs += [
+            (abs(one.at - other.at), one.id, other.id, one, other)
+            for other in like[first:last]
+            if fits(one, other)
+        ]
     used: set[str] = set()
-    for _, _, _, one, other in pairs:
+    for _, _, _, one, other in sorted(pairs):
         if one.id not in used and other.id not in used:
             used |= {one.id, other.id}
             join(one, other)
@@ -323,8 +345,11 @@ def _completed(session: Object) -> bool:
 
 
 def _dispute(disputes: Sequence[Object]) -> str | None:
-    """Return the state of a charge's disputes; an inquiry takes no money and is none."""
-    states = {one.status for one in disputes}
+    """Return the state of a charge's disputes; an inquiry takes no money and is none.
+
+    One whose payload was purged, or has a state that is not known, counts as open.
+    """
+    states = {one.status or "needs_response" for one in disputes}
     if "lost" in states:
         return "lost"
     return "open" if states & _OPEN else ("won" if "won" in states else None)

@@ -28,7 +28,8 @@ _RANKS = {
         (
             *(UNPAID, EXPIRED, FAILED, FREE, PAID),
             *("warning_needs_response", "warning_under_review", "warning_closed"),
-            *("needs_response", "under_review", "prevented", "won", "lost"),
+            *("needs_response", "under_review", "appeal_needs_response", "appeal_under_review"),
+            *("prevented", "won", "lost"),
         )
     )
 }
@@ -157,7 +158,6 @@ _STATUS_OF_TYPE = {
     "checkout.session.async_payment_failed": FAILED,
     "checkout.session.expired": EXPIRED,
     "invoice.paid": PAID,
-    "charge.dispute.created": "warning_needs_response",
 }
 
 
