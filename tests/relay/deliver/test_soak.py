@@ -194,7 +194,7 @@ def settle(url: str, stand_in: StandIn) -> None:
         destinations.resume(database, stand_in.url)
         # What failed while the clock was far ahead had become too old for another attempt.
         replay.replay(database, Filter(state="dead"))
-        Dispatcher.from_config(relay, database).drain(120)
+        Dispatcher.from_config(relay, database).drain(120 + 2 * SECONDS)
         found = queries.status(database).destinations[0]
         database.close()
     assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)
@@ -221,7 +221,7 @@ def _moved(seconds: float) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.timeout(5 * SECONDS + 600)
 def test_a_soak_on_sqlite(sqlite_url: str, destination: StandIn, tmp_path: Path) -> None:
     """Kills, wrong clocks, a bad destination, and a volume that is away for a while."""
     volume = Path(sqlite_url.removeprefix("sqlite:///")).parent
@@ -246,7 +246,7 @@ def test_a_soak_on_sqlite(sqlite_url: str, destination: StandIn, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.timeout(5 * SECONDS + 600)
 @pytest.mark.xdist_group("postgres-restarts")
 def test_a_soak_on_postgresql(
     postgres: Postgres, postgres_url: str, destination: StandIn, tmp_path: Path
