@@ -76,6 +76,10 @@ class Stripe:
         fresh = Stripe(mode=self.mode, base=self.base)
         self.__dict__.update(fresh.__dict__)
 
+    def answer_raw(self, on: str, body: bytes) -> None:
+        """Answer the requests of a path with these bytes."""
+        self.failures.append(Failure(200, raw=body, on=on, times=99))
+
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the requests that were to change something."""
         return [request for request in self.requests if request[0] != "GET"]
@@ -186,6 +190,9 @@ class Stripe:
             return self._listed(self.charges.page(given, largest=self.page))
         if path == "/v1/checkout/sessions" and method == "GET":
             return self._sessions(given)
+        for timeline in (self.charges, self.sessions):
+            if path.startswith(f"{timeline.path}/"):
+                return timeline.one(path)
         if path == "/v1/payment_links" and method == "GET":
             return 200, self._page(path, [self._link(one, given) for one in self.links], given)
         if path.endswith("/line_items"):

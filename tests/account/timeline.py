@@ -19,7 +19,7 @@ class Timeline:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._items: list[dict[str, Any]] = []
         self._created: list[int] = []
         self._texts: dict[str, str] = {}
@@ -44,6 +44,15 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def one(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return status and body for the path of one item."""
+        id_ = path.removeprefix(f"{self.path}/")
+        place = self._place(id_)
+        if place is None:
+            error = {"message": f"No such object: '{id_}'", "type": "invalid_request_error"}
+            return 404, {"error": error}
+        return 200, self._items[place]
 
     def page(
         self,
@@ -97,7 +106,7 @@ class Timeline:
         end = "true" if more else "false"
         return (
             '{\n  "object": "list",\n  "data": [\n    '
-            f'{texts}\n  ],\n  "has_more": {end},\n  "url": "{self._path}"\n}}'
+            f'{texts}\n  ],\n  "has_more": {end},\n  "url": "{self.path}"\n}}'
         ).encode()
 
     def _of(self, item: dict[str, Any]) -> str:

@@ -40,6 +40,8 @@ _PERMISSION = re.compile(r"\(?['‘](?:rak_)?([a-z0-9_]+_(?:read|write))['’]")
 _ROWS = {
     "webhook": "Webhook Endpoints",
     "event": "Events",
+    "charge": "Charges",
+    "checkout_session": "Checkout Sessions",
     "payment_link": "Payment Links",
     "payment_links": "Payment Links",
     "bucket_payment_links": "Payment Links",
@@ -67,11 +69,10 @@ def permission_text(message: str, needed: str) -> str:
 
 
 @contextmanager
-def explain_errors(task: str, needed: str, *, rate_limit: bool = True) -> Iterator[None]:
+def explain_errors(task: str, needed: str) -> Iterator[None]:
     """Turn the library's errors into :class:`AccountError`, with what could not be done.
 
-    ``task`` completes "Could not …"; ``needed`` is the permission that the task takes. Without
-    ``rate_limit`` the library's ``RateLimitError`` is passed on.
+    ``task`` completes "Could not …"; ``needed`` is the permission that the task takes.
     """
     import stripe
 
@@ -84,11 +85,9 @@ def explain_errors(task: str, needed: str, *, rate_limit: bool = True) -> Iterat
         )
         raise AccountError(text, KEY) from None
     except stripe.PermissionError as error:
-        text = f"Could not {task}. {permission_text(error.user_message or '', needed)}"
+        text = f"Could not {task}. {permission_text(_message(error), needed)}"
         raise AccountError(text, KEY) from None
     except stripe.RateLimitError:
-        if not rate_limit:
-            raise
         text = f"Could not {task}: Stripe is receiving too many requests. Run again in a minute."
         raise AccountError(text, STRIPE) from None
     except stripe.APIConnectionError:
@@ -98,7 +97,13 @@ def explain_errors(task: str, needed: str, *, rate_limit: bool = True) -> Iterat
         )
         raise AccountError(text, STRIPE) from None
     except stripe.StripeError as error:
-        raise AccountError(_other(task, error.user_message or "", error), STRIPE) from None
+        raise AccountError(_other(task, _message(error), error), STRIPE) from None
+
+
+def _message(error: Any) -> str:
+    """Return Stripe's text; a proxy's answer may hold anything in its place."""
+    message = error.user_message
+    return message if isinstance(message, str) else ""
 
 
 def _other(task: str, message: str, error: Exception) -> str:
@@ -112,7 +117,8 @@ def _other(task: str, message: str, error: Exception) -> str:
     if status is not None and status >= 500:
         return f"Could not {task}: Stripe had an internal error ({status}). Run again later."
     # An answer that is not Stripe's is quoted by the library as a whole.
-    text = "".join(char for char in str(message or error)[:_LONGEST] if char.isprintable())
+    text = message or " ".join(map(str, error.args))
+    text = "".join(char for char in text[:_LONGEST] if char.isprintable())
     return f"Could not {task}. Stripe's message: {text}"
 
 

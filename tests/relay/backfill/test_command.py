@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.account.stand_in import Failure, Stripe
-from tests.relay.backfill.parts import DAY, HOOK, SIGNED, listed, sale
-from tests.relay.operate.parts import environment, run, run_json
-from tracknow_static.relay.store import migrations, queries
-from tracknow_static.relay.store.database import Database
+from tests.account.stand_in import Failure
+from tests.relay.backfill.parts import DAY, SIGNED
+from tests.relay.operate.parts import run, run_json
+from tracknow_static.relay.store import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class Place:
-    """An account, and the environment of a relay whose database was made ten days ago."""
-
-    def __init__(self, stripe: Stripe, url: str) -> None:
-        self.stripe = stripe
-        self.now = int(time.time())
-        self.environ = {
-            **environment(url, HOOK, SIGNED, signed_destinations=SIGNED),
-            "STRIPE_API_KEY": "rk_live_good",
-            "STRIPE_API_KEY_FILE": "",
-            "TRACKNOW_STRIPE_API_BASE": stripe.base,
-        }
-        self.database = Database(url)
-        made = repr(float(self.now - 10 * DAY))
-        self.database.run(
-            lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, made)
-        )
-
-    def sell(self, name: str, ago: int) -> None:
-        """Let Stripe have both events of a purchase."""
-        for body in sale(name, self.now - ago):
-            self.stripe.events.add(listed(body))
-
-    def stored(self) -> int:
-        """Number of events in the database."""
-        return queries.status(self.database).tallies.get(("accepted", ""), 0)
-
-
-@pytest.fixture
-def place(account: Stripe, sqlite_url: str) -> Iterator[Place]:
-    """A relay with an enabled endpoint."""
-    account.reset()
-    account.add("https://relay.example.com/stripe/webhook")
-    made = Place(account, sqlite_url)
-    yield made
-    made.database.close()
+    from tests.relay.backfill.place import Place
 
 
 def test_what_was_missing_is_reported_and_shown(place: Place) -> None:
@@ -138,3 +98,49 @@ def test_stripe_that_is_down(place: Place) -> None:
     assert "internal error (500)" in run(place.environ, "backfill", code=5).output
     place.stripe.failures.clear()
     assert run_json(place.environ, "backfill")["missing"] == 2
+
+
+def test_check_tries_the_key(place: Place) -> None:
+    """What it can do, and how the endpoint is, are checks of their own."""
+    found = {one["what"]: one["result"] for one in _checks(place)}
+    assert (found["stripe"], found["endpoint"]) == ("ok", "ok")
+    place.stripe.denied = ("/v1/events",)
+    text = next(one["text"] for one in _checks(place) if one["what"] == "stripe")
+    assert "Events: Read" in text
+
+
+def _checks(place: Place) -> list[dict[str, str]]:
+    # The destinations do not exist.
+    checks: list[dict[str, str]] = run_json(place.environ, "check", code=1)["checks"]
+    return checks
+
+
+def test_explain_and_metrics_know_how_an_event_came(place: Place) -> None:
+    """A fetched event is one in the story of its sale, and in the counters."""
+    place.sell("a", DAY)
+    run(place.environ, "backfill")
+    run(place.environ, "sales", "--rebuild")
+    steps = {one["what"] for one in run_json(place.environ, "explain", "cs_a")["evidence"]}
+    assert "fetched" in steps
+    assert "received" not in steps
+    tallies = queries.status(place.database).tallies
+    assert (tallies["accepted", ""], tallies["fetched", ""]) == (2, 2)
+
+
+def test_a_replay_respects_who_verifies(place: Place) -> None:
+    """A fetched event has no signature, however often it is replayed."""
+    place.sell("a", DAY)
+    run(place.environ, "backfill")
+    done = run_json(place.environ, "replay", "evt_a", "--destination", SIGNED, code=1)
+    assert (done["deliveries"], done["not_replayed"]["unsigned"]) == (0, 1)
+    assert run_json(place.environ, "replay", "evt_a")["deliveries"] == 1
+
+
+def test_when_everybody_verifies_it_is_kept(place: Place) -> None:
+    """An event that nobody gets is stored with the reason."""
+    place.sell("a", DAY)
+    place.environ["TRACKNOW_RELAY_DESTINATIONS"] = SIGNED
+    run(place.environ, "backfill")
+    assert run_json(place.environ, "show", "evt_a")["skipped_because"] == "unsigned"
+    place.environ["TRACKNOW_RELAY_SIGNED_DESTINATIONS"] = ""
+    assert run_json(place.environ, "replay", "evt_a")["deliveries"] == 1

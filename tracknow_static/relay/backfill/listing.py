@@ -76,12 +76,8 @@ class Lists:
     ) -> Page[Found]:
         """Return a page of events of these types, created from ``since`` to ``before``."""
         parameters: dict[str, Any] = {"types": list(types)}
-        text = self.page_text(
-            "/v1/events",
-            {**parameters, **_window(since, before, older_than, newer_than)},
-            task="list events",
-            needed="Events: Read",
-        )
+        parameters |= _window(since, before, older_than, newer_than)
+        text = self.text("/v1/events", parameters, task="list events", needed="Events: Read")
         items, more = parse(text)
         found = [self._found(item, types, since, before) for item in items]
         if len({one.id for one in found}) < len(found):
@@ -92,7 +88,7 @@ class Lists:
         self, path: str, parameters: Mapping[str, Any], *, task: str, needed: str
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return a page of other objects, which have an ``id``, and whether more follow."""
-        text = self.page_text(path, {**parameters, "limit": PAGE}, task=task, needed=needed)
+        text = self.text(path, {**parameters, "limit": PAGE}, task=task, needed=needed)
         items, more = parse(text)
         objects = [json.loads(item) for item in items]
         if not all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in objects):
@@ -101,25 +97,45 @@ class Lists:
             raise _not_a_list("it holds an object of the other mode")
         return objects, more
 
-    def page_text(self, path: str, parameters: Mapping[str, Any], *, task: str, needed: str) -> str:
-        """Request a page and return the answer's text, which is JSON."""
+    def one(self, path: str, *, task: str, needed: str) -> dict[str, Any] | None:
+        """Return one object, None when Stripe has none there."""
+        import stripe
+
+        with explain_errors(task, needed):
+            try:
+                text = self._request(path, {})
+            except stripe.InvalidRequestError as error:
+                if error.http_status == 404:
+                    return None
+                raise
+        body = json.loads(text)
+        if not isinstance(body, dict) or body.get("livemode") is not self.key.livemode:
+            raise _not_a_list("it is no object of this mode")
+        return body
+
+    def text(self, path: str, parameters: Mapping[str, Any], *, task: str, needed: str) -> str:
+        """Request something and return the answer's text, which is JSON."""
+        with explain_errors(task, needed):
+            return self._request(path, parameters)
+
+    def _request(self, path: str, parameters: Mapping[str, Any]) -> str:
+        """Return the text of an answer; raises the library's errors, too."""
         import stripe
 
         for pause in (*_PAUSES, None):
             self._pace()
             try:
-                with explain_errors(task, needed, rate_limit=pause is None):
-                    answer = self.client.raw_request("get", path, **parameters)
+                answer = self.client.raw_request("get", path, **parameters)
             except stripe.RateLimitError:
-                if self._stopping.wait(pause):
-                    break
-                continue
+                if pause is None or self._stopping.wait(pause):
+                    raise
             except (AttributeError, KeyError, TypeError, ValueError):
                 # The library expects of an error what Stripe promises.
                 raise _not_a_list("it has no shape of Stripe's") from None
-            self.now = _date(answer.headers) or self.now
-            return str(answer.body)
-        raise AccountError(f"Could not {task}: the relay is stopping.", STRIPE)
+            else:
+                self.now = _date(answer.headers) or self.now
+                return str(answer.body)
+        raise AssertionError  # the last pause is None
 
     def _pace(self) -> None:
         wait = self._next_at - time.monotonic()
@@ -145,7 +161,13 @@ class Lists:
             raise _not_a_list("it holds an event of a type that was not asked for")
         if event.created is None or not since <= event.created < before:
             raise _not_a_list("it holds an event of a time that was not asked for")
-        return Found(event.id, event.created, event._replace(source=API))
+        skipped_because = event.skipped_because
+        if skipped_because is None and set(self._config.destinations) <= set(
+            self._config.signed_destinations
+        ):
+            skipped_because = "unsigned"
+        created, event = event.created, event._replace(source=API, skipped_because=skipped_because)
+        return Found(event.id, created, event)
 
 
 def _window(

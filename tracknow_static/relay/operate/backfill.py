@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,18 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import AccountError
-from tracknow_static.relay.backfill.backfill import Backfill, Polled
+from tracknow_static.relay import stripe_api
+from tracknow_static.relay.backfill.backfill import KEPT_SECONDS, MARGIN, Backfill, Polled
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.sales import print_sales, sale_json
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.ingest import Ingest
 
 if TYPE_CHECKING:
+    from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.model import Status
 
 # Seconds between two looks whether another process has ended.
@@ -41,10 +45,18 @@ _LOOK_SECONDS = 0.5
     help="Look from this time on: 2h, 30d, 2026-03-31T18:00Z (Stripe keeps events for 30 days). "
     "Default: from the last poll, and never before this relay's database was made.",
 )
+@click.option(
+    "--sessions",
+    is_flag=True,
+    help="List sales older than 30 days, from --since on, that this relay never received; store "
+    "nothing. The key needs Checkout Sessions: Read and Charges: Read.",
+)
 @click.option("--dry-run", is_flag=True, help="Only report what is missing; store nothing.")
 @click.option("--yes", is_flag=True, help="Go back before the database was made without asking.")
 @format_option()
-def backfill(since: float | None, dry_run: bool, yes: bool, output_format: str) -> None:
+def backfill(
+    since: float | None, sessions: bool, dry_run: bool, yes: bool, output_format: str
+) -> None:
     """Fetch events that Stripe has and this relay does not, and deliver them.
 
     The API key comes from STRIPE_API_KEY or STRIPE_API_KEY_FILE; a restricted key needs Events:
@@ -52,6 +64,9 @@ def backfill(since: float | None, dry_run: bool, yes: bool, output_format: str) 
     is recognised by its id. The last five minutes are left to Stripe, which may still send them.
     """
     config = configured(needs_key=True)
+    if sessions:
+        _list_sessions(config, since, output_format)
+        return
     quiet = output_format == "json"
     with opened(config, whole=False) as database:
         ingest = Ingest.from_config(config, database)
@@ -130,11 +145,49 @@ def _print(polled: Polled, status: Status, attention: list[str], *, dry_run: boo
     if polled.new:
         rows = [[kind, str(count)] for kind, count in sorted(polled.new.items())]
         output.print_table(("type", "missing"), rows)
+    if status.now - polled.since > KEPT_SECONDS - MARGIN:
+        click.echo("Stripe keeps events for 30 days: --sessions lists older sales.")
     state = status.backfill
     if state is not None and state.endpoint_unknown:
         click.echo(f"Whether Stripe has disabled the endpoint is unknown. {state.endpoint_unknown}")
     for line in attention:
         click.secho(output.clean(line), fg="red")
+
+
+def _list_sessions(config: RelayConfig, since: float | None, output_format: str) -> None:
+    from tracknow_static.relay.backfill.listing import Lists
+    from tracknow_static.relay.backfill.sessions import MOST, unreceived
+
+    if since is None:
+        raise click.UsageError("--sessions: give the time to look from with --since, such as 90d.")
+    before = int(time.time()) - KEPT_SECONDS
+    if since >= before:
+        raise click.UsageError(
+            "--sessions is for sales older than 30 days: give an earlier --since."
+        )
+    quiet = output_format == "json"
+    with (
+        opened(config, whole=False) as database,
+        output.progress("listing sessions and charges", quiet=quiet) as advance,
+    ):
+        lists = Lists(stripe_api.key_of(config), config)
+        found = unreceived(lists, database, math.ceil(since), before, advance)
+    if quiet:
+        data = {"since": output.time_of(since), "until": output.time_of(before)}
+        rows = [sale_json(sale) for sale in found.sales]
+        output.print_json(
+            {**data, "listed": found.listed, "sales": rows, "complete": found.complete}
+        )
+    else:
+        period = f"{_moment(since)} to {_moment(before)}"
+        text = f"{found.listed} sessions and charges at Stripe from {period}"
+        click.echo(f"{text}; this relay never received {len(found.sales)} sales.")
+        if found.sales:
+            print_sales(found.sales)
+        if not found.complete:
+            click.echo(f"There are more than {MOST:,}: look at a shorter period.", err=True)
+    if found.sales:
+        sys.exit(exit_codes.ATTENTION)
 
 
 def _moment(seconds: float) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import sys
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.errors import StorageError
+from tracknow_static.errors import AccountError, StorageError
 from tracknow_static.relay import health, logs
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
@@ -22,11 +23,14 @@ from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, limited
 from tracknow_static.relay.operate.conditions import conditions, free_space, observe
+from tracknow_static.relay.store.backfill_state import ENABLED
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
 from tracknow_static.relay.store.watch import is_low
+from tracknow_static.relay.stripe_api import key_of
+from tracknow_static.tracknow import EVENT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +62,7 @@ def check(output_format: str) -> None:
     """Check configuration, secrets, database, disk, and the connection to every destination.
 
     A destination's name is looked up, and a connection with TLS is made and closed: no event is
-    sent.
+    sent. With STRIPE_API_KEY, Stripe is asked for the latest events and for the endpoint's state.
     """
     config = configured(needs_secrets=True, needs_key=True)
     results = list(check_all(config))
@@ -80,6 +84,7 @@ def check_all(config: RelayConfig) -> Iterator[CheckResult]:
     yield from _modes(config)
     yield from _database(config)
     yield from _destinations(config)
+    yield from _stripe(config)
 
 
 def _configuration(config: RelayConfig) -> CheckResult:
@@ -176,3 +181,27 @@ def _destinations(config: RelayConfig) -> Iterator[CheckResult]:
         else:
             text = f"{shown}: {response.error}: {response.detail}"
             yield CheckResult("destination", FAILED, text)
+
+
+def _stripe(config: RelayConfig) -> Iterator[CheckResult]:
+    """Check whether missed events can be fetched, and what is known of the endpoint."""
+    if config.api_key is None:
+        return
+    from tracknow_static.relay.backfill import endpoints
+    from tracknow_static.relay.backfill.listing import Lists
+
+    try:
+        lists = Lists(key_of(config), config)
+        now = int(time.time())
+        lists.events(EVENT_TYPES, now - 3600, now + 3600)
+    except AccountError as error:
+        yield CheckResult("stripe", FAILED, f"missed events cannot be fetched. {error}")
+        return
+    yield CheckResult("stripe", OK, "the API key can fetch missed events")
+    state, unknown = endpoints.look(config)
+    if unknown:
+        text = f"whether Stripe has disabled the endpoint is unknown. {unknown}"
+        yield CheckResult("endpoint", WARNING, text)
+    else:
+        result = OK if state == ENABLED else FAILED
+        yield CheckResult("endpoint", result, f"the relay's endpoint at Stripe is {state}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,23 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
+from tracknow_static.errors import TracknowError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
-from tracknow_static.relay.operate.sales import print_missing, sale_json, site_of, site_option
+from tracknow_static.relay.operate.sales import (
+    api_key,
+    print_missing,
+    sale_json,
+    site_of,
+    site_option,
+)
 from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.verdicts import CODES
 from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
+    from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.sales.derive import Sale
 
 
@@ -39,6 +48,8 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
         unfinished = verdicts.unfinished(database, config.click_id_pattern)
     if unfinished and output_format != "json":
         click.echo(unfinished, err=True)
+    if found is None:
+        found = _at_stripe(config, wanted)
     if found is None:
         click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
         sys.exit(exit_codes.ATTENTION)
@@ -83,10 +94,30 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
     print_missing(site)
 
 
+def _at_stripe(config: RelayConfig, wanted: str) -> explaining.Explanation | None:
+    """Return what is known of a sale that Stripe has and the relay never received."""
+    # The id becomes part of a URL.
+    if not re.fullmatch(r"(cs|ch|py)_[A-Za-z0-9_]{1,250}", wanted):
+        return None
+    from tracknow_static.relay.backfill.listing import Lists
+    from tracknow_static.relay.backfill.sessions import look_up
+
+    try:
+        sale = look_up(Lists(api_key(), config), wanted)
+    except TracknowError as error:
+        click.echo(f"Whether Stripe has it is unknown. {error}", err=True)
+        return None
+    if sale is None:
+        return None
+    created = explaining.Step(sale.created, "created", sale.id)
+    return explaining.Explanation(sale, sale.verdict, (created,), ())
+
+
 # What happened, for people.
 WORDS = {
     "created": "created at Stripe",
     "received": "received",
+    "fetched": "fetched from Stripe's API",
     "kept": "not forwarded",
     "attempt": "delivery",
     "due": "delivery is due",

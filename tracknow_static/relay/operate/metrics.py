@@ -42,6 +42,7 @@ _P = "tracknow_relay_"
 # Name of the counter, what it counts, and its name among the tallies.
 _EVENTS = (
     ("events_accepted", "Events stored, each once.", "accepted"),
+    ("events_fetched", "Events of them that were fetched from Stripe's API.", "fetched"),
     ("events_duplicate", "Events that were stored already and answered with 200.", "duplicate"),
 )
 _EVENTS_BY_REASON = (
@@ -198,6 +199,10 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
     if status.newest_event_at is not None:
         age = max(0.0, status.now - status.newest_event_at)
         yield _gauge("newest_event_age_seconds", "Time since an event was stored.", [({}, age)])
+    if status.backfill is not None and status.backfill.polled_at:
+        age = max(0.0, status.now - status.backfill.polled_at)
+        doc = "Time since missed events were looked for at Stripe."
+        yield _gauge("backfill_age_seconds", doc, [({}, age)])
     yield _gauge("schema_version", "Version of the schema.", [({}, status.schema_version)])
 
 

@@ -39,6 +39,8 @@ KEPT = {
     "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
     "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
     "event destination the payload style Snapshot.",
+    "unsigned": "it was fetched, and every destination gets events with a signature only "
+    "(TRACKNOW_RELAY_SIGNED_DESTINATIONS).",
 }
 
 
@@ -304,7 +306,7 @@ def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
         click.echo(
             "Stripe did not push it: it was fetched from Stripe's API, and has no signature."
         )
-        for url in signed:
+        for url in signed if event.skipped_because is None else ():
             click.echo(f"\n{clean(without_query(url))}  not delivered: {UNSIGNED}")
     for delivery in event.deliveries:
         due = f", due {_moment(delivery.due_at)}" if delivery.state == PENDING else ""

@@ -123,6 +123,7 @@ def _replayed_json(done: Replayed, *, dry_run: bool) -> dict[str, Any]:
             "thin": done.thin,
             "in_flight": done.in_flight,
             "unconfigured": done.unconfigured,
+            "unsigned": done.unsigned,
         },
     }
 
@@ -138,6 +139,11 @@ def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
         click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
     if done.in_flight:
         click.echo(f"{done.in_flight} deliveries are in flight now and are left alone.")
+    if done.unsigned:
+        click.echo(
+            f"{done.unsigned} deliveries are of events without a signature, for destinations in "
+            "TRACKNOW_RELAY_SIGNED_DESTINATIONS."
+        )
     if done.unconfigured:
         click.echo(
             f"{done.unconfigured} deliveries are for destinations that are not configured: "

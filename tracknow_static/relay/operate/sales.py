@@ -40,14 +40,18 @@ site_option = click.option(
 
 def site_of(config: RelayConfig, place: str | None) -> Site:
     """Return the merchant's site; the API key is read when a sale asks for it."""
+    return Site(place or config.site, api_key)
 
-    def key() -> ApiKey:
-        from tracknow_static.relay.config import RelayConfig
-        from tracknow_static.relay.stripe_api import key_of
 
-        return key_of(RelayConfig.from_environ(needs_secrets=False))
+def api_key() -> ApiKey:
+    """Return the API key, for a command that works without one.
 
-    return Site(place or config.site, key)
+    Raises :class:`AccountError` or :class:`SettingsError`.
+    """
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.stripe_api import key_of
+
+    return key_of(RelayConfig.from_environ(needs_secrets=False))
 
 
 def print_missing(site: Site) -> None:
@@ -129,6 +133,9 @@ def sales(
         _print_csv(page.sales, reasons)
     else:
         _print_text(page, reasons)
+    if "not-received" in chosen:
+        text = "Sales that this relay never received: `tracknow-relay backfill --sessions`."
+        click.echo(text, err=True)
     if unfinished:
         click.echo(unfinished, err=True)
     print_missing(site)
@@ -191,9 +198,16 @@ def _print_text(page: Page, reasons: Sequence[str]) -> None:
     if not page.sales:
         click.echo("No sale matches.")
         return
+    print_sales(page.sales, reasons)
+    if page.cursor:
+        click.echo(f"More: --after '{page.cursor}'")
+
+
+def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
+    """Print sales for people, one line each."""
     rows = []
-    for sale, reason in zip(page.sales, reasons, strict=True):
-        verdict = sale.verdict if reason == sale.verdict else f"{sale.verdict} ({reason})"
+    for sale, reason in zip(found, reasons or [""] * len(found), strict=True):
+        verdict = sale.verdict if reason in ("", sale.verdict) else f"{sale.verdict} ({reason})"
         when = (output.time_of(sale.created) or "")[:16].replace("T", " ")
         amount = money(sale.amount, sale.currency)
         if sale.refunded:
@@ -203,5 +217,3 @@ def _print_text(page: Page, reasons: Sequence[str]) -> None:
     output.print_table(
         ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows
     )
-    if page.cursor:
-        click.echo(f"More: --after '{page.cursor}'")

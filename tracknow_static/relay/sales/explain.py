@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from tracknow_static.relay.sales import ledger, verdicts
 from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, without_query
+from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, WEBHOOK, without_query
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MOST_OTHERS = 100
 class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
-    ``what`` is ``created``, ``received``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
+    ``what`` is ``created``, ``received``, ``fetched``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
     or ``refunded``; ``id`` names the object or event. ``detail`` holds what was answered or why.
     """
 
@@ -116,7 +116,8 @@ def _story(sale: Sale, stored: list[StoredEvent]) -> Iterator[Step]:
     if sale.refunded_at is not None:
         yield Step(sale.refunded_at, "refunded", sale.charge or sale.id, str(sale.refunded))
     for event in stored:
-        yield Step(event.received_at, "received", event.id, event.type)
+        how = "received" if event.source == WEBHOOK else "fetched"
+        yield Step(event.received_at, how, event.id, event.type)
         if event.skipped_because:
             yield Step(event.received_at, "kept", event.id, event.skipped_because)
         for delivery in event.deliveries:

@@ -150,6 +150,28 @@ def _of_columns(event: Any) -> Object:
     )
 
 
+def of_api(kind: str, body: dict[str, Any]) -> Object:
+    """Return what a session or charge (``SESSION``, ``CHARGE``) of Stripe's API shows.
+
+    ``body`` is the object, whose id was checked.
+    """
+    reference = text_of(body.get("client_reference_id")) if kind == SESSION else None
+    livemode = body.get("livemode")
+    found = Object(
+        id=body["id"],
+        kind=kind,
+        seen=whole_number_of(body.get("created")) or 0,
+        status=PAID if kind == CHARGE else None,
+        payment_intent=id_of(body.get("payment_intent")),
+        customer=id_of(body.get("customer")),
+        reference=reference,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        forwarded=True,
+        source="api",
+    )
+    return _READERS[kind](found, body)
+
+
 # What the type alone shows.
 _STATUS_OF_TYPE = {
     "charge.succeeded": PAID,

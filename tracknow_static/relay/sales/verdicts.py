@@ -34,6 +34,8 @@ CODES = {
     "no-click-id": "It carries no click id.",
     "not-a-click-id": "What it carries is a placeholder, such as undefined, or does not match "
     "TRACKNOW_RELAY_CLICK_ID_PATTERN.",
+    "not-received": "Stripe has it, and this relay never received it: `tracknow-relay backfill "
+    "--sessions` lists these sales.",
     "test": "It was made in Stripe's test mode.",
 }
 """Every verdict with its meaning; the codes are stable."""

@@ -28,7 +28,7 @@ PAUSED = "paused"
 BREAKER_THRESHOLD = 5
 
 # Why an event is kept but not forwarded.
-KEPT_REASONS = ("type", "mode", "account", "thin")
+KEPT_REASONS = ("type", "mode", "account", "thin", "unsigned")
 
 
 def without_query(url: str) -> str:
@@ -40,8 +40,9 @@ class NewEvent(NamedTuple):
     """A verified or fetched event that is to be stored.
 
     ``payload`` holds the request's raw bytes, or Stripe's own text of an event that was fetched;
-    such a one has the ``source`` ``API`` and no ``signature``. ``skipped_because`` is one of ``KEPT_REASONS`` for an
-    event that is stored and not forwarded. ``created`` is Stripe's time of the event.
+    such a one has the ``source`` ``API`` and no ``signature``. ``skipped_because`` is one of
+    ``KEPT_REASONS`` for an event that is stored and not forwarded. ``created`` is Stripe's time of
+    the event.
     """
 
     id: str
@@ -268,8 +269,9 @@ class Replayed:
     """What a replay did, or would do.
 
     ``deliveries`` were made due again or created; skipped are ``purged`` events (their payload is
-    gone), ``thin`` ones (Tracknow cannot read them), deliveries that are ``in_flight``, and those
-    to destinations that are not configured, which nobody would deliver.
+    gone), ``thin`` ones (Tracknow cannot read them), deliveries that are ``in_flight``, those to
+    destinations that are not configured, which nobody would deliver, and ``unsigned`` ones: of
+    fetched events to destinations that get pushed ones only.
     """
 
     events: int
@@ -278,6 +280,7 @@ class Replayed:
     thin: int
     in_flight: int
     unconfigured: int = 0
+    unsigned: int = 0
 
 
 @dataclass(frozen=True)

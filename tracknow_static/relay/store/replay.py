@@ -11,7 +11,7 @@ from sqlalchemy import delete, false, func, select, tuple_, update
 
 from tracknow_static.relay.store import filters
 from tracknow_static.relay.store.events import add_delivery
-from tracknow_static.relay.store.model import PENDING, Replayed, Retired
+from tracknow_static.relay.store.model import PENDING, WEBHOOK, Replayed, Retired
 from tracknow_static.relay.store.schema import (
     attempts,
     deliveries,
@@ -72,7 +72,10 @@ def _chunks(database: Database, wanted: Filter) -> Iterator[Sequence[Any]]:
         until = database.read_clock(connection)
         statement = (
             filters.restrict(
-                select(events.c.id, events.c.received_at, events.c.skipped_because), wanted
+                select(
+                    events.c.id, events.c.received_at, events.c.skipped_because, events.c.source
+                ),
+                wanted,
             )
             .where(events.c.received_at <= until)
             .order_by(events.c.received_at, events.c.id)
@@ -139,8 +142,12 @@ class _Plan:
                 count["purged"] += 1
                 continue
             own = deliveries_of.get(row.id, {})
+            before = count["deliveries"]
             for url in self._urls(own):
                 delivery = own.get(url)
+                if row.source != WEBHOOK and url in self._database.signed:
+                    count["unsigned"] += 1
+                    continue
                 if not self._is_delivered_to(url):
                     count["unconfigured"] += 1
                     continue
@@ -151,7 +158,7 @@ class _Plan:
                 count["deliveries"] += 1
                 if self._write:
                     _make_due(connection, self._database, row.id, url, due, is_new=delivery is None)
-            if self._write and row.skipped_because is not None:
+            if self._write and row.skipped_because is not None and count["deliveries"] > before:
                 connection.execute(
                     update(events).where(events.c.id == row.id).values(skipped_because=None)
                 )
@@ -252,15 +259,16 @@ def retire(
     """Move what ``url`` did not accept to the destination ``to``; without it, give it up.
 
     Dead letters and rejected deliveries are included. Moved ones are due at once, with a fresh
-    schedule of retries. Those are given up whose payload was purged, and those whose event has a
-    delivery to ``to`` already. What is leased is left alone. ``progress`` is called with the number done.
+    schedule of retries. Those are given up whose payload was purged, whose event has a delivery to
+    ``to`` already, or which ``to`` does not get since they have no signature. What is leased is
+    left alone. ``progress`` is called with the number done.
     """
     moved = given_up = 0
     for state in (is_pending, is_rejected, is_dead):
         if dry_run:
             with database.read() as connection:
                 free = _free(database, url, state)
-                movable = _count(connection, *free, *_movable(to))
+                movable = _count(connection, *free, *_movable(database, to))
                 given_up += _count(connection, *free) - movable
             moved += movable
             continue
@@ -282,24 +290,22 @@ def _free(
     return deliveries.c.destination == url, state, ~is_leased(database.now())
 
 
-def _movable(to: str | None) -> tuple[ColumnElement[bool], ...]:
+def _movable(database: Database, to: str | None) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of deliveries that ``to`` can get."""
     if to is None:
         return (false(),)
     there = deliveries.alias("there")
-    has_payload = (
-        select(events.c.id)
-        .where(events.c.id == deliveries.c.event_id, events.c.payload.is_not(None))
-        .correlate(deliveries)
-        .exists()
-    )
+    sendable = [events.c.id == deliveries.c.event_id, events.c.payload.is_not(None)]
+    if to in database.signed:
+        sendable.append(events.c.source == WEBHOOK)
+    is_sendable = select(events.c.id).where(*sendable).correlate(deliveries).exists()
     is_there = (
         select(there.c.id)
         .where(there.c.event_id == deliveries.c.event_id, there.c.destination == to)
         .correlate(deliveries)
         .exists()
     )
-    return has_payload, ~is_there
+    return is_sendable, ~is_there
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
@@ -317,7 +323,7 @@ def _retire_chunk(
     """Retire some deliveries; return for each of their ids whether it was moved."""
     statement = select(deliveries.c.id).where(*_free(database, url, state)).limit(_CHUNK)
     ids = connection.execute(statement.with_for_update(skip_locked=True)).scalars().all()
-    chosen = select(deliveries.c.id).where(deliveries.c.id.in_(ids), *_movable(to))
+    chosen = select(deliveries.c.id).where(deliveries.c.id.in_(ids), *_movable(database, to))
     movable = set(connection.execute(chosen).scalars())
     connection.execute(
         update(deliveries)
