@@ -31,7 +31,9 @@ def main() -> int:
         *(options.rest or ["-q"]),
     ]
     started = time.monotonic()
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Hundreds of processes import this project: each would compile it again, or write beside it.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(ROOT / ".work" / "pycache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     print(f"· tests took {time.monotonic() - started:.0f} s", flush=True)
     return code

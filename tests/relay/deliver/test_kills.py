@@ -58,7 +58,10 @@ _forks.set_forkserver_preload(
     [
         "tests.relay.deliver.victim",
         "tracknow_static.relay.app",
+        "tracknow_static.relay.background",
         "tracknow_static.relay.deliver.dispatcher",
+        "tracknow_static.relay.health",
+        "tracknow_static.relay.store.watch",
         "sqlalchemy.dialects.sqlite.pysqlite",
         "sqlalchemy.dialects.postgresql.psycopg",
         "stripe",

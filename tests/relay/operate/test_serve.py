@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import resource
 import signal
 import socket
@@ -231,12 +232,20 @@ def test_idle_callers_hold_up_nobody(sqlite_url: str, tmp_path: Path) -> None:
 def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
     """The relay goes on when the kernel kills a process of it."""
     with serving(environment(sqlite_url), tmp_path, "--workers", "2") as relay:
+        assert until(lambda: started_workers(relay) == 2)
         before = children(relay)
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
         assert until(lambda: took(relay, encode(purchase(1))))
         assert until(lambda: len(children(relay)) == 2 and before[0] not in children(relay))
+        # One that is not up yet misses SIGTERM, and is killed when the time to stop is over.
+        assert until(lambda: started_workers(relay) == 3)
         assert relay.end() == 0
+
+
+def started_workers(relay: Running) -> int:
+    """Return how many workers were ready to serve so far."""
+    return len(re.findall(r"Started worker-\d+$", relay.log.read_text(), re.MULTILINE))
 
 
 def took(relay: Running, body: bytes) -> bool:
