@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import time
@@ -17,6 +16,7 @@ from tests.events import encode, event
 from tests.relay.backfill import victim
 from tests.relay.backfill.parts import DAY, listed, sale
 from tests.relay.deliver import victim as receiver
+from tests.relay.forks import FORKS
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver.worker import AHEAD
 from tracknow_static.relay.receive.event import event_of
@@ -50,9 +50,6 @@ POINTS = (
 DELIVERING = 4
 # Maximum number of deliveries that one process has in flight.
 WINDOW = receiver.CONCURRENCY * (1 + AHEAD)
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.relay.backfill.victim", "stripe"])
 
 
 def history(number: int, now: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -94,7 +91,7 @@ def push(database: Database, bodies: Sequence[dict[str, Any]]) -> None:
 
 def let_die(spec: victim.Spec) -> int | None:
     """Run a victim; return its exit code."""
-    process = _forks.Process(target=victim.live, args=(spec,), daemon=True)
+    process = FORKS.Process(target=victim.live, args=(spec,), daemon=True)
     process.start()
     process.join(1800)
     return process.exitcode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import pkgutil
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ import pytest
 import tracknow_static.relay
 from tests.relay.deliver import victim
 from tests.relay.deliver.stand_in import StandIn, answer
+from tests.relay.forks import FORKS
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver.dispatcher import Dispatcher
 from tracknow_static.relay.deliver.worker import AHEAD
@@ -52,22 +52,6 @@ MATRIX = {
 # Maximum number of deliveries that one process has in flight.
 WINDOW = victim.CONCURRENCY * (1 + AHEAD)
 
-_forks = multiprocessing.get_context("forkserver")
-# What a victim imports late is most of its life: imported once, before the forks.
-_forks.set_forkserver_preload(
-    [
-        "tests.relay.deliver.victim",
-        "tracknow_static.relay.app",
-        "tracknow_static.relay.background",
-        "tracknow_static.relay.deliver.dispatcher",
-        "tracknow_static.relay.health",
-        "tracknow_static.relay.store.watch",
-        "sqlalchemy.dialects.sqlite.pysqlite",
-        "sqlalchemy.dialects.postgresql.psycopg",
-        "stripe",
-    ]
-)
-
 
 @dataclass
 class Death:
@@ -79,8 +63,8 @@ class Death:
 
 def let_live(spec: victim.Spec, *, kill_after: float | None = None) -> Death:
     """Run a victim until it dies, or kill it."""
-    receiver, sender = _forks.Pipe(duplex=False)
-    process = _forks.Process(target=victim.live, args=(spec, sender), daemon=True)
+    receiver, sender = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=victim.live, args=(spec, sender), daemon=True)
     process.start()
     sender.close()
     acknowledged = set()

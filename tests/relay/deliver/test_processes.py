@@ -23,7 +23,8 @@ from tests.events import SECRET, sign
 from tests.relay.deliver import victim
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import StandIn, slowly
-from tests.relay.deliver.test_kills import WINDOW, _forks, check, let_live, recover
+from tests.relay.deliver.test_kills import WINDOW, check, let_live, recover
+from tests.relay.forks import FORKS
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def test_a_soak_with_random_kills(sqlite_url: str, destination: StandIn) -> None
 
 def test_each_child_of_a_fork_delivers(database_url: str, destination: StandIn) -> None:
     """A server may load the relay, fork, and let every child receive and deliver."""
-    receiver, sender = _forks.Pipe(duplex=False)
+    receiver, sender = FORKS.Pipe(duplex=False)
     spec = victim.Spec(database_url, (destination.url,), events=10)
-    process = _forks.Process(target=victim.fork_first, args=(spec, sender), daemon=False)
+    process = FORKS.Process(target=victim.fork_first, args=(spec, sender), daemon=False)
     process.start()
     sender.close()
     assert receiver.recv() == [0, 0]

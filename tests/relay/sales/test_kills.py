@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.relay.forks import FORKS
 from tests.relay.sales import victim
 from tests.relay.sales.shapes import MIXED, new
 from tests.relay.sales.test_ledger import build, contents
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 POINTS = (ledgers.READ, ledgers.WRITTEN, ledgers.COMMITTED)
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(
-    [
-        "tests.relay.sales.victim",
-        "sqlalchemy.dialects.sqlite.pysqlite",
-        "sqlalchemy.dialects.postgresql.psycopg",
-    ]
-)
 
 
 @pytest.fixture
@@ -44,7 +35,7 @@ def survivor(database_url: str) -> Iterator[Database]:
 
 def kill(url: str, task: str, point: str) -> None:
     """Let a process do a task and die at a point."""
-    process = _forks.Process(target=victim.live, args=(url, task, point), daemon=True)
+    process = FORKS.Process(target=victim.live, args=(url, task, point), daemon=True)
     process.start()
     process.join(100)
     assert process.exitcode == -9, f"{point} was not reached"
