@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.sales.forward import decide
 from tracknow_static.relay.sales.ledger import BATCH, Ledger, forget
 from tracknow_static.relay.store.purge import purge
 
@@ -128,10 +129,15 @@ class Housekeeper(BackgroundThread):
 
 
 class Bookkeeper(BackgroundThread):
-    """A thread that advances the ledger; of several processes, one at a time does."""
+    """A thread that advances the ledger and decides about what waits for its session.
+
+    Of several processes, one at a time advances it.
+    """
 
     def __init__(self, config: RelayConfig, database: Database) -> None:
         super().__init__("relay-sales", self._run)
+        self._config = config
+        self._database = database
         self._ledger = Ledger(database, click_id=config.click_id_pattern)
         self._begun = False
         self._worked_at = 0.0
@@ -153,8 +159,11 @@ class Bookkeeper(BackgroundThread):
             self._ledger.begin()
             self._begun = True
         waited = time.monotonic() - self._worked_at
-        if waited < _LONGEST_WAIT_SECONDS and self._ledger.is_busy(_BUSY):
+        may_wait = self._config.forward == "all" and waited < _LONGEST_WAIT_SECONDS
+        if may_wait and self._ledger.is_busy(_BUSY):
             return _POLL_SECONDS
-        number = self._ledger.advance()
+        has_more = self._ledger.advance() >= BATCH
+        if not has_more:
+            has_more = decide(self._database, wait=self._config.forward_wait) > 0
         self._worked_at = time.monotonic()
-        return 0.0 if number == BATCH else _POLL_SECONDS
+        return 0.0 if has_more else _POLL_SECONDS

@@ -111,6 +111,17 @@ class RelayConfig:
         "sale has no click id; STRIPE_API_KEY needs Payment Links: Read for that.",
         name="TRACKNOW_RELAY_SITE",
     )
+    forward: str = option(
+        "all",
+        rules.choice("all", "attributed"),
+        "Which sales to forward: all of them, or only those that carry a click id.",
+    )
+    forward_wait: float = option(
+        900.0,
+        relay_rules.seconds(0, 604_800),
+        "With TRACKNOW_RELAY_FORWARD=attributed: seconds that a charge waits for its Checkout "
+        "Session, which has the click id.",
+    )
     accounts: tuple[str, ...] = option(
         (),
         relay_rules.accounts(),

@@ -282,7 +282,7 @@ def test_a_rejection_is_shown(database_url: str, destination: StandIn) -> None:
     assert any(NO.decode() in step["detail"] for step in story["evidence"])
     text = run(environ, "explain", "click_1").stdout
     assert "click click_1 is unknown" in text
-    assert "1 sales were rejected" in run(environ, "report").stdout
+    assert "1 sale was rejected" in run(environ, "report").stdout
     database = Database(database_url, [destination.url])
     assert verdicts.find(database, verdicts.Wanted(verdicts=("rejected",))).sales[0].id == "cs_1"
     database.close()

@@ -63,6 +63,44 @@ def test_the_oldest_goes_first(small_shop: Shop, destination: StandIn) -> None:
     assert [request.event for request in destination.requests] == ids
 
 
+@pytest.mark.parametrize("by", ["payment_intent", "customer"])
+def test_a_session_that_waits_goes_before_its_charge(
+    shop: Shop, destination: StandIn, by: str
+) -> None:
+    """Both are due: the charge is sent when the session is accepted, however many wait in between."""
+    shop.concurrency = 2
+    keys: list[dict[str, Any]] = [{by: f"{by}_{number}"} for number in range(20)]
+    charges = [shop.sell(1, **key)[0] for key in keys]
+    shop.sell(20)
+    sessions = [shop.sell(1, type="checkout.session.completed", **key)[0] for key in keys]
+
+    def decide(request: Request) -> Action:
+        # Its charge would come first if it did not wait for the answer.
+        return slowly(0.2) if request.event == sessions[0] else answer()
+
+    destination.decide = decide
+    assert shop.drain().delivered == 60
+    assert set(destination.counts.values()) == {1}
+    order = [request.event for request in destination.requests]
+    for first, second in zip(sessions, charges, strict=True):
+        assert order.index(first) < order.index(second)
+    at = {request.event: request.at for request in destination.requests}
+    assert at[charges[0]] - at[sessions[0]] >= 0.2
+
+
+def test_a_charge_does_not_wait_for_a_session_that_is_not_due(
+    shop: Shop, destination: StandIn
+) -> None:
+    """A session that failed waits for its retry, and its charge goes."""
+    (session,) = shop.sell(type="checkout.session.completed", payment_intent="pi_1")
+    destination.decide = lambda _: answer(500)
+    shop.drain()
+    destination.decide = lambda _: answer()
+    (charge,) = shop.sell(payment_intent="pi_1")
+    assert shop.drain().delivered == 1
+    assert destination.counts == {session: 1, charge: 1}
+
+
 def test_an_attempt_is_recorded(shop: Shop, destination: StandIn) -> None:
     """What each attempt met can be looked up afterwards."""
     (one,) = shop.sell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import time
@@ -18,6 +19,8 @@ from tests.relay.forks import FORKS
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver.dispatcher import Dispatcher
 from tracknow_static.relay.deliver.worker import AHEAD
+from tracknow_static.relay.sales.forward import decide
+from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.database import Database
 
@@ -49,6 +52,8 @@ MATRIX = {
     "ledger.written": (1, 2),
     "ledger.committed": (1, 2),
 }
+# Where attributed sales alone are forwarded.
+FORWARD = ("ledger.written", "ledger.committed", "forward.decided")
 # Maximum number of deliveries that one process has in flight.
 WINDOW = victim.CONCURRENCY * (1 + AHEAD)
 
@@ -132,6 +137,30 @@ def test_a_kill_loses_nothing(
     kill_at(database_url, destination, f"{point}:{occurrence}")
 
 
+@pytest.mark.parametrize("point", FORWARD)
+def test_a_kill_loses_no_attributed_sale(
+    database_url: str, destination: StandIn, point: str
+) -> None:
+    """What waited for its session arrives, and nothing that carries no click id does."""
+    spec = victim.Spec(database_url, (destination.url,), point, forward="attributed")
+    death = let_live(spec)
+    assert death.exitcode == -9, f"{point} was not reached"
+    with contextlib.closing(Database(database_url, [destination.url])) as database:
+        later = time.time() + 3600
+        database._clock = lambda: later
+        Ledger(database).catch_up(60)
+        while decide(database, wait=0.2):
+            pass
+        Ledger(database).catch_up(60)
+    recover(database_url, destination)
+    counts = Counter(one.event for one in destination.accepted)
+    stored = {int(name.removeprefix("evt_")) for name in death.acknowledged}
+    wanted = {number for number in stored if number % 3 < 2 and number - number % 3 in stored}
+    assert wanted <= {int(name.removeprefix("evt_")) for name in counts}
+    assert not [name for name in counts if int(name.removeprefix("evt_")) % 3 == 2]
+    assert sum(count - 1 for count in counts.values()) <= WINDOW, counts
+
+
 def test_every_point_is_in_the_matrix() -> None:
     """A point that somebody adds without killing there is noticed."""
     package = tracknow_static.relay
@@ -139,4 +168,4 @@ def test_every_point_is_in_the_matrix() -> None:
         importlib.import_module(module.name)
     # Those of backfill have a test of their own.
     ours = {name for name in crash_points.ALL if not name.startswith("backfill.")}
-    assert ours == set(MATRIX)
+    assert ours == set(MATRIX) | set(FORWARD)

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.events import SECRET, encode, purchase, sign
+from tests.events import SECRET, charge, encode, purchase, sign
 from tests.relay.deliver.flaws import FLAWS
 from tracknow_static.relay import crash_points, create_application
 from tracknow_static.relay.config import RelayConfig
@@ -43,9 +43,10 @@ class Spec:
     threads: int = 4
     first: int = 0
     seconds: float = 20.0
+    forward: str = "all"
 
 
-def config(database: str, destinations: tuple[str, ...]) -> RelayConfig:
+def config(database: str, destinations: tuple[str, ...], forward: str = "all") -> RelayConfig:
     """Return the configuration of a relay that may deliver to this machine."""
     return RelayConfig(
         secrets=Secrets((SECRET,)),
@@ -56,17 +57,25 @@ def config(database: str, destinations: tuple[str, ...]) -> RelayConfig:
         timeout=5.0,
         connect_timeout=2.0,
         min_free_mb=0,
+        forward=forward,
+        forward_wait=0.2,
     )
 
 
-def payload(number: int) -> bytes:
-    """Return the bytes of an event as Stripe writes them."""
-    return encode(purchase(number))
+def payload(number: int, forward: str = "all") -> bytes:
+    """Return the bytes of an event as Stripe writes them.
+
+    Where attributed sales alone are forwarded, it is a session with a click id, its charge, or a
+    charge without a session, in turn.
+    """
+    if forward == "all" or number % 3 == 0:
+        return encode(purchase(number))
+    return encode(charge(number - 1 if number % 3 == 1 else number, id=f"evt_{number}"))
 
 
 def post(relay: Relay, number: int) -> str:
     """Let Stripe send one event; return the status."""
-    body = payload(number)
+    body = payload(number, relay.config.forward)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/stripe/webhook",
@@ -85,7 +94,7 @@ def live(spec: Spec, report: Connection) -> None:
     # This process is a fork: nothing has read the environment for it.
     crash_points._name, crash_points._left = crash_points._armed(spec.point)
     with FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
-        relay = create_application(config(spec.database, spec.destinations))
+        relay = create_application(config(spec.database, spec.destinations, spec.forward))
         relay.start()
         reporting = threading.Lock()
 

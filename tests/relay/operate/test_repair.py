@@ -112,7 +112,14 @@ def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
         "dry_run": True,
         "events": 5,
         "deliveries": 5,
-        "not_replayed": {"purged": 0, "thin": 0, "in_flight": 0, "unconfigured": 0, "unsigned": 0},
+        "not_replayed": {
+            "purged": 0,
+            "thin": 0,
+            "in_flight": 0,
+            "unconfigured": 0,
+            "unsigned": 0,
+            "unattributed": 0,
+        },
     }
     assert pending(environ) == {ONE: 0, TWO: 0}
 

@@ -24,7 +24,7 @@ from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import DeliveryResult, without_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tracknow_static.relay.deliver.network import Network
     from tracknow_static.relay.deliver.sender import Finished
@@ -98,6 +98,9 @@ class DestinationWorker(threading.Thread):
         self._woken = threading.Event()
         self._under_way = 0
         self._finished: list[Finished] = []
+        # Sessions under way, by what they share with their charges, and jobs that wait for them.
+        self._sessions: dict[str, int] = {}
+        self._after: dict[int, list[Job]] = {}
         # `time.monotonic` when the database is asked for due deliveries next.
         self._look_at = 0.0
         # `time.monotonic` when times are compared next with what a correct clock writes.
@@ -184,11 +187,20 @@ class DestinationWorker(threading.Thread):
                 continue
             self._under_way -= 1
             self._finished.append(finished)
+            self._go_on_after(finished.job.claimed)
             fresh += 1
             if not self._under_way or fresh >= self.window // 4:
                 until = 0.0
             elif fresh == 1 and not self._storage_failures:
                 until = time.monotonic() + _LINGER
+
+    def _go_on_after(self, ended: Claimed) -> None:
+        """Send what waited for a session that has been sent."""
+        for key in ended.sale_keys if ended.is_session else ():
+            if self._sessions.get(key) == ended.delivery_id:
+                del self._sessions[key]
+        for job in self._after.pop(ended.delivery_id, ()):
+            self._pool.submit(job)
 
     def _wait_seconds(self) -> float:
         if self._storage_failures:
@@ -251,10 +263,19 @@ class DestinationWorker(threading.Thread):
         else:
             self._look_in(leases.next_due(self._database, [self.destination]))
 
-    def _start(self, found: list[Claimed], leased_at: float, *, probe: bool) -> None:
+    def _start(self, found: Sequence[Claimed], leased_at: float, *, probe: bool) -> None:
+        self._under_way += len(found)
         for claimed in found:
-            self._under_way += 1
-            self._pool.submit(Job(claimed, probe, start_by=leased_at + self._start_within))
+            if claimed.is_session:
+                self._sessions.update(dict.fromkeys(claimed.sale_keys, claimed.delivery_id))
+        for claimed in found:
+            job = Job(claimed, probe, start_by=leased_at + self._start_within)
+            keys = () if claimed.is_session else claimed.sale_keys
+            first = next((self._sessions[key] for key in keys if key in self._sessions), None)
+            if first is None:
+                self._pool.submit(job)
+            else:
+                self._after.setdefault(first, []).append(job)
 
     def _correct_clock(self) -> None:
         if time.monotonic() >= self._correct_at:

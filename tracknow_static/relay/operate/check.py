@@ -95,7 +95,10 @@ def _configuration(config: RelayConfig) -> CheckResult:
         if os.environ.get(name)
     )
     mode = {"live": "live events", "test": "test events", "both": "live and test events"}
-    return CheckResult("configuration", OK, f"{', '.join(names)}; forwards {mode[config.livemode]}")
+    text = f"{', '.join(names)}; forwards {mode[config.livemode]}"
+    if config.forward == "attributed":
+        text += " of sales that carry a click id"
+    return CheckResult("configuration", OK, text)
 
 
 def _secrets(config: RelayConfig) -> CheckResult:

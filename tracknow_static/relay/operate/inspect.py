@@ -18,7 +18,7 @@ from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.filters import STATES
-from tracknow_static.relay.store.model import Filter, without_query
+from tracknow_static.relay.store.model import KEPT_REASONS, Filter, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +78,11 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that select events; their values make a :class:`Filter`."""
     options = (
         click.option("--state", type=click.Choice(STATES), help="State of the delivery."),
+        click.option(
+            "--skipped-because",
+            type=click.Choice(KEPT_REASONS),
+            help="Reason for which an event is not forwarded.",
+        ),
         click.option(
             "--type",
             "types",

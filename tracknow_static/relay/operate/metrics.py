@@ -24,7 +24,7 @@ from tracknow_static.relay.health import Shared, open_files
 from tracknow_static.relay.operate.conditions import CODES, conditions, observe
 from tracknow_static.relay.receive.response import Response
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, without_query
+from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, WAITING, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,8 +45,9 @@ _EVENTS = (
     ("events_fetched", "Events of them that were fetched from Stripe's API.", "fetched"),
     ("events_duplicate", "Events that were stored already and answered with 200.", "duplicate"),
 )
+_REASONS = tuple(reason for reason in KEPT_REASONS if reason != WAITING)
 _EVENTS_BY_REASON = (
-    ("events_kept", "Events stored and not forwarded.", "kept:", KEPT_REASONS),
+    ("events_kept", "Events stored and not forwarded.", "kept:", _REASONS),
     ("requests_refused", "Calls of the webhook that were not answered with 200.", "refused:", ()),
 )
 _DELIVERIES = (
@@ -196,6 +197,7 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
         "0 for a former destination: nothing is delivered to it.",
         {url: float(url in configured) for url in every},
     )
+    yield _gauge("held", "Events that wait for their Checkout Sessions.", [({}, status.held)])
     if status.newest_event_at is not None:
         age = max(0.0, status.now - status.newest_event_at)
         yield _gauge("newest_event_age_seconds", "Time since an event was stored.", [({}, age)])

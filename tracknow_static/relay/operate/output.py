@@ -37,6 +37,8 @@ KEPT = {
     "type": "its type is not one of TRACKNOW_RELAY_EVENTS.",
     "mode": "it is of Stripe's other mode than TRACKNOW_RELAY_LIVEMODE forwards.",
     "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
+    "waiting": "it waits for its Checkout Session (TRACKNOW_RELAY_FORWARD=attributed).",
+    "unattributed": "its sale carries no click id (TRACKNOW_RELAY_FORWARD=attributed).",
     "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
     "event destination the payload style Snapshot.",
     "unsigned": "it was fetched, and every destination gets events with a signature only "
@@ -142,6 +144,7 @@ def status_json(status: Status, needs: Sequence[Condition]) -> dict[str, Any]:
         "accepted": counters.get("accepted", 0),
         "duplicate": counters.get("duplicate", 0),
         "kept": by_reason("kept:"),
+        "held": status.held,
         "refused": by_reason("refused:"),
         "destinations": [_destination_json(entry) for entry in status.destinations],
         "attention": list(map(str, needs)),
@@ -213,6 +216,8 @@ def status_text(status: Status, needs: Sequence[Condition]) -> None:
     newest = status.newest_event_at
     since = "never" if newest is None else f"{duration(max(0.0, status.now - newest))} ago"
     click.echo(f"accepted {data['accepted']}, duplicates {data['duplicate']}, last event {since}")
+    if status.held:
+        click.echo(f"waiting for their Checkout Sessions: {status.held}")
     for word in ("kept", "refused"):
         if data[word]:
             click.echo(clean(f"{word}: " + ", ".join(f"{k} {v}" for k, v in data[word].items())))

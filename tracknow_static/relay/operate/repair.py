@@ -124,6 +124,7 @@ def _replayed_json(done: Replayed, *, dry_run: bool) -> dict[str, Any]:
             "in_flight": done.in_flight,
             "unconfigured": done.unconfigured,
             "unsigned": done.unsigned,
+            "unattributed": done.unattributed,
         },
     }
 
@@ -137,6 +138,11 @@ def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
         click.echo(f"{done.purged} events cannot be replayed: their payloads were purged.")
     if done.thin:
         click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
+    if done.unattributed:
+        click.echo(
+            f"{done.unattributed} events are not replayed, since their sales carry no click id or "
+            "wait for a session: name them by their ids, or by --skipped-because."
+        )
     if done.in_flight:
         click.echo(f"{done.in_flight} deliveries are in flight now and are left alone.")
     if done.unsigned:

@@ -142,12 +142,18 @@ def drain(seconds: float, output_format: str) -> None:
     """
     from tracknow_static.relay.background import Housekeeper
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
+    from tracknow_static.relay.sales.forward import decide
     from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger
 
     config = configured()
     quiet = output_format == "json"
     with opened(config, whole=False) as database, _stop_signals() as stop:
+        ledger = Ledger(database, click_id=config.click_id_pattern)
         with limited(database, CHANGING):
+            if config.forward == "attributed":
+                ledger.catch_up(CATCH_UP_SECONDS)
+                while decide(database, wait=config.forward_wait):
+                    pass
             due = _due(database)
         with (
             output.progress("delivering", quiet=quiet, total=due) as advance,
@@ -155,7 +161,7 @@ def drain(seconds: float, output_format: str) -> None:
         ):
             drained = Dispatcher.from_config(config, database).drain(seconds, stop=stop)
         with limited(database, CHANGING):
-            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
+            ledger.catch_up(CATCH_UP_SECONDS)
             Housekeeper(config, database).purge()
             status = queries.status(database)
     _print_drained(drained, as_json=quiet)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracknow_static.relay.receive.response import Rejected
-from tracknow_static.relay.store.model import NewEvent
+from tracknow_static.relay.store.model import UNATTRIBUTED, WAITING, NewEvent
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -58,12 +58,19 @@ def event_of(
     intent = id_of(subject.get("payment_intent"))
     if subject.get("object") == "payment_intent":
         intent = id_of(subject)
+    reference = text_of(subject.get("client_reference_id")) if checkout else None
+    skipped_because = _skipped_because(body, kind, livemode, account, config)
+    if skipped_because is None and config.forward == "attributed":
+        if not checkout:
+            skipped_because = WAITING
+        elif not config.is_click_id(reference):
+            skipped_because = UNATTRIBUTED
     return NewEvent(
         id=event_id,
         type=kind,
         payload=payload,
         object_id=id_of(subject),
-        reference=text_of(subject.get("client_reference_id")) if checkout else None,
+        reference=reference,
         payment_intent=intent,
         customer=id_of(subject.get("customer")),
         livemode=livemode,
@@ -71,7 +78,7 @@ def event_of(
         created=whole_number_of(body.get("created")),
         content_type=content_type,
         signature=signature,
-        skipped_because=_skipped_because(body, kind, livemode, account, config),
+        skipped_because=skipped_because,
     )
 
 

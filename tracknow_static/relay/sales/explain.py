@@ -10,7 +10,14 @@ from sqlalchemy import or_, select
 from tracknow_static.relay.sales import ledger, verdicts
 from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
 from tracknow_static.relay.store import queries
-from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, WEBHOOK, without_query
+from tracknow_static.relay.store.model import (
+    DEAD,
+    PENDING,
+    REJECTED,
+    WAITING,
+    WEBHOOK,
+    without_query,
+)
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 
 if TYPE_CHECKING:
@@ -150,6 +157,7 @@ def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
     if sale.verdict == "waiting":
         pending = [delivery for delivery in own if delivery.state == PENDING]
         if not pending:
-            return "not-forwarded"
+            held = any(event.skipped_because == WAITING for event in stored)
+            return "held" if held else "not-forwarded"
         return "retrying" if any(delivery.tries for delivery in pending) else "pending"
     return OWN_CODE if is_own_code(sale) else sale.verdict

@@ -8,7 +8,6 @@ nothing but who does the work.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -18,14 +17,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, text, tuple_
 
 from tracknow_static.relay import crash_points
+from tracknow_static.relay.sales import forward
 from tracknow_static.relay.sales.derive import Sale, derive, groups, keys
 from tracknow_static.relay.sales.objects import CHARGE, INVOICE, Object, merge, read
 from tracknow_static.relay.store import ledger_state as states
 from tracknow_static.relay.store.ledger_state import OVERLAP, State
-from tracknow_static.relay.store.schema import events, sale_objects, sales
+from tracknow_static.relay.store.schema import events, parts, sale_objects, sales
 from tracknow_static.tracknow import SALE_EVENT_TYPES
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Table
@@ -41,8 +42,6 @@ BATCH = 500
 LEASE_SECONDS = 30.0
 # For commands that end: what they leave is read later.
 CATCH_UP_SECONDS = 20.0
-# Below every limit for parameters of one statement (999 in an SQLite before 3.32).
-_MOST = 400
 
 _COLUMNS = [column for column in events.c if column.name not in ("content_type", "signature")]
 # Seconds since the oldest transaction began that may still store an event.
@@ -60,6 +59,8 @@ class _Batch(NamedTuple):
     sales: list[Sale]
     # Ids of the sales that these replace.
     before: set[str]
+    # The objects that were written, and all that are joined with them.
+    group: Collection[Object] = ()
 
 
 class Ledger:
@@ -84,9 +85,10 @@ class Ledger:
             self.restart()
 
     def advance(self, *, limit: int = BATCH) -> int:
-        """Read up to ``limit`` more events; return how many.
+        """Read up to ``limit`` more events, and some again that are forwarded now; return how many.
 
-        0 means that there are none, or that another process is at it. Raises ``StorageError``.
+        What waited for what was read is forwarded. 0 means that there are none, or that another
+        process is at it. Raises ``StorageError``.
         """
         database = self._database
         with database.read() as connection:
@@ -98,9 +100,11 @@ class Ledger:
                 return 0
             state = old or State(pattern=self._pattern)
             found = self._next(connection, state, horizon, limit)
-            if not found and old is not None:
+            again = states.to_read_again(connection, limit)
+            if not (found or again) and old is not None:
                 return 0
-            batch = _batch(connection, self._read(connection, found), state.pattern)
+            ids = [*(event_id for event_id, _ in found), *again]
+            batch = _batch(connection, self._read(connection, ids), state.click_id)
         crash_points.reach(READ)
         # An event may have a time in the future, from a clock that was wrong.
         at = min(max((received for _, received in found), default=0.0), now)
@@ -108,11 +112,19 @@ class Ledger:
             at = math.nextafter(at, 0.0)
         until = now + LEASE_SECONDS
         new = replace(state, at=max(at, state.at), owner=database.identity, until=until)
-        if not database.run(lambda connection: _write(connection, batch, old, new)):
+
+        def work(connection: Connection) -> bool:
+            if not _write(connection, batch, old, new):
+                return False
+            states.was_read_again(connection, again)
+            forward.follow(connection, database, batch.group, new.click_id)
+            return True
+
+        if not database.run(work):
             return 0
         crash_points.reach(COMMITTED)
         self._remember(found, new.at)
-        return len(found)
+        return len(ids)
 
     def catch_up(self, seconds: float) -> None:
         """Read what there is, for at most so long."""
@@ -129,6 +141,8 @@ class Ledger:
         if state.is_anothers(self._database.identity, now, LEASE_SECONDS):
             return True
         newer = select(events.c.id).where(events.c.received_at > state.at).limit(1)
+        if states.to_read_again(connection, 1):
+            return False
         return now >= state.at - OVERLAP and connection.execute(newer).first() is None
 
     def release(self) -> None:
@@ -198,10 +212,9 @@ class Ledger:
         }
         self._recent_until = at
 
-    def _read(self, connection: Connection, found: Sequence[tuple[str, float]]) -> list[Object]:
-        ids = [event_id for event_id, _ in found]
+    def _read(self, connection: Connection, ids: Sequence[str]) -> list[Object]:
         objects: dict[str, Object] = {}
-        for part in _parts(ids):
+        for part in parts(ids):
             statement = select(*_COLUMNS).where(
                 events.c.id.in_(part), events.c.type.in_(SALE_EVENT_TYPES)
             )
@@ -213,17 +226,20 @@ class Ledger:
         return list(objects.values())
 
 
-def _batch(connection: Connection, shown: Sequence[Object], pattern: str) -> _Batch:
+def _batch(
+    connection: Connection, shown: Sequence[Object], click_id: re.Pattern[str] | None
+) -> _Batch:
     known = _by_ids(connection, [one.id for one in shown])
     seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in shown}
     stored = {**known}
     group = _closure(connection, seeds, stored)
-    derived = derive(group.values(), click_id=re.compile(pattern) if pattern else None)
+    derived = derive(group.values(), click_id=click_id)
     placed = [one._replace(sale=derived.belongs.get(one.id)) for one in group.values()]
     return _Batch(
         [one for one in placed if one != stored.get(one.id)],
         derived.sales,
         {one.sale for one in stored.values() if one.sale},
+        placed,
     )
 
 
@@ -246,7 +262,7 @@ def forget(database: Database, *, days: float, dry_run: bool = False) -> int:
                     tuple_(sale_objects.c.seen, sale_objects.c.id) > tuple_(*after),
                 )
                 .order_by(sale_objects.c.seen, sale_objects.c.id)
-                .limit(_MOST)
+                .limit(BATCH)
             ).all()
             if not page or old is None:
                 return gone
@@ -328,18 +344,12 @@ def _by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Object]:
 def _select(
     connection: Connection, column: ColumnElement[Any], values: Collection[str]
 ) -> Iterator[Object]:
-    for part in _parts(values):
+    for part in parts(values):
         statement = select(sale_objects).where(column.in_(part))
         for row in connection.execute(statement):
             yield Object(*row)
 
 
 def _delete(connection: Connection, table: Table, ids: Iterable[str]) -> None:
-    for part in _parts(sorted(set(ids))):
+    for part in parts(sorted(set(ids))):
         connection.execute(delete(table).where(table.c.id.in_(part)))
-
-
-def _parts(values: Collection[str]) -> Iterator[list[str]]:
-    left = list(values)
-    for first in range(0, len(left), _MOST):
-        yield left[first : first + _MOST]

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store import ledger_state
-from tracknow_static.relay.store.model import API, PENDING, Accepted, NewEvent
+from tracknow_static.relay.store.model import API, PENDING, WAITING, Accepted, NewEvent
 from tracknow_static.relay.store.schema import (
     customer_references,
     deliveries,
@@ -172,7 +172,12 @@ def _remember_customers(connection: Connection, fresh: Sequence[NewEvent], now: 
 def _counts(fresh: Sequence[NewEvent], duplicates: int) -> Counter[tuple[str, str]]:
     counts = Counter({("accepted", ""): len(fresh), ("duplicate", ""): duplicates})
     counts["fetched", ""] = sum(event.source == API for event in fresh)
-    counts.update((f"kept:{event.skipped_because}", "") for event in fresh if event.skipped_because)
+    # What waits is counted when it is decided.
+    counts.update(
+        (f"kept:{event.skipped_because}", "")
+        for event in fresh
+        if event.skipped_because not in (None, WAITING)
+    )
     return counts
 
 

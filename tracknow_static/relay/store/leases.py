@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from tracknow_static.relay import crash_points
@@ -17,6 +17,7 @@ from tracknow_static.relay.store.model import (
     PAUSED,
     PENDING,
     REJECTED,
+    SESSION_EVENTS,
     WEBHOOK,
     Claimed,
     DeliveryResult,
@@ -32,7 +33,7 @@ from tracknow_static.relay.store.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from tracknow_static.relay.store.database import Database
 
@@ -53,18 +54,22 @@ def claim(
     """Lease at most ``limit`` due deliveries for each destination, oldest due first.
 
     ``destinations`` restricts to some (all of the database's by default); paused ones give
-    nothing unless ``paused`` is true (to probe them). A lease must be longer than an attempt can
-    take: when it runs out, the delivery is due again.
+    nothing unless ``paused`` is true (to probe them). A session that is due goes before its charge.
+    A lease must be longer than an attempt can take: when it runs out, the delivery is due again.
     """
     urls = database.destinations if destinations is None else destinations
     if not _any_due(database, urls, paused=paused):
         return []
 
     def work(connection: Connection) -> list[Claimed]:
-        leased: list[Any] = []
+        claimed: list[Claimed] = []
         for url in _claimable(connection, urls, paused=paused):
-            leased += _lease(connection, url, limit, lease_seconds, database.now())
-        claimed = _with_payloads(connection, leased)
+            now = database.now()
+            leased = _lease(connection, _due(url, limit, now), lease_seconds, now)
+            found = _with_payloads(connection, leased)
+            if len(found) == limit:
+                found = _with_sessions_first(connection, url, found, lease_seconds, now)
+            claimed += found
         crash_points.reach(LEASED)
         return claimed
 
@@ -101,18 +106,64 @@ def _claimable(connection: Connection, urls: Sequence[str], *, paused: bool) -> 
     return [url for url in urls if url not in resting]
 
 
-def _lease(
-    connection: Connection, url: str, limit: int, lease_seconds: float, now: ColumnElement[float]
-) -> Sequence[Any]:
-    # As a CTE: PostgreSQL may run a plain sub-select again for each row, and lock other rows.
-    due = (
+def _due(url: str, limit: int, now: ColumnElement[float]) -> Select[Any]:
+    return (
         select(deliveries.c.id)
         .where(deliveries.c.destination == url, is_pending, deliveries.c.due_at <= now)
         .order_by(deliveries.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("due")
     )
+
+
+def _with_sessions_first(
+    connection: Connection,
+    url: str,
+    claimed: Sequence[Claimed],
+    lease_seconds: float,
+    now: ColumnElement[float],
+) -> Sequence[Claimed]:
+    """Lease the sessions of a full batch's charges with them, in place of what is at its end."""
+    charges = {key for each in claimed if not each.is_session for key in each.sale_keys}
+    of_key = func.coalesce(events.c.payment_intent, events.c.customer)
+    statement = select(events.c.id, of_key.label("key")).where(
+        events.c.payment_intent.in_(charges)
+        | (events.c.payment_intent.is_(None) & events.c.customer.in_(charges)),
+        events.c.type.startswith(SESSION_EVENTS),
+    )
+    sessions = {row.id: row.key for row in connection.execute(statement)} if charges else {}
+    waiting: dict[str, list[int]] = {}
+    due = _due(url, len(claimed), now).where(deliveries.c.event_id.in_(sessions))
+    for row in connection.execute(due.add_columns(deliveries.c.event_id)) if sessions else ():
+        waiting.setdefault(sessions[row.event_id], []).append(row.id)
+    if not waiting:
+        return claimed
+    room, chosen, back = len(claimed), [], set()
+    for each in claimed:
+        keys = () if each.is_session else each.sale_keys
+        first = [number for key in keys for number in waiting.pop(key, ())][:room]
+        chosen += first
+        room -= len(first)
+        if room:
+            room -= 1
+        else:
+            back.add(each.delivery_id)
+    untried = (deliveries.c.tries == 0) & (deliveries.c.accepted_at < now)
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(back))
+        .values(due_at=case((untried, deliveries.c.accepted_at), else_=now), claimed_at=None)
+    )
+    of = select(deliveries.c.id).where(deliveries.c.id.in_(chosen))
+    found = _with_payloads(connection, _lease(connection, of, lease_seconds, now))
+    return [*found, *(each for each in claimed if each.delivery_id not in back)]
+
+
+def _lease(
+    connection: Connection, of: Select[Any], lease_seconds: float, now: ColumnElement[float]
+) -> Sequence[Any]:
+    # As a CTE: PostgreSQL may run a plain sub-select again for each row, and lock other rows.
+    due = of.cte("due")
     statement = (
         update(deliveries)
         .where(deliveries.c.id.in_(select(due.c.id)))
@@ -130,7 +181,7 @@ def _lease(
     return connection.execute(statement).all()
 
 
-def _with_payloads(connection: Connection, leased: Sequence[Any]) -> list[Claimed]:
+def _with_payloads(connection: Connection, leased: Sequence[Any]) -> Sequence[Claimed]:
     """Return the leased deliveries with their events, the oldest event first.
 
     An event that cannot be read is a ``problem`` of its own deliveries and of no others.
@@ -160,6 +211,8 @@ def _claimed(row: Any, event: Any, problem: str | None) -> Claimed:
         accepted_at=row.accepted_at,
         problem=problem,
         source=WEBHOOK if problem else event.source,
+        payment_intent=None if problem else event.payment_intent,
+        customer=None if problem else event.customer,
     )
 
 
@@ -172,6 +225,8 @@ def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
         events.c.content_type,
         events.c.signature,
         events.c.source,
+        events.c.payment_intent,
+        events.c.customer,
         events.c.payload,
     )
     try:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sqlalchemy import delete, select
+
+from tracknow_static.relay.store.migrations import ADD_FACT
+from tracknow_static.relay.store.schema import facts, parts
 from tracknow_static.relay.store.shared_state import Lease, SharedState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
 # Events are read again that far back: they are merged, and a clock may have been set back a little.
 OVERLAP = 5.0
+# How facts are called that name an event to read again, and the first name behind them.
+_AGAIN, _AFTER_AGAIN = "again:", "again;"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,11 @@ class State(Lease):
 
     at: float = 0.0
     pattern: str = ""
+
+    @property
+    def click_id(self) -> re.Pattern[str] | None:
+        """The pattern, ready for use."""
+        return re.compile(self.pattern) if self.pattern else None
 
 
 _shared = SharedState("sales", State)
@@ -39,6 +53,29 @@ def read_from(connection: Connection, now: float) -> None:
     while (state := load(connection)) is not None and now < state.at - OVERLAP:
         if store(connection, state, replace(state, at=now)):
             return
+
+
+def read_again(connection: Connection, ids: Collection[str]) -> None:
+    """Have events read again that are forwarded now, in the caller's transaction."""
+    for event_id in ids:
+        connection.execute(ADD_FACT, {"name": _AGAIN + event_id, "value": ""})
+
+
+def to_read_again(connection: Connection, limit: int) -> list[str]:
+    """Return ids of events that are to be read again."""
+    statement = (
+        select(facts.c.name)
+        .where(facts.c.name >= _AGAIN, facts.c.name < _AFTER_AGAIN)
+        .order_by(facts.c.name)
+        .limit(limit)
+    )
+    return [name.removeprefix(_AGAIN) for name in connection.execute(statement).scalars()]
+
+
+def was_read_again(connection: Connection, ids: Collection[str]) -> None:
+    """Take note that events were read again, in the caller's transaction."""
+    for part in parts([_AGAIN + event_id for event_id in ids]):
+        connection.execute(delete(facts).where(facts.c.name.in_(part)))
 
 
 def unread_since(connection: Connection) -> float:

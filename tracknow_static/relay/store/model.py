@@ -17,6 +17,9 @@ DELIVERED = "delivered"
 REJECTED = "rejected"
 DEAD = "dead"
 
+# How the types of events about Checkout Sessions begin.
+SESSION_EVENTS = "checkout.session."
+
 # How an event came: Stripe sent it, or it was fetched.
 WEBHOOK = "webhook"
 API = "api"
@@ -28,7 +31,11 @@ PAUSED = "paused"
 BREAKER_THRESHOLD = 5
 
 # Why an event is kept but not forwarded.
-KEPT_REASONS = ("type", "mode", "account", "thin", "unsigned")
+KEPT_REASONS = ("type", "mode", "account", "thin", "unsigned", "waiting", "unattributed")
+# The last two, with TRACKNOW_RELAY_FORWARD=attributed: its session is not known yet, or its sale
+# carries no click id.
+WAITING = "waiting"
+UNATTRIBUTED = "unattributed"
 
 
 def without_query(url: str) -> str:
@@ -92,6 +99,20 @@ class Claimed:
     accepted_at: float
     problem: str | None = None
     source: str = WEBHOOK
+    payment_intent: str | None = None
+    customer: str | None = None
+
+    @property
+    def is_session(self) -> bool:
+        """Whether the event is about a Checkout Session."""
+        return self.type.startswith(SESSION_EVENTS)
+
+    @property
+    def sale_keys(self) -> tuple[str, ...]:
+        """What a session and its charge have in common: the payment, or else the customer."""
+        by_customer = not self.is_session or self.payment_intent is None
+        keys = (self.payment_intent, self.customer if by_customer else None)
+        return tuple(key for key in keys if key is not None)
 
 
 @dataclass(frozen=True)
@@ -169,7 +190,7 @@ class Status:
     """The whole store at a glance.
 
     ``tallies`` maps (name, destination) to a count. ``backfill`` is what backfill knows, None when
-    it has never run.
+    it has never run. ``held`` events wait for their session.
     """
 
     now: float
@@ -178,6 +199,7 @@ class Status:
     tallies: dict[tuple[str, str], int]
     newest_event_at: float | None
     backfill: BackfillState | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,9 +291,10 @@ class Replayed:
     """What a replay did, or would do.
 
     ``deliveries`` were made due again or created; skipped are ``purged`` events (their payload is
-    gone), ``thin`` ones (Tracknow cannot read them), deliveries that are ``in_flight``, those to
-    destinations that are not configured, which nobody would deliver, and ``unsigned`` ones: of
-    fetched events to destinations that get pushed ones only.
+    gone), ``thin`` ones (Tracknow cannot read them), ``unattributed`` ones that were not named,
+    deliveries that are ``in_flight``, those to destinations that are not configured, which nobody
+    would deliver, and ``unsigned`` ones: of fetched events to destinations that get pushed ones
+    only.
     """
 
     events: int
@@ -281,6 +304,7 @@ class Replayed:
     in_flight: int
     unconfigured: int = 0
     unsigned: int = 0
+    unattributed: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.events import write_tallies
 from tracknow_static.relay.store.migrations import PURGED_AT, note_fact
-from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, Erased, Purged
+from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, WAITING, Erased, Purged
 from tracknow_static.relay.store.schema import (
     attempts,
     customer_references,
@@ -266,7 +266,7 @@ def _expired_of(
 
 def _expired(row: Any, own: Sequence[Any], limits: tuple[float, float]) -> bool:
     delivered_before, dead_before = limits
-    if any(delivery.state == PENDING for delivery in own):
+    if row.skipped_because == WAITING or any(delivery.state == PENDING for delivery in own):
         return False
     settled = max((delivery.settled_at for delivery in own), default=row.received_at)
     accepted = bool(own) and all(delivery.state == "delivered" for delivery in own)

@@ -26,6 +26,7 @@ from tracknow_static.relay.store.schema import (
     events,
     is_leased,
     is_pending,
+    is_waiting,
     tallies,
 )
 
@@ -53,6 +54,9 @@ def status(database: Database) -> Status:
         rows = {row.url: row for row in connection.execute(select(destinations))}
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
+        held = connection.execute(
+            select(func.count()).select_from(events).where(is_waiting)
+        ).scalar_one()
         backfill = backfill_state.load(connection)
     urls = {*database.destinations, *rows, *waiting, *dead, *rejected}
     urls.update(url for _, url in counts if url)
@@ -68,7 +72,7 @@ def status(database: Database) -> Status:
         )
         for url in sorted(urls)
     )
-    return Status(now, version, found, counts, newest, backfill)
+    return Status(now, version, found, counts, newest, backfill, held)
 
 
 def _destination(

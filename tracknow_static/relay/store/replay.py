@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, false, func, select, tuple_, update
 
-from tracknow_static.relay.store import filters
+from tracknow_static.relay.store import filters, ledger_state
 from tracknow_static.relay.store.events import add_delivery
-from tracknow_static.relay.store.model import PENDING, WEBHOOK, Replayed, Retired
+from tracknow_static.relay.store.model import (
+    PENDING,
+    UNATTRIBUTED,
+    WAITING,
+    WEBHOOK,
+    Replayed,
+    Retired,
+)
 from tracknow_static.relay.store.schema import (
     attempts,
     deliveries,
@@ -49,7 +56,8 @@ def replay(
     ``rate`` spreads them over time, in deliveries a second (0: all at once). ``destinations`` get
     every event that is wanted, also one that was never meant for them. Without them its own
     deliveries are meant: those that the filter names by state or destination, or all if it names
-    none; an event that was kept and not forwarded goes to the database's destinations.
+    none; an event that was kept and not forwarded goes to the database's destinations, one whose
+    sale carries no click id only if the filter names its id or this reason.
     ``progress`` is called with the number of events done.
     """
     plan = _Plan(database, wanted, rate, destinations, write=not dry_run)
@@ -138,6 +146,9 @@ class _Plan:
             if row.skipped_because == "thin":
                 count["thin"] += 1
                 continue
+            if row.skipped_because in (WAITING, UNATTRIBUTED) and not self._is_named:
+                count["unattributed"] += 1
+                continue
             if row.id not in whole:
                 count["purged"] += 1
                 continue
@@ -162,7 +173,13 @@ class _Plan:
                 connection.execute(
                     update(events).where(events.c.id == row.id).values(skipped_because=None)
                 )
+                ledger_state.read_again(connection, [row.id])
         return count
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether somebody who has no click id is meant: not by a state or a time alone."""
+        return bool(self._wanted.ids) or self._wanted.skipped_because in (WAITING, UNATTRIBUTED)
 
     def _is_delivered_to(self, url: str) -> bool:
         return url in self._destinations or url in self._database.destinations

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from sqlalchemy import ColumnElement, Connection
 
 metadata = MetaData()
@@ -31,11 +33,23 @@ metadata = MetaData()
 # PostgreSQL notifies workers of new deliveries through it.
 CHANNEL = "tracknow_relay"
 
+_MOST_VALUES = 400
+
 
 def notify(connection: Connection) -> None:
     """Wake the workers of every process when the transaction commits; SQLite needs no notice."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+
+def parts(values: Collection[str]) -> Iterator[list[str]]:
+    """Yield the values in lists that one statement has room for.
+
+    An SQLite before 3.32 takes 999 parameters (sqlite.org/limits.html, 9).
+    """
+    left = list(values)
+    for first in range(0, len(left), _MOST_VALUES):
+        yield left[first : first + _MOST_VALUES]
 
 
 # SQLite numbers rows only in a column of exactly the type INTEGER.
@@ -74,6 +88,9 @@ Index(
 )
 # Those that wait for their session, and those that are not forwarded for want of a click id.
 _UNATTRIBUTED = "skipped_because IN ('waiting', 'unattributed')"
+# Literals, since a bound value would hide from the planner that the partial index applies.
+is_waiting: ColumnElement[bool] = literal_column("skipped_because = 'waiting'")
+is_unforwarded: ColumnElement[bool] = literal_column(_UNATTRIBUTED)
 Index(
     "events_unattributed",
     events.c.skipped_because,
