@@ -17,7 +17,7 @@ from tracknow_static.exit_codes import STRIPE
 from tracknow_static.relay.backfill.walk import Page
 from tracknow_static.relay.receive.event import event_of
 from tracknow_static.relay.receive.response import Rejected
-from tracknow_static.relay.store.model import API, NewEvent
+from tracknow_static.relay.store.model import API, WAITING, NewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +162,7 @@ class Lists:
         if event.created is None or not since <= event.created < before:
             raise _not_a_list("it holds an event of a time that was not asked for")
         skipped_because = event.skipped_because
-        if skipped_because is None and set(self._config.destinations) <= set(
+        if skipped_because in (None, WAITING) and set(self._config.destinations) <= set(
             self._config.signed_destinations
         ):
             skipped_because = "unsigned"
