@@ -11,6 +11,7 @@ import json
 import re
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class Failure:
     times: int = 1
     after: bool = False
     raw: bytes | None = None  # the answer's body
+    trickle: float = 0.0  # seconds between two bytes of the answer
     on: str = ""  # part of "METHOD path"
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -143,6 +145,8 @@ class Stripe:
                     self.failures.remove(failure)
                 status, body = failure.status, failure.raw or _error(failure.message, failure.kind)
                 more = failure.headers
+                if failure.trickle:
+                    more = {**more, "Trickle": str(failure.trickle)}
                 if failure.after and key:
                     self.answers[key] = self._carry_out(method, path, given)
                     return status, body, more
@@ -316,7 +320,13 @@ def running(stripe: Stripe) -> Iterator[str]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            pause = float(more.get("Trickle", 0))
+            for byte in content if pause else ():
+                with contextlib.suppress(OSError):
+                    self.wfile.write(bytes([byte]))
+                time.sleep(pause)
+            if not pause:
+                self.wfile.write(content)
 
         do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - names that http.server looks for
 

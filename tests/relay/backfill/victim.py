@@ -50,7 +50,7 @@ def work(spec: Spec) -> None:
     ingest = Ingest.from_config(relay, database)
     polled = Backfill(relay, ingest).poll()
     assert polled is not None, "another process had the lease"
-    Dispatcher.from_config(relay, database).drain(600)
+    Dispatcher.from_config(relay, database).drain(6000)
     ledger = Ledger(database)
     while ledger.advance():
         pass

@@ -20,6 +20,7 @@ from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import STRIPE
 from tracknow_static.relay import crash_points, stripe_api
 from tracknow_static.relay.backfill import endpoints
+from tracknow_static.relay.backfill.listing import Lists, StoppedError
 from tracknow_static.relay.backfill.walk import InconsistentError, oldest_first
 from tracknow_static.relay.store import backfill_state as states
 from tracknow_static.relay.store.migrations import CREATED_AT
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tracknow_static.account.key import ApiKey
-    from tracknow_static.relay.backfill.listing import Found, Lists
+    from tracknow_static.relay.backfill.listing import Found
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.backfill_state import State
     from tracknow_static.relay.store.database import Database
@@ -120,6 +121,9 @@ class Backfill:
             raise
         except _LostError:
             return None
+        except StoppedError:
+            self._release()
+            return None
 
     def is_due(self) -> bool:
         """Whether no process has polled since this one began, or for an hour."""
@@ -178,8 +182,6 @@ class Backfill:
     # -- one poll -----------------------------------------------------------------------------
 
     def _lists(self) -> Lists:
-        from tracknow_static.relay.backfill.listing import Lists
-
         return Lists(stripe_api.key_of(self._config), self._config, stopping=self._stopping)
 
     def _poll(
@@ -315,6 +317,16 @@ class Backfill:
 
         if not self._database.run(work):
             raise _LostError
+
+    def _release(self) -> None:
+        """Let another process go on at once."""
+
+        def work(connection: Connection) -> None:
+            old = states.load(connection)
+            if old is not None and old.owner == self._database.identity:
+                states.store(connection, old, replace(old, owner="", until=0.0))
+
+        self._database.run(work)
 
     def _note_failure(self, key: ApiKey | None, error: str) -> None:
         """Note why polls fail, unless another process is at work; and give the lease back."""

@@ -44,10 +44,14 @@ class Found(NamedTuple):
     event: NewEvent
 
 
+class StoppedError(Exception):
+    """The relay is stopping."""
+
+
 class Lists:
     """Pages of lists, at most 25 requests a second; for one thread.
 
-    Setting ``stopping`` ends waits. Every method raises :class:`AccountError`.
+    Every method raises :class:`AccountError`, and :class:`StoppedError` once ``stopping`` is set.
     """
 
     def __init__(
@@ -127,8 +131,9 @@ class Lists:
             try:
                 answer = self.client.raw_request("get", path, **parameters)
             except stripe.RateLimitError:
-                if pause is None or self._stopping.wait(pause):
+                if pause is None:
                     raise
+                self._stopping.wait(pause)
             except (AttributeError, KeyError, TypeError, ValueError):
                 # The library expects of an error what Stripe promises.
                 raise _not_a_list("it has no shape of Stripe's") from None
@@ -139,8 +144,8 @@ class Lists:
 
     def _pace(self) -> None:
         wait = self._next_at - time.monotonic()
-        if wait > 0:
-            self._stopping.wait(wait)
+        if self._stopping.wait(max(0.0, wait)):
+            raise StoppedError
         self._next_at = time.monotonic() + 1 / REQUESTS_A_SECOND
         self.requests += 1
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # A start stays quick.
-_FIRST_SECONDS = 5.0
+_FIRST_SECONDS = 1.0
 # How often to look whether a poll is due, which another process may have made.
 _LOOK_SECONDS = 60.0
+_STOP_SECONDS = 2.0
 # After a failure.
 _PAUSE_SECONDS = 300.0
 
@@ -36,6 +37,11 @@ class Backfiller(BackgroundThread):
         self._config = config
         self._ingest = ingest
         self._failure = ""
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """End; a request that Stripe does not answer is waited for no longer than a moment."""
+        super().stop(min(timeout, _STOP_SECONDS))
+        return True
 
     def _run(self, stopping: threading.Event) -> None:
         backfill = Backfill(

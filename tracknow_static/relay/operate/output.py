@@ -147,6 +147,7 @@ def status_json(status: Status, needs: Sequence[Condition]) -> dict[str, Any]:
         "held": status.held,
         "refused": by_reason("refused:"),
         "destinations": [_destination_json(entry) for entry in status.destinations],
+        "backfill": _backfill_json(status),
         "attention": list(map(str, needs)),
         "conditions": [condition_json(condition) for condition in needs],
     }
@@ -161,6 +162,20 @@ def condition_json(condition: Condition) -> dict[str, Any]:
         "command": condition.command,
         "stalls": condition.stalls,
         "since": time_of(condition.since),
+    }
+
+
+def _backfill_json(status: Status) -> dict[str, Any] | None:
+    state = status.backfill
+    if state is None:
+        return None
+    return {
+        "polled_at": time_of(state.polled_at or None),
+        "error": state.error or None,
+        "failing_since": time_of(state.failing_since or None),
+        "found": state.found,
+        "endpoint": state.endpoint or None,
+        "endpoint_unknown": state.endpoint_unknown or None,
     }
 
 
