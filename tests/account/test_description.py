@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -12,6 +12,8 @@ from tests.account.conftest import RELAY, Merchant
 from tests.account.description import prism
 from tests.account.stand_in import Stripe, running
 from tests.account.test_catalog import LINK
+from tests.relay.operate.conftest import untouched_logging  # noqa: F401 - for every test
+from tests.relay.operate.parts import environment, run, run_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +95,38 @@ def test_a_whole_life_under_supervision(supervised: tuple[Stripe, str], tmp_path
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"][0]["url"] == LINK["url"]
+
+
+def template(mock: str, path: str) -> dict[str, Any]:
+    """Return an object with every field that the description wants of it."""
+    answer = httpx.get(f"{mock}{path}", headers=KEY)
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()["data"][0]
+    return found
+
+
+def test_what_backfill_asks_and_is_answered(
+    mock: str, supervised: tuple[Stripe, str], tmp_path: Path
+) -> None:
+    """Events, sessions and charges: requests and answers are valid by the description."""
+    state, front = supervised
+    now = int(time.time())
+    old = now - 40 * 86_400
+    state.add("https://relay.example.com/stripe/webhook")
+    state.add_event("evt_1", now - 3600)
+    fields = {"created": old, "livemode": False, "payment_intent": "pi_1", "customer": None}
+    charge = {"id": "ch_1", "paid": True, "status": "succeeded", "invoice": None, **fields}
+    session = {"id": "cs_1", "status": "complete", "payment_status": "paid", "mode": "payment"}
+    state.charges.add({**template(mock, "/v1/charges"), **charge})
+    state.sessions.add({**template(mock, "/v1/checkout/sessions"), **session, **fields})
+    environ = {
+        **environment(f"sqlite:///{tmp_path / 'relay.sqlite3'}", livemode="test"),
+        "STRIPE_API_KEY": "sk_test_good",
+        "TRACKNOW_STRIPE_API_BASE": front,
+    }
+    run(environ, "migrate")
+    assert run_json(environ, "backfill", "--since", "2d", "--yes")["missing"] == 1
+    found = run_json(environ, "backfill", "--sessions", "--since", "60d", code=1)
+    assert [sale["id"] for sale in found["sales"]] == ["cs_1"]
+    assert run_json(environ, "explain", "cs_1")["verdict"] == "not-received"
+    assert run_json(environ, "explain", "ch_1")["verdict"] == "not-received"

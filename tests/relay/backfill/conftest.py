@@ -11,6 +11,7 @@ from tests.account.stand_in import Stripe, running
 from tests.relay.backfill.parts import HOOK, SIGNED, Shop, config_of
 from tests.relay.backfill.place import Place
 from tests.relay.deliver.stand_in import StandIn
+from tests.relay.operate.conftest import untouched_logging  # noqa: F401 - for every test
 from tracknow_static.relay.store.database import Database
 
 if TYPE_CHECKING:
