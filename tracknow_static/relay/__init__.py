@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracknow_static.relay.app import Background, Environ, Page, Parts, Relay
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.receive.response import Response
+    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.ingest import Ingest
 
     application: Relay
@@ -52,6 +53,7 @@ def _build(config: RelayConfig) -> Parts:
             Bookkeeper(config, database),
             housekeeper,
             *_backfill(config, ingest),
+            *_alerts(config, database),
         ),
     )
 
@@ -62,6 +64,14 @@ def _backfill(config: RelayConfig, ingest: Ingest) -> tuple[Background, ...]:
     from tracknow_static.relay.backfill.thread import Backfiller
 
     return (Backfiller(config, ingest),)
+
+
+def _alerts(config: RelayConfig, database: Database) -> tuple[Background, ...]:
+    if not config.alerts:
+        return ()
+    from tracknow_static.relay.alerts.thread import AlertThread
+
+    return (AlertThread(config, database),)
 
 
 def _pages(config: RelayConfig, ingest: Ingest) -> dict[str, Page]:

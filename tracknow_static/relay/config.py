@@ -194,6 +194,14 @@ class RelayConfig:
         rules.whole_number(0, 36500),
         "Days for which a sale is kept in the ledger after its customer's last event.",
     )
+    alerts: tuple[str, ...] = option(
+        (),
+        relay_rules.alert_urls(),
+        "Apprise URLs that get a message when something needs your attention, and one when it is "
+        "over. TRACKNOW_RELAY_ALERTS_FILE names a file that holds them instead, one a line.",
+        shown="no alerts",
+        secret=True,
+    )
     sales_without_click_id: int = option(
         20,
         rules.whole_number(0, 1000),
@@ -232,13 +240,15 @@ class RelayConfig:
         *,
         needs_secrets: bool = True,
         needs_key: bool = True,
+        needs_alerts: bool = True,
     ) -> RelayConfig:
         """Read and check the environment (``os.environ`` when not given).
 
         ``destinations`` and ``database`` get values from the namespace and the user's state
         directory when they are not set. Without ``needs_secrets`` the signing secrets and the
-        status page's password are not read, without ``needs_key`` the API key is not: a user who
-        may not read their files can run the commands that do not use them.
+        status page's password are not read, without ``needs_key`` the API key is not, without
+        ``needs_alerts`` the URLs for alerts are not: a user who may not read their files can run
+        the commands that do not use them.
 
         Raises :class:`SettingsError` with one sentence for each wrong variable.
         """
@@ -247,6 +257,7 @@ class RelayConfig:
             "secrets": needs_secrets,
             "status_password": needs_secrets,
             "api_key": needs_key,
+            "alerts": needs_alerts,
         }
         unread = {name for name, one in VARIABLES.items() if not needed.get(one.field, True)}
         found, problems = read_environ(

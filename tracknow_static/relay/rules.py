@@ -22,6 +22,7 @@ _ADDRESS = re.compile(
 _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}")
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{2,500}")
 _PORT_MAX = 65535
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _LONGEST_PATTERN = 200
 # Ways to match that a pattern may try on one text: a few milliseconds at the most.
 _MOST_WAYS = 50_000
@@ -43,6 +44,28 @@ def seconds(least: float, most: float) -> Rule:
         return value
 
     return Rule("number", f"seconds from {least:g} to {most:g}", parse)
+
+
+def alert_urls() -> Rule:
+    """Accept Apprise URLs, between white space, or commas before the next one's scheme.
+
+    A line that begins with # is a comment. Which services there are, Apprise knows: it is not
+    imported here.
+    """
+
+    def parse(raw: object) -> tuple[str, ...]:
+        lines = [line for line in str(raw).splitlines() if not line.lstrip().startswith("#")]
+        parts = re.split(rf"\s+|,+(?={_SCHEME}|\s|\Z)", "\n".join(lines))
+        urls = tuple(dict.fromkeys(part for part in parts if part))
+        if not urls:
+            raise InvalidValueError("It is empty.")
+        for number, url in enumerate(urls, 1):
+            if not re.match(rf"{_SCHEME}.", url):
+                raise InvalidValueError(f"Part {number} of it does not start with a scheme.")
+        return urls
+
+    accepts = "Apprise URLs such as mailtos://… or slack://…, separated by commas or white space"
+    return Rule("list", accepts, parse)
 
 
 def signing_secrets() -> Rule:

@@ -15,7 +15,7 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.errors import AccountError, StorageError
+from tracknow_static.errors import AccountError, SettingsError, StorageError
 from tracknow_static.relay import health, logs
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
@@ -57,15 +57,21 @@ class CheckResult:
 
 
 @click.command(epilog=exit_codes.epilog(attention="a check failed"))
+@click.option(
+    "--alert", is_flag=True, help="Also send a test message to every URL of TRACKNOW_RELAY_ALERTS."
+)
 @format_option()
-def check(output_format: str) -> None:
+def check(alert: bool, output_format: str) -> None:
     """Check configuration, secrets, database, disk, and the connection to every destination.
 
     A destination's name is looked up, and a connection with TLS is made and closed: no event is
     sent. With STRIPE_API_KEY, Stripe is asked for the latest events and for the endpoint's state.
     """
-    config = configured(needs_secrets=True, needs_key=True)
-    results = list(check_all(config))
+    config = configured(needs_secrets=True, needs_key=True, needs_alerts=True)
+    if alert and not config.alerts:
+        accepts = VARIABLES["TRACKNOW_RELAY_ALERTS"].accepts
+        raise SettingsError([f"TRACKNOW_RELAY_ALERTS: nothing is set. Accepted: {accepts}."])
+    results = list(check_all(config, alert=alert))
     has_failed = any(result.result == FAILED for result in results)
     if output_format == "json":
         output.print_json({"ok": not has_failed, "checks": [asdict(entry) for entry in results]})
@@ -77,14 +83,16 @@ def check(output_format: str) -> None:
         sys.exit(exit_codes.ATTENTION)
 
 
-def check_all(config: RelayConfig) -> Iterator[CheckResult]:
-    """Yield the results, one check after the other."""
+def check_all(config: RelayConfig, *, alert: bool = False) -> Iterator[CheckResult]:
+    """Yield the results, one check after the other; with ``alert`` test messages are sent."""
     yield _configuration(config)
     yield _secrets(config)
     yield from _modes(config)
     yield from _database(config)
     yield from _destinations(config)
     yield from _stripe(config)
+    if config.alerts:
+        yield from _alerts(config, test=alert)
 
 
 def _configuration(config: RelayConfig) -> CheckResult:
@@ -208,3 +216,16 @@ def _stripe(config: RelayConfig) -> Iterator[CheckResult]:
     else:
         result = OK if state == ENABLED else FAILED
         yield CheckResult("endpoint", result, f"the relay's endpoint at Stripe is {state}")
+
+
+def _alerts(config: RelayConfig, *, test: bool) -> Iterator[CheckResult]:
+    """Check whether Apprise knows the URLs, or send a test to each."""
+    from tracknow_static.relay.alerts.send import TEST, Message, Order, name_of, named, send
+
+    body = "This is a test. Messages like this one come when the relay needs your attention."
+    messages = [Message(TEST, f"{name_of(config)}: test", body)] if test else []
+    orders = [Order(url, messages) for url in config.alerts]
+    done = "a test was sent" if test else "Apprise knows it (`check --alert` sends a test)"
+    for number, (order, (error,)) in enumerate(zip(orders, send(orders), strict=True), 1):
+        text = f"{named(number, order.url)}: {error or done}"
+        yield CheckResult("alerts", FAILED if error else OK, text)

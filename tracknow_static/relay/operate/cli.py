@@ -148,16 +148,20 @@ def _value(variable: Option) -> str | None:
     return value
 
 
-def configured(*, needs_secrets: bool = False, needs_key: bool = False) -> RelayConfig:
+def configured(
+    *, needs_secrets: bool = False, needs_key: bool = False, needs_alerts: bool = False
+) -> RelayConfig:
     """Read the configuration and set up the log.
 
-    Only what verifies signatures needs the signing secret, and only what asks Stripe needs the API
-    key: the other commands work without them, also for a user who may not read their files.
-    Raises :class:`SettingsError`.
+    Only what verifies signatures needs the signing secret, only what asks Stripe needs the API
+    key, and only what sends alerts needs their URLs: the other commands work without them, also
+    for a user who may not read their files. Raises :class:`SettingsError`.
     """
     from tracknow_static.relay.config import RelayConfig
 
-    config = RelayConfig.from_environ(needs_secrets=needs_secrets, needs_key=needs_key)
+    config = RelayConfig.from_environ(
+        needs_secrets=needs_secrets, needs_key=needs_key, needs_alerts=needs_alerts
+    )
     logs.setup(config, everything=True)
     return config
 

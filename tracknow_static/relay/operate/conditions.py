@@ -230,7 +230,6 @@ def _of_calls(seen: Observed) -> Iterator[Condition]:
             "tracknow-relay check",
             stalls=True,
             since=seen.pushed_at,
-            newest=at,
         )
 
 

@@ -24,6 +24,7 @@ from tracknow_static.relay.store.model import PAUSED, without_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tracknow_static.relay.background import BackgroundThread
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.deliver.dispatcher import Drained
     from tracknow_static.relay.store.database import Database
@@ -60,7 +61,7 @@ def serve(bind: str | None, workers: int, no_deliver: bool, grace: float) -> Non
         os.environ["TRACKNOW_RELAY_BIND"] = bind
     if no_deliver:
         os.environ["TRACKNOW_RELAY_DELIVER"] = "false"
-    config = configured(needs_secrets=True, needs_key=True)
+    config = configured(needs_secrets=True, needs_key=True, needs_alerts=True)
     _try_database(config)
     from tracknow_static.relay.operate import server
 
@@ -94,7 +95,7 @@ def worker(grace: float) -> None:
     from tracknow_static.relay.deliver.dispatcher import Dispatcher
     from tracknow_static.relay.store.ingest import Ingest
 
-    config = configured(needs_key=True)
+    config = configured(needs_key=True, needs_alerts=True)
     with (
         opened(config, create=True, whole=False) as database,
         _stop_signals() as stop,
@@ -102,7 +103,7 @@ def worker(grace: float) -> None:
     ):
         dispatcher = Dispatcher.from_config(config, database)
         ingest = Ingest.from_config(config, database, on_commit=dispatcher.wakeup.wake)
-        others = [
+        others: list[BackgroundThread] = [
             Housekeeper(config, database, flush=ingest.flush),
             Bookkeeper(config, database),
         ]
@@ -110,6 +111,10 @@ def worker(grace: float) -> None:
             from tracknow_static.relay.backfill.thread import Backfiller
 
             others.append(Backfiller(config, ingest))
+        if config.alerts:
+            from tracknow_static.relay.alerts.thread import AlertThread
+
+            others.append(AlertThread(config, database))
         for thread in others:
             thread.start()
         _log.info("worker delivers to %d destinations", len(config.destinations))
@@ -145,7 +150,7 @@ def drain(seconds: float, output_format: str) -> None:
     from tracknow_static.relay.sales.forward import decide
     from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger
 
-    config = configured()
+    config = configured(needs_alerts=True)
     quiet = output_format == "json"
     with opened(config, whole=False) as database, _stop_signals() as stop:
         ledger = Ledger(database, click_id=config.click_id_pattern)
@@ -164,6 +169,10 @@ def drain(seconds: float, output_format: str) -> None:
             ledger.catch_up(CATCH_UP_SECONDS)
             Housekeeper(config, database).purge()
             status = queries.status(database)
+        if config.alerts:
+            from tracknow_static.relay.alerts.thread import send_once
+
+            send_once(config, database, stop)
     _print_drained(drained, as_json=quiet)
     paused = [entry for entry in status.destinations if entry.state == PAUSED]
     for entry in paused:

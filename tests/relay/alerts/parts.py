@@ -1,0 +1,90 @@
+"""A notification service on this machine, and the configuration that sends to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from tests.relay.store.parts import A, B
+from tracknow_static.relay.config import RelayConfig
+from tracknow_static.relay.operate.conditions import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Service:
+    """Takes Apprise's JSON: ``/ok`` accepts, ``/bad`` answers 500, ``/hang`` does not answer."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.arrived = threading.Condition()
+        self.ended = threading.Event()
+        self.port = 0
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of the messages that were accepted, in order."""
+        with self.arrived:
+            return [body["title"] for path, body in self.messages if path.startswith("/ok")]
+
+    def url(self, path: str = "/ok") -> str:
+        """Return an Apprise URL."""
+        return f"json://user:planted-password@127.0.0.1:{self.port}{path}"
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 90.0) -> bool:
+        """Wait until something is true that messages bring about."""
+        until = time.monotonic() + seconds
+        with self.arrived:
+            while not what():
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self.arrived.wait(min(left, 0.1))
+            return True
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Service]:
+        """Serve until the block ends."""
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with service.arrived:
+                    service.messages.append((self.path, body))
+                    service.arrived.notify_all()
+                if self.path.startswith("/hang"):
+                    service.ended.wait()
+                with contextlib.suppress(OSError):
+                    self.send_response(500 if self.path.startswith("/bad") else 200)
+                    self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                """Print nothing."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            self.port = server.server_port
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                yield self
+            finally:
+                self.ended.set()
+                server.shutdown()
+                thread.join()
+
+
+def config(*urls: str, **more: Any) -> RelayConfig:
+    """Return the configuration of a relay with alerts."""
+    return RelayConfig(destinations=(A, B), min_free_mb=0, alerts=urls, **more)
+
+
+def condition(code: str = "disk-low", about: str = "", **more: Any) -> Condition:
+    """Return a condition that needs attention."""
+    values: dict[str, Any] = {"text": f"{code} it is", "command": "help", "stalls": True, **more}
+    return Condition(code, about, **values)

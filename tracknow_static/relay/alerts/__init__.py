@@ -1,0 +1,1 @@
+"""Messages to people when something needs attention, and when that is over."""
