@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("demo")]
+_SECONDS = 240
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.timeout(2 * _SECONDS),
+]
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ class Terminal:
 
     def until(self, words: str) -> None:
         """Read until the words are on the terminal."""
-        end = time.monotonic() + 110
+        end = time.monotonic() + _SECONDS
         while words not in self.text:
             assert time.monotonic() < end, self.text[-3000:]
             assert self._read(1), self.text[-3000:]
@@ -101,7 +107,7 @@ class Terminal:
 
 
 def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
-    """After the last step both shops answer, and Ctrl-C ends all of it with 0."""
+    """After the last step both shops and the status page answer, and Ctrl-C ends all with 0."""
     with Terminal(temporary) as terminal:
         terminal.until("Press Ctrl-C to end.")
         assert "✗" not in terminal.text
@@ -115,6 +121,15 @@ def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
             moved = httpx.get(f"{base}gifts?click_id=a").headers["Location"]
             assert moved == "/gifts/?click_id=a"
             assert httpx.head(base).content == b""
+        for seen in ("attributed", "no-click-id (page-with-script)", "14.00 EUR of 14.00 EUR"):
+            assert seen in terminal.text
+        found = re.search(
+            r"(http://127\.0\.0\.1:\d+/status)\s.*password (\S+)\x1b", terminal.text, re.DOTALL
+        )
+        assert found, terminal.text[-1000:]
+        status = httpx.get(found[1], auth=("anyone", found[2]), timeout=60)
+        assert (status.status_code, "<h1" in status.text) == (200, True)
+        assert httpx.get(found[1], timeout=60).status_code == 401
         assert terminal.press_ctrl_c() == 0
         assert "Traceback" not in terminal.text
         assert terminal.processes() == []

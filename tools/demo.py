@@ -19,13 +19,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
-from tools.demonstration.purchase import report_purchase
+from tools.demonstration.purchase import STATUS_HOST, look_up_sales, report_purchase
+from tools.demonstration.relay import PASSWORD, relay_between
 from tools.demonstration.serving import serve
 from tools.demonstration.steps import Steps
 from tools.demonstration.walk import Visitor, walk_mkdocs, walk_pelican
@@ -34,6 +35,11 @@ from tools.engines.fake_stripe import PAYMENT_HOSTS, payment_page, serve_stripe
 from tools.engines.fake_web import FakeWeb, Request
 from tools.engines.launch import ENGINES, launch
 from tools.engines.sandbox import Sandbox, SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tools.demonstration.relay import Relay, Tracknow
 
 MORROW, TIDEWATER = "morrow.example", "tidewater.example"
 TITLES = {"chromium": "Chromium", "firefox": "Firefox", "webkit": "WebKit"}
@@ -57,10 +63,11 @@ def main() -> int:
             # What browsers leave behind is removed with it.
             os.environ["TMPDIR"] = tempfile.tempdir = work
             shops = {MORROW: Path(work, "morrow"), TIDEWATER: Path(work, "tidewater")}
-            code = _run(steps, shops, engines, Path(work))
-            if os.environ.get("CI") != "true" and not code:
-                with contextlib.suppress(KeyboardInterrupt):
-                    _keep_serving(steps, shops)
+            with relay_between(Path(work), shops[MORROW]) as backend:
+                code = _run(steps, shops, engines, backend)
+                if os.environ.get("CI") != "true" and not code:
+                    with contextlib.suppress(KeyboardInterrupt):
+                        _keep_serving(steps, shops, backend[0])
     except KeyboardInterrupt:
         steps.stopped()
         return 130
@@ -74,7 +81,9 @@ def _stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(steps: Steps, shops: dict[str, Path], engines: list[str], work: Path) -> int:
+def _run(
+    steps: Steps, shops: dict[str, Path], engines: list[str], backend: tuple[Relay, Tracknow]
+) -> int:
     steps.explain(
         "A partner sends a visitor to a shop, the visitor buys through Stripe, and Stripe reports"
         " the purchase. The partner is paid only if the click id gets through every time: it is"
@@ -83,22 +92,21 @@ def _run(steps: Steps, shops: dict[str, Path], engines: list[str], work: Path) -
     steps.section("Build", "the plugins put the script into every page")
     steps.run("MkDocs: Morrow Coffee", lambda: build_mkdocs(shops[MORROW]))
     steps.run("Pelican: Tidewater Press", lambda: build_pelican(shops[TIDEWATER]))
-    payments = [] if steps.failed else _browse(steps, shops, engines)
-    if payments:
-        # The reference of the first request to Stripe is the one that Stripe's event carries.
-        (reference,) = parse_qs(payments[0].query)["client_reference_id"]
-        report_purchase(steps, reference, work)
+    if not steps.failed:
+        _browse(steps, shops, engines, backend)
     return steps.end()
 
 
-def _browse(steps: Steps, shops: dict[str, Path], engines: list[str]) -> list[Request]:
+def _browse(
+    steps: Steps, shops: dict[str, Path], engines: list[str], backend: tuple[Relay, Tracknow]
+) -> None:
     try:
         sandbox = Sandbox()
     except SandboxError as error:
         reason = str(error)
         steps.section("In the browser")
         steps.run("starts a network of its own", lambda: _fail(reason))
-        return []
+        return
     payments: list[Request] = []
     with contextlib.ExitStack() as opened:
         opened.callback(_wait_for_end, sandbox)
@@ -111,7 +119,15 @@ def _browse(steps: Steps, shops: dict[str, Path], engines: list[str]) -> list[Re
             web.put_folder(host, folder)
         for engine in engines:
             payments += _visit(steps, web, shops, engine)
-    return payments
+        if payments:
+            # The reference of the first request to Stripe is the one that Stripe's event carries.
+            (reference,) = parse_qs(payments[0].query)["client_reference_id"]
+            relay, tracknow = backend
+            report_purchase(steps, reference, relay, tracknow)
+            web.put_host(STATUS_HOST, relay.answer)
+            with _browser(steps, web, engines[0]) as browser:
+                if browser is not None:
+                    look_up_sales(steps, reference, relay, browser)
 
 
 def _wait_for_end(sandbox: Sandbox) -> None:
@@ -121,7 +137,9 @@ def _wait_for_end(sandbox: Sandbox) -> None:
         time.sleep(0.02)
 
 
-def _visit(steps: Steps, web: FakeWeb, shops: dict[str, Path], engine: str) -> list[Request]:
+@contextlib.contextmanager
+def _browser(steps: Steps, web: FakeWeb, engine: str) -> Iterator[Browser | None]:
+    """Provide a browser, started as a step; None if it did not start."""
     browsers: list[Browser] = []
     title = TITLES[engine]
 
@@ -132,34 +150,40 @@ def _visit(steps: Steps, web: FakeWeb, shops: dict[str, Path], engine: str) -> l
 
     steps.section(f"Browser: {title}")
     steps.run("starts", start)
-    if not browsers:
-        return []
-    morrow = Visitor(
-        browsers[0], web, MORROW, "partner-7f3a_2026", (*PAYMENT_HOSTS, f"pay.{MORROW}")
-    )
     try:
-        steps.section(f"Morrow Coffee in {title}", "MkDocs, Material theme, consent banner")
-        walk_mkdocs(steps, morrow)
-        steps.section(f"Tidewater Press in {title}", "Pelican, clean address bar, content blocker")
-        tidewater = Visitor(browsers[0], web, TIDEWATER, "print-guild-42")
-        walk_pelican(steps, tidewater, shops[TIDEWATER])
+        yield browsers[0] if browsers else None
     finally:
         # Ctrl-C reaches the browser's driver as well, which then answers no more.
         with contextlib.suppress(Exception):
             browsers[0].quit()
-    return morrow.payments
+
+
+def _visit(steps: Steps, web: FakeWeb, shops: dict[str, Path], engine: str) -> list[Request]:
+    title = TITLES[engine]
+    with _browser(steps, web, engine) as browser:
+        if browser is None:
+            return []
+        hosts = (*PAYMENT_HOSTS, f"pay.{MORROW}")
+        morrow = Visitor(browser, web, MORROW, "partner-7f3a_2026", hosts)
+        steps.section(f"Morrow Coffee in {title}", "MkDocs, Material theme, consent banner")
+        walk_mkdocs(steps, morrow)
+        steps.section(f"Tidewater Press in {title}", "Pelican, clean address bar, content blocker")
+        tidewater = Visitor(browser, web, TIDEWATER, "print-guild-42")
+        walk_pelican(steps, tidewater, shops[TIDEWATER])
+        return morrow.payments
 
 
 def _fail(reason: str) -> str:
     raise BrowserError(reason)
 
 
-def _keep_serving(steps: Steps, shops: dict[str, Path]) -> None:
+def _keep_serving(steps: Steps, shops: dict[str, Path], relay: Relay) -> None:
     with serve(shops[MORROW], 8001) as at_morrow, serve(shops[TIDEWATER], 8002) as at_tidewater:
-        steps.explain("", "Both shops are open. Try them in your own browser:", "")
+        steps.explain("", "Both shops are open, and the status page. Try them in your browser:", "")
         addresses = {
             f"{at_morrow}/?click_id=you-1&tn_debug=1": "accept the banner, then click a Buy button",
             f"{at_tidewater}/?click_id=you-2&tn_debug=1": "a shop without a banner",
+            f"{relay.url}/status": f"any user name, password {PASSWORD}",
         }
         for address, hint in addresses.items():
             # A URL that is broken into two lines cannot be clicked.

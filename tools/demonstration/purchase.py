@@ -1,162 +1,115 @@
-"""After the purchase: Stripe's event goes into a real relay and reaches Tracknow unchanged."""
+"""After the purchase: Stripe's events reach Tracknow, and the status page shows what became of them."""
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import re
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from tests.events import CONTENT_TYPE, encode, purchase, sign
+from tests.events import encode, event, purchase
+from tools.demonstration.relay import LINK, PASSWORD
+from tools.demonstration.walk import expect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tools.demonstration.relay import Relay, Tracknow
     from tools.demonstration.steps import Steps
+    from tools.engines.browser import Browser
 
-SECRET = "whsec_demo_only_4f1c"  # noqa: S105 - of a relay that lives as long as the demo
-_LISTENING = re.compile(r"webhook at (http://[^/]+)/stripe/webhook\n")
+STATUS_HOST = "relay.morrow.example"
+_SECONDS = 60
+_CELLS = """return [...document.querySelectorAll('main tbody tr')].map(row =>
+  [...row.children].map(cell => cell.innerText.replace(/\\s+/g, ' ').trim()))"""
 
 
-def report_purchase(steps: Steps, reference: str, work: Path) -> None:
+def report_purchase(steps: Steps, reference: str, relay: Relay, tracknow: Tracknow) -> None:
     """Send an event with the reference that the browser took to Stripe through a relay."""
     steps.section("After the purchase", "Stripe's event goes through tracknow-relay to Tracknow")
-    tracknow = _Tracknow()
-    relay = _Relay(work, tracknow.url)
-    session = {"client_reference_id": reference, "amount_total": 1400, "currency": "eur"}
-    event = encode(purchase("demo", session, created=int(time.time())))
-    try:
-        steps.run("the relay starts", relay.start)
-        steps.run("rejects a forged event", lambda: relay.rejects(event))
-        steps.run("stores the signed event", lambda: relay.accepts(event))
-        steps.run("delivers it to Tracknow", lambda: tracknow.received(event, reference))
-        steps.run("accepts Stripe's repeat", lambda: relay.accepts(event))
-        steps.run("does not deliver it again", tracknow.received_no_more)
-    finally:
-        relay.stop()
-        tracknow.close()
+    body = encode(_session("demo", client_reference_id=reference))
+    steps.run("the relay starts", relay.start)
+    steps.run("rejects a forged event", lambda: relay.rejects(body))
+    steps.run("stores the signed event", lambda: relay.accepts(body))
+    steps.run("delivers it to Tracknow", lambda: tracknow.received(body, reference))
+    steps.run("accepts Stripe's repeat", lambda: relay.accepts(body))
+    steps.run("does not deliver it again", tracknow.received_no_more)
 
 
-@dataclass
-class _Relay:
-    """``tracknow-relay serve`` in a process of its own, on its embedded database."""
-
-    work: Path
-    destination: str
-    url: str = ""
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> str:
-        environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("TRACKNOW_")},
-            "STRIPE_WEBHOOK_SECRET": SECRET,
-            "TRACKNOW_RELAY_DATABASE": f"sqlite:///{self.work / 'relay.sqlite3'}",
-            "TRACKNOW_RELAY_DESTINATIONS": self.destination,
-            "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS": "true",
-        }
-        program = str(Path(sys.executable).parent / "tracknow-relay")
-        log = self.work / "relay.log"
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [program, "serve", "--bind", "127.0.0.1:0"],
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
-        end = time.monotonic() + 60
-        while time.monotonic() < end and self.process.poll() is None:
-            if (found := _LISTENING.search(log.read_text(errors="replace"))) and _ready(found[1]):
-                self.url = found[1]
-                return f"tracknow-relay serve on {self.url}, with SQLite"
-            time.sleep(0.05)
-        raise RuntimeError(f"it did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-    def accepts(self, body: bytes) -> str:
-        status, answer = self._post(body, sign(body, SECRET))
-        if status != 200:
-            raise RuntimeError(f"the relay answered {status} {answer}")
-        return f"POST /stripe/webhook, {len(body)} bytes → 200"
-
-    def rejects(self, body: bytes) -> str:
-        status, answer = self._post(body, sign(body + b" ", SECRET))
-        if status != 400:
-            raise RuntimeError(f"the relay answered {status} {answer}")
-        return "POST /stripe/webhook with another body's signature → 400"
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(30)
-
-    def _post(self, body: bytes, signature: str) -> tuple[int, str]:
-        headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": signature}
-        answer = httpx.post(f"{self.url}/stripe/webhook", content=body, headers=headers, timeout=15)
-        return answer.status_code, answer.text
+def look_up_sales(steps: Steps, reference: str, relay: Relay, browser: Browser) -> None:
+    """Open the relay's status page, sell without a click id, and give the first sale's money back."""
+    page = _StatusPage(browser)
+    steps.section("What became of each sale", "the relay's status page, in the browser")
+    steps.run("opens the status page", page.open)
+    steps.run("the sale has its verdict", lambda: page.finds_sale("cs_demo", "attributed"))
+    direct = encode(_session("direct", client_reference_id=None, payment_link=LINK))
+    steps.run("a sale without a click id", lambda: relay.accepts(direct))
+    steps.run(
+        "gets its reason", lambda: page.finds_sale("cs_direct", "no-click-id", "page-with-script")
+    )
+    refund = {
+        "id": "ch_demo",
+        "object": "charge",
+        "amount": 1400,
+        "amount_refunded": 1400,
+        "currency": "eur",
+        "payment_intent": "pi_demo",
+    }
+    back = encode(event("demo_refund", "charge.refunded", refund, created=int(time.time())))
+    steps.run("the first sale is refunded", lambda: relay.accepts(back))
+    steps.run("moves to the refund list", lambda: page.lists_refund(reference))
 
 
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
+def _session(name: str, **fields: Any) -> dict[str, Any]:
+    now = int(time.time())
+    session = {"amount_total": 1400, "currency": "eur", "mode": "payment", "created": now, **fields}
+    return purchase(name, session, created=now)
 
 
-@dataclass
-class _Tracknow:
-    """A stand-in for Tracknow's postback endpoint; keeps what it receives."""
+class _StatusPage:
+    """The status page as the browser shows it, behind a proxy of its own host."""
 
-    posts: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
 
-    def __post_init__(self) -> None:
-        posts = self.posts
+    def open(self) -> str:
+        self._browser.open(f"https://merchant:{PASSWORD}@{STATUS_HOST}/status")
+        found = str(self._browser.run("return document.querySelector('h1').innerText"))
+        expect(found == "Everything is well", found)
+        return f"https://{STATUS_HOST}/status: {found}"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                posts.put((self.path, body))
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
+    def finds_sale(self, sale: str, verdict: str, reason: str = "") -> str:
+        """Open a sale's page until it has a verdict and a reason; return both."""
 
-            def log_message(self, *_: object) -> None:
-                """Log nothing: the terminal belongs to the steps."""
+        def look() -> tuple[str, str]:
+            self._browser.open(f"https://{STATUS_HOST}/status/sales/{sale}")
+            script = """return [...document.querySelectorAll('h1 .badge, .lead code')]
+              .map(one => one.innerText)"""
+            found = [*self._browser.run(script), "", ""]
+            return found[0], found[1]
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        seen = _until(look, lambda found: found == (verdict, reason))
+        expect(seen == (verdict, reason), f"{sale}: {' '.join(seen) or 'not there'}")
+        script = (
+            "return (document.querySelector('.why') || document.querySelector('.lead')).innerText"
+        )
+        why = str(self._browser.run(script))
+        return f"{verdict}{f' ({reason})' if reason else ''}\n{why}"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/stripe/postback"
+    def lists_refund(self, reference: str) -> str:
+        """Open the list of refunds until it has the sale; return its line."""
 
-    def received(self, body: bytes, reference: str) -> str:
-        try:
-            path, arrived = self.posts.get(timeout=20)
-        except queue.Empty:
-            raise RuntimeError("nothing reached Tracknow within 20 s") from None
-        if arrived != body:
-            raise RuntimeError(f"Tracknow received other bytes: {arrived[:200]!r}")
-        found = json.loads(arrived)["data"]["object"]["client_reference_id"]
-        if found != reference:
-            raise RuntimeError(f"Tracknow received the reference {found}")
-        return f"POST {path}, the same {len(arrived)} bytes\nclient_reference_id={found}"
+        def look() -> list[list[str]]:
+            self._browser.open(f"https://{STATUS_HOST}/status/refunds")
+            return list(self._browser.run(_CELLS))
 
-    def received_no_more(self) -> str:
-        # A second delivery would be due at once.
-        try:
-            path, _ = self.posts.get(timeout=1)
-        except queue.Empty:
-            return "one event, one delivery"
-        raise RuntimeError(f"Tracknow received a second POST {path}")
+        rows = _until(look, bool)
+        line = " · ".join(rows[0]) if rows else "nothing is listed"
+        expect(reference in line and "14.00 EUR" in line, line)
+        return line
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+
+def _until(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    """Return what is seen when it is wanted, or at last: the ledger is a moment behind."""
+    end = time.monotonic() + _SECONDS
+    while not wanted(seen := look()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return seen
