@@ -118,6 +118,11 @@ class Chromium(SeleniumBrowser):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.sandbox.call(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", size)
 
+    def prefer(self, feature: str, value: str) -> None:
+        """Let pages find a preference of the visitor, such as dark colors; empty is the browser's own."""
+        features = {"features": [{"name": feature, "value": value}]}
+        self.sandbox.call(self.driver.execute_cdp_cmd, "Emulation.setEmulatedMedia", features)
+
 
 class WebKit(SeleniumBrowser):
     """WebKitGTK's MiniBrowser, which has Safari's engine, on a screen in memory."""
