@@ -49,14 +49,22 @@ def ended(process: subprocess.Popen[Any], seconds: float = 30) -> Iterator[None]
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str]
-) -> Iterator[None]:
-    """Run a server in the log's folder until the block ends; it listens when the block begins."""
+    command: Sequence[str | Path],
+    port: int,
+    log: Path,
+    env: Mapping[str, str],
+    *,
+    cwd: Path | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; it listens when the block begins.
+
+    Its folder is ``cwd``, by default the log's.
+    """
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=log.parent, env=env)
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=cwd or log.parent, env=env)
     with ended(process):
         wait_until_listens(port, process, log)
-        yield
+        yield process
 
 
 def wait_until_listens(port: int, process: subprocess.Popen[Any], log: Path) -> None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import socket
-import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import servers
 from tests.events import SECRET, encode, purchase, sign
 from tests.relay.calls import PATH
-from tests.servers import free_port
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
@@ -68,42 +67,22 @@ def environment(url: str, **more: str) -> dict[str, str]:
 @contextlib.contextmanager
 def started(command: list[str], port: int, url: str, **more: str) -> Iterator[Server]:
     """Run a server until the block ends; it answers when the block begins."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(url, **more),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _await(process, port)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers.running(
+            command, port, Path(folder, "log"), environment(url, **more), cwd=ROOT
+        ) as process,
+    ):
         yield Server(process, port)
-    finally:
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextlib.contextmanager
 def running(url: str, variant: str = "right", **more: str) -> Iterator[Server]:
     """Run this module's server."""
-    port = free_port()
+    port = servers.free_port()
     command = [sys.executable, "-m", "tests.relay.receive.server", str(port), variant]
     with started(command, port, url, **more) as server:
         yield server
-
-
-def _await(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the server did not start: {process.args!r}")
-        time.sleep(0.05)
 
 
 def main() -> None:
