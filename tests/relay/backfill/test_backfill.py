@@ -6,11 +6,14 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from tests.events import event
 from tests.relay.backfill.parts import DAY, HOOK, SIGNED, listed
 from tracknow_static.relay.backfill.backfill import LEASE_SECONDS, MARGIN, OVERLAP
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.schema import customer_references
 
 if TYPE_CHECKING:
     from tests.relay.backfill.parts import Shop
@@ -263,3 +266,18 @@ def test_the_state_of_the_endpoint(shop: Shop) -> None:
     shop.stripe.denied = ("webhook_endpoints",)
     assert look() == ("", [])
     assert "Webhook Endpoints: Read" in shop.state.endpoint_unknown
+
+
+def test_a_missed_session_is_not_the_customers_latest(shop: Shop) -> None:
+    """The click id of a customer that came since stays; one who had none gets it."""
+    shop.sell("older", ago=3 * DAY, customer="cus_1")
+    shop.sell("newer", ago=DAY, customer="cus_1")
+    shop.sell("only", ago=2 * DAY, customer="cus_2")
+    shop.push("evt_newer")
+    shop.poll()
+    with shop.database.read() as connection:
+        found = connection.execute(select(customer_references)).all()
+    assert {row.customer: row.reference for row in found} == {
+        "cus_1": "click_newer",
+        "cus_2": "click_only",
+    }

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store import ledger_state
-from tracknow_static.relay.store.model import API, PENDING, WAITING, Accepted, NewEvent
+from tracknow_static.relay.store.model import API, PENDING, WAITING, WEBHOOK, Accepted, NewEvent
 from tracknow_static.relay.store.schema import (
     customer_references,
     deliveries,
@@ -157,10 +157,16 @@ def _add_deliveries(
 
 
 def _remember_customers(connection: Connection, fresh: Sequence[NewEvent], now: float) -> None:
-    known = {
-        event.customer: event.reference for event in fresh if event.customer and event.reference
-    }
-    _CUSTOMERS.insert(connection, [(customer, known[customer], now) for customer in sorted(known)])
+    known: dict[str, str] = {}
+    # What was missed is older than what has come since.
+    for rows, source in ((_CUSTOMERS, WEBHOOK), (_NEW_CUSTOMERS, API)):
+        found = {
+            event.customer: event.reference
+            for event in fresh
+            if event.customer and event.reference and event.source == source
+        }
+        rows.insert(connection, [(customer, found[customer], now) for customer in sorted(found)])
+        known |= found
     seen = {event.customer for event in fresh if event.customer and not event.reference} - set(
         known
     )
@@ -219,7 +225,7 @@ class _Rows:
             left = left[number:]
         return found
 
-    @cache  # noqa: B019 - there are four of them, for good
+    @cache  # noqa: B019 - there are five of them, for good
     def _text(self, backend: str, number: int) -> str:
         mark = "?" if backend == "sqlite" else "%s"
         group = ", ".join([mark] * len(self._columns) + list(self._fixed.values()))
@@ -247,6 +253,7 @@ _CUSTOMERS = _Rows(
     "ON CONFLICT (customer) DO UPDATE"
     " SET reference = excluded.reference, seen_at = excluded.seen_at",
 )
+_NEW_CUSTOMERS = _Rows(customer_references, ["customer", "reference", "seen_at"])
 _TALLIES = _Rows(
     tallies,
     ["name", "destination", "owner", "value", "updated_at"],
