@@ -14,11 +14,13 @@ import ada_url
 
 from tracknow_static.account.stripe_api import explain_errors
 from tracknow_static.errors import AccountError
-from tracknow_static.exit_codes import KEY
+from tracknow_static.exit_codes import KEY, STRIPE
 from tracknow_static.tracknow import PAYMENT_HOSTS, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from stripe import StripeClient
 
     from tracknow_static.account.key import ApiKey
 
@@ -155,14 +157,17 @@ def read_catalog(key: ApiKey) -> Catalog:
         return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
 
 
-def read_links(key: ApiKey, *, most: int) -> Catalog:
+def read_links(key: ApiKey, client: StripeClient, *, most: int) -> Catalog:
     """Return the newest ``most`` of the account's payment links, without prices.
 
     Raises :class:`AccountError`.
     """
-    client = key.client()
-    found = _list(client, {"limit": 100}, most)
-    return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
+    try:
+        found = _list(client, {"limit": 100}, most)
+        return Catalog(key.mode, tuple(_link(client, raw, prices=False) for raw in found))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        text = "Could not list the account's payment links: the answer is none of Stripe's."
+        raise AccountError(text, STRIPE) from None
 
 
 def _list(client: Any, parameters: dict[str, object], most: int | None = None) -> list[Any]:

@@ -11,6 +11,8 @@ from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import CONFLICT, KEY
 
 if TYPE_CHECKING:
+    from stripe import StripeClient
+
     from tracknow_static.account.key import ApiKey
     from tracknow_static.account.stripe_api import Account
     from tracknow_static.relay.config import RelayConfig
@@ -34,16 +36,25 @@ def key_of(config: RelayConfig) -> ApiKey:
     return key
 
 
-def account_of(config: RelayConfig) -> Account:
-    """Return the account of the API key, whose answers are read within bounds.
+def client_of(key: ApiKey) -> StripeClient:
+    """Return the official client, whose answers are read within bounds.
 
-    Raises :class:`AccountError` as :func:`key_of` does, and when the library is not installed.
+    Raises :class:`AccountError` when the library is not installed.
     """
     from tracknow_static.account.key import library
-    from tracknow_static.account.stripe_api import Account
 
-    key = key_of(config)
     library()
     from tracknow_static.relay.backfill.transport import BoundedClient
 
-    return Account(key, key.client(http_client=BoundedClient()))
+    return key.client(http_client=BoundedClient())
+
+
+def account_of(config: RelayConfig) -> Account:
+    """Return the account of the API key.
+
+    Raises :class:`AccountError` as :func:`key_of` and :func:`client_of` do.
+    """
+    from tracknow_static.account.stripe_api import Account
+
+    key = key_of(config)
+    return Account(key, client_of(key))

@@ -201,6 +201,17 @@ def test_a_key_without_the_permission(ready: dict[str, str], stripe: Stripe) -> 
     assert "lacks the permission Payment Links: Read" in run(ready, "sales").stderr
 
 
+@pytest.mark.parametrize("links", [[{"id": "plink_1"}], ["text"], [{"id": 7, "url": {}}]])
+def test_an_answer_that_is_not_stripes(
+    ready: dict[str, str], stripe: Stripe, links: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and nothing fails."""
+    monkeypatch.setattr(stripe, "_link", lambda link, _given: link)
+    stripe.links = links
+    assert reasons(ready) == ALONE
+    assert "the answer is none of Stripe's" in run(ready, "sales").stderr
+
+
 @pytest.mark.parametrize(
     "surfaces", [[{"kind": "link", "url": "https://buy.stripe.com/test_other", "pages": ["x"]}], []]
 )

@@ -142,8 +142,10 @@ class Site:
             return None
         try:
             from tracknow_static.account.catalog import read_links
+            from tracknow_static.relay.stripe_api import client_of
 
-            return read_links(self._key(), most=_MOST_LINKS)
+            key = self._key()
+            return read_links(key, client_of(key), most=_MOST_LINKS)
         except TracknowError as error:
             text = str(error).replace("\n", " ")
             self.missing = text if "Payment Links" in text else f"{text} {_PERMISSION}"
