@@ -214,6 +214,18 @@ def test_rejections_do_not_open_the_breaker(small_shop: Shop, destination: Stand
     assert small_shop.drain().rejected == 20
 
 
+def test_what_was_rejected_moves_with_its_destination(
+    small_shop: Shop, destination: StandIn
+) -> None:
+    """A wrong namespace that answers with a refusal is retired like one that does not answer."""
+    (event_id,) = small_shop.sell()
+    destination.decide = lambda _: answer(200, NO)
+    small_shop.drain()
+    done = replay.retire(small_shop.database, destination.url, to="https://new.example/hook")
+    assert (done.moved, done.given_up) == (1, 0)
+    assert small_shop.delivery(event_id, "https://new.example/hook").state == "pending"
+
+
 def test_answers_go_with_the_payload(shop: Shop, destination: StandIn) -> None:
     """A purge by age and one by customer remove what was answered; rejected counts as dead."""
     old, erased = *shop.sell(), *shop.sell(customer="cus_1")

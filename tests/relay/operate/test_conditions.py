@@ -229,6 +229,17 @@ def test_many_deliveries_are_counted_up_to_a_bound(
     assert one.since == START
 
 
+def test_charges_that_nobody_decides_about_need_attention(database: Database, clock: Clock) -> None:
+    """They wait for their sessions as configured; much longer means that no ledger is kept."""
+    add(database, plain(1, skipped_because="waiting"))
+    clock.time += CONFIG.forward_wait + 3500
+    assert "held-old" not in found(database)
+    clock.time += 200
+    one = found(database)["held-old"]
+    assert (one.since, one.stalls) == (START, True)
+    assert one.text == "charges have waited for their sessions for 1 h 16 min"
+
+
 def test_a_full_disk_needs_attention(sqlite_url: str) -> None:
     """The floor of `status` and `check` is the one that events are refused at."""
     environ = environment(sqlite_url, ONE, min_free_mb="900000")

@@ -33,6 +33,8 @@ CODES = {
     "destination-paused": "A destination is paused: its URL or its settings are wrong.",
     "destination-down": "A destination does not answer, or answers with errors.",
     "backlog-old": "A delivery has been waiting for more than an hour.",
+    "held-old": "Charges wait for their sessions long after TRACKNOW_RELAY_FORWARD_WAIT: no process "
+    "decides about them.",
     "former-destination": "Deliveries wait for a destination that is not configured any more.",
     "disk-low": "The disk has less free space than TRACKNOW_RELAY_MIN_FREE_MB: events are refused.",
     "calls-refused": "Every call of the webhook since the last event was refused, "
@@ -89,13 +91,15 @@ class Observed(NamedTuple):
     """What the conditions are made of; times are Unix seconds by the database's clock.
 
     ``pushed_at`` is when Stripe pushed the newest event, ``refused_at`` when calls were refused
-    last, by reason; ``free`` bytes are on the disk, None if the database is on another host.
+    last, by reason. ``held_since`` is when the oldest event came that waits for its session.
+    ``free`` bytes are on the disk, None if the database is on another host.
     """
 
     now: float
     places: tuple[watch.Place, ...] = ()
     pushed_at: float | None = None
     refused_at: dict[str, float] = {}  # noqa: RUF012 - never changed
+    held_since: float | None = None
     free: int | None = None
     backfill: backfill_state.State | None = None
     without_click_id: int | None = None
@@ -116,6 +120,7 @@ def observe(database: Database, config: RelayConfig) -> Observed:
             ),
             pushed_at=watch.pushed_at(connection),
             refused_at=watch.refused_at(connection),
+            held_since=watch.held_since(connection),
             free=database.free_bytes(),
             backfill=backfill_state.load(connection),
             without_click_id=without_click_id(connection, config.sales_without_click_id),
@@ -130,6 +135,12 @@ def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE)
         for condition in _of_destination(place, seen.now, config, max_age)
     ]
     found.extend(_of_calls(seen))
+    since = seen.held_since
+    if since is not None and seen.now - since > max_age + config.forward_wait:
+        text = f"charges have waited for their sessions for {duration(seen.now - since)}"
+        found.append(
+            Condition("held-old", "", text, "tracknow-relay drain", stalls=True, since=since)
+        )
     found.extend(_of_backfill(seen))
     if watch.is_low(seen.free, config.min_free_bytes):
         text = f"{free_space(seen.free or 0, config)}: events are refused, and Stripe keeps them"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store.events import write_tallies
@@ -18,10 +16,10 @@ from tracknow_static.relay.store.model import (
     PENDING,
     REJECTED,
     SESSION_EVENTS,
-    WEBHOOK,
     Claimed,
     DeliveryResult,
 )
+from tracknow_static.relay.store.payloads import with_payloads
 from tracknow_static.relay.store.schema import (
     attempts,
     deliveries,
@@ -65,8 +63,8 @@ def claim(
         claimed: list[Claimed] = []
         for url in _claimable(connection, urls, paused=paused):
             now = database.now()
-            leased = _lease(connection, _due(url, limit, now), lease_seconds, now)
-            found = _with_payloads(connection, leased)
+            leased = _lease(connection, url, limit, lease_seconds, now)
+            found = with_payloads(connection, leased)
             if len(found) == limit:
                 found = _with_sessions_first(connection, url, found, lease_seconds, now)
             claimed += found
@@ -106,16 +104,6 @@ def _claimable(connection: Connection, urls: Sequence[str], *, paused: bool) -> 
     return [url for url in urls if url not in resting]
 
 
-def _due(url: str, limit: int, now: ColumnElement[float]) -> Select[Any]:
-    return (
-        select(deliveries.c.id)
-        .where(deliveries.c.destination == url, is_pending, deliveries.c.due_at <= now)
-        .order_by(deliveries.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-
-
 def _with_sessions_first(
     connection: Connection,
     url: str,
@@ -133,8 +121,19 @@ def _with_sessions_first(
     )
     sessions = {row.id: row.key for row in connection.execute(statement)} if charges else {}
     waiting: dict[str, list[int]] = {}
-    due = _due(url, len(claimed), now).where(deliveries.c.event_id.in_(sessions))
-    for row in connection.execute(due.add_columns(deliveries.c.event_id)) if sessions else ():
+    # By their events, not by the index of all that is pending: a bound state hides that one.
+    due = (
+        select(deliveries.c.id, deliveries.c.event_id)
+        .where(
+            deliveries.c.event_id.in_(sessions),
+            deliveries.c.destination == url,
+            deliveries.c.state == PENDING,
+            deliveries.c.due_at <= now,
+        )
+        .order_by(deliveries.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    for row in connection.execute(due) if sessions else ():
         waiting.setdefault(sessions[row.event_id], []).append(row.id)
     if not waiting:
         return claimed
@@ -155,11 +154,24 @@ def _with_sessions_first(
         .values(due_at=case((untried, deliveries.c.accepted_at), else_=now), claimed_at=None)
     )
     of = select(deliveries.c.id).where(deliveries.c.id.in_(chosen))
-    found = _with_payloads(connection, _lease(connection, of, lease_seconds, now))
+    found = with_payloads(connection, _take(connection, of, lease_seconds, now))
     return [*found, *(each for each in claimed if each.delivery_id not in back)]
 
 
 def _lease(
+    connection: Connection, url: str, limit: int, lease_seconds: float, now: ColumnElement[float]
+) -> Sequence[Any]:
+    due = (
+        select(deliveries.c.id)
+        .where(deliveries.c.destination == url, is_pending, deliveries.c.due_at <= now)
+        .order_by(deliveries.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return _take(connection, due, lease_seconds, now)
+
+
+def _take(
     connection: Connection, of: Select[Any], lease_seconds: float, now: ColumnElement[float]
 ) -> Sequence[Any]:
     # As a CTE: PostgreSQL may run a plain sub-select again for each row, and lock other rows.
@@ -179,85 +191,6 @@ def _lease(
         )
     )
     return connection.execute(statement).all()
-
-
-def _with_payloads(connection: Connection, leased: Sequence[Any]) -> Sequence[Claimed]:
-    """Return the leased deliveries with their events, the oldest event first.
-
-    An event that cannot be read is a ``problem`` of its own deliveries and of no others.
-    """
-    stored = _stored(connection, {row.event_id for row in leased}) if leased else {}
-    found = []
-    for row in leased:
-        event: Any = stored.get(row.event_id)
-        problem = _problem(event)
-        received_at = 0.0 if problem else event.received_at
-        found.append((received_at, row.id, _claimed(row, event, problem)))
-    return [claimed for _, _, claimed in sorted(found, key=lambda entry: entry[:2])]
-
-
-def _claimed(row: Any, event: Any, problem: str | None) -> Claimed:
-    return Claimed(
-        delivery_id=row.id,
-        token=row.token,
-        event_id=row.event_id,
-        destination=row.destination,
-        payload=b"" if problem else bytes(event.payload),
-        content_type=None if problem else event.content_type,
-        signature=None if problem else event.signature,
-        attempts=row.attempts,
-        tries=row.tries,
-        type="" if problem else event.type,
-        accepted_at=row.accepted_at,
-        problem=problem,
-        source=WEBHOOK if problem else event.source,
-        payment_intent=None if problem else event.payment_intent,
-        customer=None if problem else event.customer,
-    )
-
-
-def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
-    """Return the events that can be read, by their ids."""
-    statement = select(
-        events.c.id,
-        events.c.type,
-        events.c.received_at,
-        events.c.content_type,
-        events.c.signature,
-        events.c.source,
-        events.c.payment_intent,
-        events.c.customer,
-        events.c.payload,
-    )
-    try:
-        return {row.id: row for row in connection.execute(statement.where(events.c.id.in_(ids)))}
-    except (DBAPIError, TypeError, ValueError):
-        if connection.dialect.name != "sqlite":
-            raise
-    # SQLite keeps whatever is written into a column, and finds out when it is read: read each row
-    # alone, or one of them would fail them all.
-    found = {}
-    for event_id in ids:
-        with contextlib.suppress(DBAPIError, TypeError, ValueError):
-            row = connection.execute(statement.where(events.c.id == event_id)).first()
-            if row is not None:
-                found[event_id] = row
-    return found
-
-
-def _problem(event: Any) -> str | None:
-    """Return why a delivery of an event cannot be attempted: a short code, or None."""
-    if event is None:
-        return "event_unreadable"
-    if event.payload is None:
-        return "payload_missing"
-    texts = (event.type, event.content_type or "", event.signature or "", event.source)
-    is_readable = (
-        isinstance(event.payload, bytes | memoryview)
-        and all(isinstance(text, str) for text in texts)
-        and isinstance(event.received_at, int | float)
-    )
-    return None if is_readable else "event_unreadable"
 
 
 def settle(database: Database, results: Sequence[DeliveryResult]) -> list[bool]:

@@ -89,7 +89,10 @@ Index(
 # Those that wait for their session, and those that are not forwarded for want of a click id.
 _UNATTRIBUTED = "skipped_because IN ('waiting', 'unattributed')"
 # Literals, since a bound value would hide from the planner that the partial index applies.
-is_waiting: ColumnElement[bool] = literal_column("skipped_because = 'waiting'")
+is_waiting: ColumnElement[bool] = literal_column(
+    # SQLite uses the index only where its condition is there word by word.
+    f"({_UNATTRIBUTED} AND skipped_because = 'waiting')"
+)
 is_unforwarded: ColumnElement[bool] = literal_column(_UNATTRIBUTED)
 Index(
     "events_unattributed",

@@ -9,7 +9,13 @@ from sqlalchemy import func, select
 from tracknow_static.relay.store.destinations import breaker_of, untouched
 from tracknow_static.relay.store.filters import in_state
 from tracknow_static.relay.store.model import BREAKER_THRESHOLD, PAUSED, WEBHOOK
-from tracknow_static.relay.store.schema import deliveries, destinations, events, tallies
+from tracknow_static.relay.store.schema import (
+    deliveries,
+    destinations,
+    events,
+    is_waiting,
+    tallies,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +104,13 @@ def refused_at(connection: Connection) -> dict[str, float]:
         .group_by(tallies.c.name)
     )
     return {row.name.removeprefix(_REFUSED): row.last for row in connection.execute(statement)}
+
+
+def held_since(connection: Connection) -> float | None:
+    """Return when the oldest event came that waits for its session, None if none does."""
+    statement = select(func.min(events.c.received_at)).where(is_waiting)
+    found: float | None = connection.execute(statement).scalar()
+    return found
 
 
 def _with(connection: Connection, state: str) -> set[str]:
