@@ -140,6 +140,7 @@ def test_a_database_that_cannot_be_read() -> None:
     assert "The database cannot be read" in text
     assert "tracknow-relay check" in text
     assert headers["cache-control"] == "no-store"
+    made.stop(30)
 
 
 class HangingDatabase(Database):
