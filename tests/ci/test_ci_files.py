@@ -83,6 +83,8 @@ class Runner:
             env={
                 "PATH": self.path,
                 "HOME": str(self.folder),
+                # What `make` has fetched need not be fetched again.
+                "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(Path.home() / ".cache/pip"),
                 "RUNNER_TEMP": str(self.folder),
                 "GITHUB_ACTION_PATH": str(ROOT),
                 **{name: str(file) for name, file in files.items()},
