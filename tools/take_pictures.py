@@ -1,37 +1,45 @@
-"""Takes the pictures in docs/images/: the sample shops, and what the demo prints.
+"""Takes the pictures in docs/images/: the sample shops, the status page, and what the demo prints.
 
 usage: python -m tools.take_pictures
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from tools.demonstration.builds import build_mkdocs, build_pelican
+from tools.demonstration.ledger import fill
+from tools.demonstration.relay import PASSWORD, SECRET
 from tools.demonstration.walk import agree
+from tools.engines import wsgi
 from tools.engines.fake_stripe import serve_stripe
 from tools.engines.fake_web import FakeWeb
 from tools.engines.launch import launch
 from tools.engines.sandbox import Sandbox
 from tools.engines.selenium_engines import Chromium
+from tracknow_static.relay import create_application
+from tracknow_static.relay.config import RelayConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 140
-MORROW, TIDEWATER = "morrow.example", "tidewater.example"
+MORROW, TIDEWATER, RELAY = "morrow.example", "tidewater.example", "relay.example"
 
 
 def main() -> None:
     """Write every picture anew."""
     take_shops()
+    take_status()
     take_demo()
 
 
@@ -62,6 +70,41 @@ def take_shops() -> None:
     browser.quit()
     web.close()
     sandbox.close()
+
+
+def take_status() -> None:
+    """Write pictures of a relay's status page: wide, on a phone, and one sale in dark colors."""
+    with tempfile.TemporaryDirectory(prefix="tracknow-pictures-") as work:
+        config = RelayConfig.from_environ(
+            {
+                "TRACKNOW_NAMESPACE": "acme",
+                "STRIPE_WEBHOOK_SECRET": SECRET,
+                "TRACKNOW_RELAY_DATABASE": f"sqlite:///{work}/relay.sqlite3",
+                "TRACKNOW_RELAY_DELIVER": "false",
+                "TRACKNOW_RELAY_STATUS_PASSWORD": PASSWORD,
+            }
+        )
+        fill(config, float(int(time.time())))
+        relay = create_application(config)
+        sandbox = Sandbox()
+        web = FakeWeb(sandbox)
+        credentials = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+        web.put_host(RELAY, wsgi.host(relay, HTTP_AUTHORIZATION=f"Basic {credentials}"))
+        browser = launch("chromium", sandbox)
+        assert isinstance(browser, Chromium)  # noqa: S101 - for mypy
+        for name, path, size, scheme in (
+            ("status.png", "/status", (1120, 1180), "light"),
+            ("status-phone.png", "/status/sales", (390, 844), "light"),
+            ("status-sale.png", "/status/sales/cs_live_a10005SAMPLE", (1120, 900), "dark"),
+        ):
+            browser.resize(*size)
+            browser.prefer("prefers-color-scheme", scheme)
+            browser.open(f"https://{RELAY}{path}")
+            _save(browser, name)
+        browser.quit()
+        web.close()
+        sandbox.close()
+        relay.stop(30)
 
 
 def take_demo() -> None:
