@@ -6,10 +6,13 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import select
 
+from tests.account.stand_in import Failure
 from tests.events import event
 from tests.relay.backfill.parts import DAY, HOOK, SIGNED, listed
+from tracknow_static.errors import AccountError
 from tracknow_static.relay.backfill.backfill import LEASE_SECONDS, MARGIN, OVERLAP
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.database import Database
@@ -92,6 +95,26 @@ def test_more_types_than_one_request_can_name(shop: Shop) -> None:
     changed = shop.with_events(kinds)
     changed.poll()
     assert len(shop.rows()) == 30
+
+
+def test_a_poll_that_breaks_off_between_types(shop: Shop) -> None:
+    """What the first twenty types have shown is no reason to skip the others."""
+    kinds = (*(f"thing.number_{number}" for number in range(20)), "thing.last")
+    for number, kind in enumerate((kinds[0], "thing.last")):
+        subject = {"id": f"th_{number}", "object": "thing"}
+        created = shop.now - (1 if number == 0 else 3) * DAY
+        shop.stripe.events.add(listed(event(number, kind, subject, created=created)))
+    changed = shop.with_events(kinds)
+
+    def break_off(_listed: int) -> None:
+        shop.stripe.failures.append(Failure(500, on="/v1/events", times=9))
+
+    with changed.backfill() as task, pytest.raises(AccountError):
+        task.poll(break_off)
+    assert set(shop.rows()) == {"evt_0"}
+    shop.stripe.failures.clear()
+    changed.poll()
+    assert set(shop.rows()) == {"evt_0", "evt_1"}
 
 
 def test_nothing_before_the_database_was_made(shop: Shop) -> None:
@@ -197,14 +220,17 @@ def test_who_was_replaced_stops(shop: Shop) -> None:
     shop.stripe.page = 2
     other = Database(shop.config.database, [HOOK], clock=shop.clock)
     second = shop.on(other)
+    pages: list[int] = []
     with shop.backfill() as task:
 
         def replace(listed: int) -> None:
+            pages.append(listed)
             if listed == 4:
                 shop.clock.time += LEASE_SECONDS
                 assert second.poll() is not None
 
         assert task.poll(replace) is None
+    assert pages == [2, 4]
     assert len(shop.rows()) == 10
     assert shop.state.polled_at > 0
     other.close()

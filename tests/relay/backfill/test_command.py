@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from tests.account.stand_in import Failure
 from tests.relay.backfill.parts import DAY, SIGNED
 from tests.relay.operate.parts import run, run_json
+from tracknow_static.relay.operate import backfill as command
+from tracknow_static.relay.operate.cli import cli
 from tracknow_static.relay.store import queries
 
 if TYPE_CHECKING:
@@ -50,6 +53,19 @@ def test_sales_that_tracknow_may_have_need_a_yes(place: Place) -> None:
     assert place.stored() == 0
     assert run_json(place.environ, "backfill", "--since", "25d", "--yes")["missing"] == 2
     assert place.stored() == 2
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_on_a_terminal_it_asks(place: Place, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """The answer decides; nothing is fetched before it."""
+    place.sell("old", 20 * DAY)
+    monkeypatch.setattr(command, "_is_terminal", lambda: True)
+    result = CliRunner().invoke(
+        cli, ["backfill", "--since", "25d"], env=place.environ, input=f"{answer}\n"
+    )
+    assert "Fetch them?" in result.output
+    assert result.exit_code == (0 if answer == "y" else 1)
+    assert place.stored() == (2 if answer == "y" else 0)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +136,10 @@ def test_explain_and_metrics_know_how_an_event_came(place: Place) -> None:
     place.sell("a", DAY)
     run(place.environ, "backfill")
     run(place.environ, "sales", "--rebuild")
-    steps = {one["what"] for one in run_json(place.environ, "explain", "cs_a")["evidence"]}
-    assert "fetched" in steps
-    assert "received" not in steps
+    story = run_json(place.environ, "explain", "cs_a")["evidence"]
+    assert {one["what"] for one in story} == {"created", "fetched", "unsigned", "due"}
+    assert {one["detail"] for one in story if one["what"] == "unsigned"} == {SIGNED}
+    assert "signature only" in run(place.environ, "explain", "cs_a").output
     tallies = queries.status(place.database).tallies
     assert (tallies["accepted", ""], tallies["fetched", ""]) == (2, 2)
 

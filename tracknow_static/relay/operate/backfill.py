@@ -103,10 +103,14 @@ def _confirm(created_at: float, since: float, *, yes: bool) -> None:
         "commission would be paid twice."
     )
     click.echo(text, err=True)
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         text = "Nothing was fetched: there is no terminal to ask on. Add --yes if Tracknow has not had these sales."
         raise AccountError(text, exit_codes.MISUSE)
     click.confirm("Fetch them?", abort=True, err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _poll(task: Backfill, advance: Any) -> Polled:

@@ -118,6 +118,7 @@ WORDS = {
     "created": "created at Stripe",
     "received": "received",
     "fetched": "fetched from Stripe's API",
+    "unsigned": "not delivered: gets events with a signature only",
     "kept": "not forwarded",
     "attempt": "delivery",
     "due": "delivery is due",

@@ -21,7 +21,7 @@ from tracknow_static.relay.store.model import (
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -36,7 +36,7 @@ _MOST_OTHERS = 100
 class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
-    ``what`` is ``created``, ``received``, ``fetched``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
+    ``what`` is ``created``, ``received``, ``fetched``, ``unsigned``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
     or ``refunded``; ``id`` names the object or event. ``detail`` holds what was answered or why.
     """
 
@@ -79,7 +79,7 @@ def explain(database: Database, wanted: str) -> Explanation | None:
     stored = [event for name in event_ids if (event := queries.event(database, name))]
     if sale is None:  # it became part of another one just now
         return None
-    story = sorted(_story(sale, stored))
+    story = sorted(_story(sale, stored, sorted(database.signed)))
     return Explanation(sale, _reason(sale, stored), tuple(story), tuple(found[1:]))
 
 
@@ -118,13 +118,16 @@ def _events_of(
     return sorted(found)
 
 
-def _story(sale: Sale, stored: list[StoredEvent]) -> Iterator[Step]:
+def _story(sale: Sale, stored: list[StoredEvent], signed: Sequence[str]) -> Iterator[Step]:
     yield Step(sale.created, "created", sale.id, f"renews {sale.renews}" if sale.renews else "")
     if sale.refunded_at is not None:
         yield Step(sale.refunded_at, "refunded", sale.charge or sale.id, str(sale.refunded))
     for event in stored:
         how = "received" if event.source == WEBHOOK else "fetched"
         yield Step(event.received_at, how, event.id, event.type)
+        if event.source != WEBHOOK and event.skipped_because is None:
+            for url in signed:
+                yield Step(event.received_at, "unsigned", event.id, without_query(url))
         if event.skipped_because:
             yield Step(event.received_at, "kept", event.id, event.skipped_because)
         for delivery in event.deliveries:
