@@ -96,7 +96,7 @@ def test_the_process_ends_by_itself_when_the_relay_has_died(service: Service) ->
         ("raise RuntimeError('for planted')", "RuntimeError: for …"),
         ("raise SystemExit(3)", "the process that sends ended without a result"),
         ("os._exit(1)", "the process that sends ended without a result"),
-        ("os.kill(os.getpid(), 11)", "the process that sends ended without a result"),
+        ("os.kill(os.getpid(), 9)", "the process that sends ended without a result"),
     ],
 )
 def test_an_apprise_that_raises_or_prints_harms_nothing(

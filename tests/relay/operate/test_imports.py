@@ -20,6 +20,7 @@ LIBRARIES = {
     "psycopg",
     "rich",
     "jinja2",
+    "apprise",
 }
 SENDS = {"sqlalchemy", "httpcore"}
 READS = {"sqlalchemy"}
