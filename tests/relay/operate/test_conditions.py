@@ -267,6 +267,8 @@ def test_sales_without_a_click_id_need_attention_when_earlier_ones_had_one(
     for number in range(4):
         sell(database, *paid(f"n{number}", client_reference_id=None, created=CREATED + number))
     assert "no-click-ids" not in found(database)
+    without = {"client_reference_id": None, "created": CREATED + 50}
+    sell(database, *subscribed("b", 3, basil=True, **without))
     sell(database, *subscribed("a", 3, basil=True, created=CREATED + 100))
     assert "no-click-ids" not in found(database)
     for number in range(2):
