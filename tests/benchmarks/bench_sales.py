@@ -83,7 +83,8 @@ def ledger_rates(place: Path, number: int) -> tuple[float, float]:
             if len(batch) == 1000:
                 store(made, batch)
                 batch.clear()
-        store(made, batch)
+        if batch:
+            store(made, batch)
         ledger, read = Ledger(made), 0
         started, cpu = time.perf_counter(), time.process_time()
         while done := ledger.advance():

@@ -188,11 +188,23 @@ def test_the_password_is_asked_for(page: Browser, web: FakeWeb, relay: Relay) ->
 
 
 def test_the_report_as_a_file(page: Browser, web: FakeWeb, environ: dict[str, str]) -> None:
-    """The HTML report is readable by itself: its style applies under its own policy."""
-    for number, more in enumerate(([], ["--refunds"])):
+    """The HTML report is readable by itself, by all, in both colors and on a phone."""
+    for number, more in enumerate(([], ["--by", "payment-link"], ["--refunds"])):
         html = run(environ, "report", "--format", "html", *more).stdout
         web.put("mail.example", f"/report-{number}.html", Response(html.encode()))
         page.open(f"https://mail.example/report-{number}.html")
         assert "system-ui" in page.run("return getComputedStyle(document.body).fontFamily")
         assert page.run("return document.querySelectorAll('tbody tr').length") > 1
+        assert page.run("return document.scripts.length") == 0
+        assert page.run("return performance.getEntriesByType('resource').length") == 0
         assert violations(page) == []
+        if not isinstance(page, Chromium):
+            continue
+        page.prefer("prefers-color-scheme", "dark")
+        page.resize(320, 640)
+        try:
+            assert violations(page) == []
+            assert page.run("return document.documentElement.scrollWidth") <= 320
+        finally:
+            page.prefer("prefers-color-scheme", "")
+            page.resize(1280, 800)

@@ -16,6 +16,7 @@ from tracknow_static.relay.operate.inspect import When
 from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise
+from tracknow_static.relay.sales.verdicts import CODES
 from tracknow_static.relay.sales.verdicts import unfinished as unfinished_text
 from tracknow_static.tracknow import money
 
@@ -102,9 +103,10 @@ def report(
         )
         for text in texts:
             click.echo(f"- {text}", err=True)
+    elif output_format == "html":
+        _print_html("Sales", period, total=total, advice=texts, by=by, lines=lines)
     else:
-        tables = _tables(total, lines, by.replace("-", " "))
-        _print(tables, "Sales", period, texts, as_html=output_format == "html")
+        _print("Sales", period, _tables(total, lines, by.replace("-", " ")), texts)
     print_missing(site)
 
 
@@ -125,6 +127,8 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
         output.print_json({"refunds": rows, "complete": complete})
     elif output_format == "csv":
         _print_csv(rows, reports.Refund._fields)
+    elif output_format == "html":
+        _print_html("Refunds", period, refunds=found)
     else:
         columns = ("date (UTC)", "click id", "charge", "verdict", "amount", "refunded")
         cells = [
@@ -139,22 +143,37 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
             for one in found
         ]
         tables: list[Table] = [("To reverse at Tracknow", columns, cells)]
-        _print(tables, "Refunds", period, [], as_html=output_format == "html")
+        _print("Refunds", period, tables)
 
 
-def _print(
-    tables: list[Table], title: str, period: str, advice: list[str], *, as_html: bool
+def _print_html(
+    title: str,
+    period: str,
+    *,
+    total: Line | None = None,
+    advice: Sequence[str] = (),
+    by: str = "",
+    lines: Sequence[Line] = (),
+    refunds: Sequence[Refund] | None = None,
 ) -> None:
-    if as_html:
-        from tracknow_static.relay.status import render
+    """Print one file that needs nothing else, in the status page's style."""
+    from tracknow_static.relay.status import render
 
-        values = {"title": title, "period": period, "advice": advice, "tables": tables}
-        click.echo(
-            render.html(
-                "report.html", {**values, "base": None, "here": "", "policy": render.policy()}
-            )
-        )
-        return
+    values = {
+        "title": title,
+        "period": period,
+        "total": total,
+        "advice": advice,
+        "by": by.replace("-", " "),
+        "lines": lines,
+        "codes": CODES,
+        "refunds": refunds,
+        "policy": render.policy(),
+    }
+    click.echo(render.html("report.html", {**values, "base": None, "here": ""}))
+
+
+def _print(title: str, period: str, tables: list[Table], advice: Sequence[str] = ()) -> None:
     click.echo(f"{title}: {period}")
     for text in advice:
         click.echo(f"- {text}")

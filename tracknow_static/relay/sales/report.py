@@ -14,6 +14,7 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
+    null,
     select,
     tuple_,
     union_all,
@@ -38,6 +39,16 @@ WITH_CLICK_ID = frozenset(
 TO_REVERSE = ("refunded", "partly-refunded", "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
 MOST_REFERENCES = 100
+
+
+# In the order of a sum's fields.
+_KEYS = (
+    sales.c.month,
+    sales.c.payment_link,
+    sales.c.reference,
+    sales.c.verdict,
+    sales.c.currency,
+)
 
 
 class Sum(NamedTuple):
@@ -99,15 +110,17 @@ def sums(
         if by_reference
         else (sales.c.verdict, sales.c.payment_link, sales.c.currency, sales.c.month)
     )
+    grouped = {key.name for key in keys}
+    shown = [key if key.name in grouped else null().label(key.name) for key in _KEYS]
     numbers = (
         func.count().label("number"),
         func.sum(sales.c.amount).label("amount"),
         func.sum(sales.c.refunded).label("refunded"),
     )
-    statement = _period(select(*keys, *numbers).group_by(*keys), since, until)
+    statement = _period(select(*shown, *numbers).group_by(*keys), since, until)
     verdict = corrected_verdict()
     moved = _period(
-        select(*keys, verdict.label("corrected"), *numbers)
+        select(*shown, *numbers, verdict.label("corrected"))
         .where(depends_on_deliveries())
         .group_by(*keys, verdict),
         since,
@@ -134,23 +147,20 @@ def _added(
     """Read the sums, and move what deliveries have changed from one verdict to another."""
     found: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
 
-    def add(row: Any, verdict: str, sign: int) -> None:
-        month = getattr(row, "month", None)
-        key = (
-            f"{month // 100}-{month % 100:02d}" if month else "",
-            getattr(row, "payment_link", None) or "",
-            getattr(row, "reference", None) or "",
-            verdict,
-            row.currency or "",
-        )
-        for place, value in enumerate((row.number, row.amount, row.refunded)):
-            found[key][place] += sign * int(value or 0)
+    def add(row: Sequence[Any], verdict: str, sign: int) -> None:
+        month, payment_link, reference, _, currency, number, amount, refunded = row[:8]
+        name = f"{month // 100}-{month % 100:02d}" if month else ""
+        cell = found[name, payment_link or "", reference or "", verdict, currency or ""]
+        cell[0] += sign * number
+        # PostgreSQL adds up whole numbers as decimal ones; without an amount there is no sum.
+        cell[1] += sign * int(amount or 0)
+        cell[2] += sign * int(refunded or 0)
 
     for row in connection.execute(statement):
-        add(row, row.verdict, 1)
+        add(row, row[3], 1)
     for row in connection.execute(moved):
-        add(row, row.verdict, -1)
-        add(row, row.corrected, 1)
+        add(row, row[3], -1)
+        add(row, row[8], 1)
     return found
 
 
