@@ -88,8 +88,8 @@ def test_events_that_only_the_old_endpoint_gets_are_waited_for(
 ) -> None:
     """Stripe is still trying an event from before the new endpoint: finishing would lose it."""
     created = int(time.time()) - 3600
-    for one in merchant.stripe.endpoints.values():
-        one["created"] += int(time.time()) - one["created"]
+    for endpoint in merchant.stripe.endpoints.values():
+        endpoint["created"] += int(time.time()) - endpoint["created"]
     merchant.stripe.add_event("evt_waiting", created)
     result = merchant.run("rotate --finish --yes", code=6)
     assert "evt_waiting" in result.output

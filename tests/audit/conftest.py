@@ -94,9 +94,9 @@ class Site:
     def attributions(self, line: str = "", *, code: int = 0) -> list[tuple[str, int, str]]:
         """Return kind, line and attribution of every payment surface."""
         return [
-            (one["kind"], one["line"], one["attribution"])
+            (surface["kind"], surface["line"], surface["attribution"])
             for each in self.json(line, code=code)["pages"]
-            for one in each["surfaces"]
+            for surface in each["surfaces"]
         ]
 
 

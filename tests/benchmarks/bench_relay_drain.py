@@ -130,14 +130,14 @@ def fill(url: str, destination: str, number: int) -> None:
             database,
             [
                 NewEvent(
-                    f"evt_{one}",
+                    f"evt_{index}",
                     "charge.succeeded",
                     BODY,
-                    object_id=f"ch_{one}",
+                    object_id=f"ch_{index}",
                     content_type="application/json",
                     signature="t=1700000000,v1=" + "0" * 64,
                 )
-                for one in range(first, min(first + 1000, number))
+                for index in range(first, min(first + 1000, number))
             ],
         )
     database.close()

@@ -179,15 +179,15 @@ def fill(folder: Path, number: int) -> None:
             # Payloads of nearly all have been purged, as after a month of retention.
             [
                 (
-                    f"evt_old{one:012d}",
-                    f"ch_{one}",
-                    f"pi_{one}",
-                    f"cus_{one}",
-                    float(one),
-                    None if one % 20 == 0 else 1.0,
-                    body if one % 20 == 0 else None,
+                    f"evt_old{row:012d}",
+                    f"ch_{row}",
+                    f"pi_{row}",
+                    f"cus_{row}",
+                    float(row),
+                    None if row % 20 == 0 else 1.0,
+                    body if row % 20 == 0 else None,
                 )
-                for one in rows
+                for row in rows
             ],
         )
         connection.executemany(
@@ -250,9 +250,9 @@ def flat(place: Path, rows: int) -> None:
         fill(Path(full), rows)
         rates: dict[str, list[float]] = {empty: [], full: []}
         waits: dict[str, list[float]] = {empty: [], full: []}
-        for one in range(3):
+        for index in range(3):
             for folder in (empty, full):
-                rates[folder].append(accepts(Path(folder), 3000, f"r{one}"))
+                rates[folder].append(accepts(Path(folder), 3000, f"r{index}"))
                 waits[folder].append(claims(Path(folder), 100))
         size = (Path(full) / "relay.sqlite3").stat().st_size / 1e6
         print(f"\nwith {rows:,} rows in the table ({size:,.0f} MB), against an empty one:")

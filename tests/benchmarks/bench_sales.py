@@ -119,9 +119,9 @@ def show_ingest(place: Path, rounds: int, number: int) -> None:
     """Print the rates and the ratios to the rate without a ledger."""
     kinds = ("without", "as it is", "always")
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for one in range(rounds):
+    for index in range(rounds):
         # In another order each time: the first of a round is not always the same.
-        for kind in kinds[one % 3 :] + kinds[: one % 3]:
+        for kind in kinds[index % 3 :] + kinds[: index % 3]:
             rates[kind].append(ingest_rate(place, number, kind))
     print(f"\ningest of {number:,} events, {rounds} rounds:")
     for kind, found in rates.items():

@@ -277,16 +277,16 @@ def test_same_links_as_another_parser(page: str) -> None:
     tree = LexborHTMLParser("<!doctype html><body>" + page)
     expected = [
         value
-        for one in tree.css("a, area")
-        if (value := one.attributes.get("href")) is not None and is_payment_url(value)
+        for element in tree.css("a, area")
+        if (value := element.attributes.get("href")) is not None and is_payment_url(value)
     ]
     data = ("<!doctype html><body>" + page).encode()
     links = [surface for surface in read(data).surfaces if surface.kind == "link"]
     assert len(links) == len(expected)
     assert len(expected) == 0 or worth_reading(data) or not re.search(r"stripe\.com", page)
     lines = ("<!doctype html><body>" + page).split("\n")
-    for one in links:
-        assert re.search("<a", lines[one.line - 1])
+    for link in links:
+        assert re.search("<a", lines[link.line - 1])
 
 
 VENDOR = (
@@ -314,9 +314,11 @@ def test_findings_have_stable_codes_and_places() -> None:
         *((3, "TN101"), (4, "TN102"), (5, "TN103"), (6, "TN104"), (7, "TN105"), (8, "TN106")),
         *((9, "TN107"), (2, "TN201")),
     ]
-    for one in findings:
-        assert re.fullmatch(rf"sub/page\.html:{one.line}: .+\. .+ \[{one.code}\]", str(one))
-        assert one.severity == CODES[one.code].severity
+    for finding in findings:
+        assert re.fullmatch(
+            rf"sub/page\.html:{finding.line}: .+\. .+ \[{finding.code}\]", str(finding)
+        )
+        assert finding.severity == CODES[finding.code].severity
 
 
 def test_test_links_as_the_settings_say() -> None:

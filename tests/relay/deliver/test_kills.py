@@ -112,8 +112,8 @@ def check(stand_in: StandIn, acknowledged: set[str], *, repeats: int) -> None:
     counts = Counter(one.event for one in stand_in.accepted)
     assert acknowledged - set(counts) == set(), "acknowledged, and never delivered"
     assert sum(count - 1 for count in counts.values()) <= repeats, counts
-    for one in stand_in.accepted:
-        assert one.body == victim.payload(int(one.event.removeprefix("evt_")))
+    for accepted in stand_in.accepted:
+        assert accepted.body == victim.payload(int(accepted.event.removeprefix("evt_")))
 
 
 def kill_at(url: str, stand_in: StandIn, point: str, *, flaw: str = "") -> Death:

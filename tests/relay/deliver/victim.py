@@ -107,10 +107,10 @@ def live(spec: Spec, report: Connection) -> None:
         threads = [
             threading.Thread(
                 target=sell,
-                args=(range(spec.first + one, spec.first + spec.events, spec.threads),),
+                args=(range(spec.first + index, spec.first + spec.events, spec.threads),),
                 daemon=True,
             )
-            for one in range(spec.threads)
+            for index in range(spec.threads)
         ]
         for thread in threads:
             thread.start()

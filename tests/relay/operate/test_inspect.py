@@ -23,13 +23,13 @@ ONE, TWO = "https://one.example/hook?token=planted", "https://two.example/hook"
 def settle_some(environ: Mapping[str, str]) -> None:
     """Deliver event 0 everywhere; put event 1 to the dead letters of the first destination."""
     database = database_of(environ)
-    for one in leases.claim(database, limit=100, lease_seconds=60):
-        if one.event_id == "evt_0":
-            delivered(database, one, status=200, took_ms=7)
-        elif one.event_id == "evt_1" and one.destination == ONE:
-            dead(database, one, status=400, error="http_400", took_ms=9)
+    for claimed in leases.claim(database, limit=100, lease_seconds=60):
+        if claimed.event_id == "evt_0":
+            delivered(database, claimed, status=200, took_ms=7)
+        elif claimed.event_id == "evt_1" and claimed.destination == ONE:
+            dead(database, claimed, status=400, error="http_400", took_ms=9)
         else:
-            release(database, [one])
+            release(database, [claimed])
     database.close()
 
 

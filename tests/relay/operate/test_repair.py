@@ -39,11 +39,11 @@ ONE, TWO = "https://one.example/hook", "https://two.example/hook"
 def settle(environ: Mapping[str, str], *, refusing: str = "") -> None:
     """Deliver everything, except that ``refusing`` refuses what it gets."""
     database = database_of(environ)
-    for one in leases.claim(database, limit=1000, lease_seconds=60):
-        if one.destination == refusing:
-            dead(database, one, status=400, error="http_400")
+    for claimed in leases.claim(database, limit=1000, lease_seconds=60):
+        if claimed.destination == refusing:
+            dead(database, claimed, status=400, error="http_400")
         else:
-            delivered(database, one, status=200)
+            delivered(database, claimed, status=200)
     database.close()
 
 
@@ -81,8 +81,8 @@ def test_the_rate_is_that_of_all_destinations(sqlite_url: str) -> None:
     environ = environment(sqlite_url, ONE, TWO)
     accept(environ, *(encode(purchase(number)) for number in range(3)))
     database = database_of(environ)
-    for one in leases.claim(database, limit=100, lease_seconds=60):
-        dead(database, one, status=400, error="rejected")
+    for claimed in leases.claim(database, limit=100, lease_seconds=60):
+        dead(database, claimed, status=400, error="rejected")
     assert (
         "the last one in 50 s" in run(environ, "replay", "--state", "dead", "--rate", "0.1").stdout
     )

@@ -199,11 +199,11 @@ def test_the_reason_is_finer(
     ]
     database = Database(environ["TRACKNOW_RELAY_DATABASE"], [DESTINATION])
     store(database, [new(body) for body in more])
-    for one in leases.claim(database, limit=99, lease_seconds=60):
-        if one.event_id != "evt_wait_completed":
-            leases.settle(database, [DeliveryResult(one, "delivered", 200)])
+    for delivery in leases.claim(database, limit=99, lease_seconds=60):
+        if delivery.event_id != "evt_wait_completed":
+            leases.settle(database, [DeliveryResult(delivery, "delivered", 200)])
         else:
-            leases.settle(database, [DeliveryResult(one, "release")])
+            leases.settle(database, [DeliveryResult(delivery, "release")])
     Ledger(database).catch_up(60)
     database.close()
     found = run_json(environ, "explain", wanted)

@@ -245,8 +245,8 @@ def test_clock_set_right_ends_endless_retries(database: Database, clock: Clock) 
     """A retry scheduled by a clock that ran ahead for years does not wait for years."""
     accept(database, new())
     clock.time += 10 * 365 * 86_400
-    for one in leases.claim(database, limit=9, lease_seconds=60):
-        retry(database, one, delay=60, status=500, error="status")
+    for delivery in leases.claim(database, limit=9, lease_seconds=60):
+        retry(database, delivery, delay=60, status=500, error="status")
     clock.time -= 10 * 365 * 86_400
     assert correct_clock(database) == 2
     assert len(leases.claim(database, limit=9, lease_seconds=60)) == 2

@@ -114,7 +114,8 @@ def test_find_by_everything(database: Database, clock: Clock) -> None:
     def found(**conditions: Any) -> set[str]:
         oldest = [one.id[4:] for one in queries.find(database, Filter(**conditions)).events]
         newest = [
-            one.id[4:] for one in queries.find(database, Filter(**conditions), newest=True).events
+            event.id[4:]
+            for event in queries.find(database, Filter(**conditions), newest=True).events
         ]
         assert newest == oldest[::-1]
         return set(oldest)
@@ -199,8 +200,8 @@ def test_renewal_finds_its_reference(database: Database, clock: Clock) -> None:
     leases.settle(
         database,
         [
-            DeliveryResult(one, "delivered", 200)
-            for one in leases.claim(database, limit=9, lease_seconds=9)
+            DeliveryResult(claimed, "delivered", 200)
+            for claimed in leases.claim(database, limit=9, lease_seconds=9)
         ],
     )
     for year in range(4):

@@ -201,8 +201,8 @@ def test_purge_says_how_much(database: Database, clock: Clock) -> None:
 
 def kept(database: Database, number: int, size: int = 20_000) -> None:
     """Store events that are not forwarded, whose payloads a purge may remove at once."""
-    for one in range(number):
-        accept(database, new(one, payload=b"x" * size, skipped_because="type"))
+    for index in range(number):
+        accept(database, new(index, payload=b"x" * size, skipped_because="type"))
 
 
 def test_purge_gives_space_back(sqlite_url: str) -> None:

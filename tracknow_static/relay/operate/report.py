@@ -133,14 +133,14 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
         columns = ("date (UTC)", "click id", "charge", "verdict", "amount", "refunded")
         cells = [
             [
-                _day(one.at),
-                output.clean(one.reference),
-                one.charge,
-                one.verdict,
-                money(one.amount, one.currency),
-                money(one.refunded, one.currency),
+                _day(entry.at),
+                output.clean(entry.reference),
+                entry.charge,
+                entry.verdict,
+                money(entry.amount, entry.currency),
+                money(entry.refunded, entry.currency),
             ]
-            for one in found
+            for entry in found
         ]
         tables: list[Table] = [("To reverse at Tracknow", columns, cells)]
         _print("Refunds", period, tables)
