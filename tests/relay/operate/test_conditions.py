@@ -29,7 +29,7 @@ from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.conditions import CODES, conditions, observe
 from tracknow_static.relay.sales.ledger import Ledger
-from tracknow_static.relay.store import destinations, leases, watch
+from tracknow_static.relay.store import backfill_state, destinations, leases, watch
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import BREAKER_THRESHOLD, DeliveryResult
 
@@ -209,6 +209,26 @@ def test_a_destination_is_down_since_its_first_failure(database: Database, clock
     assert found(database) == {}
     fail(BREAKER_THRESHOLD)
     assert found(database)["destination-down"].since == START + 180
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ({"endpoint": "disabled"}, "endpoint-disabled"),
+        ({"endpoint": "absent"}, "endpoint-absent"),
+        ({"in_a_row": 2, "unpushed": 7}, "never-pushed"),
+        ({"failing_since": START - DAY, "error": "no permission"}, "backfill-fails"),
+    ],
+)
+def test_what_backfill_finds_needs_attention(
+    database: Database, state: dict[str, Any], code: str
+) -> None:
+    """Stripe's endpoint, or what is in front of the relay, loses events."""
+    new_state = backfill_state.State(**state)
+    assert database.run(lambda connection: backfill_state.store(connection, None, new_state))
+    (one,) = found(database).values()
+    assert one.code == code
+    assert one.command.startswith(("tracknow-static stripe", "tracknow-relay backfill"))
 
 
 def test_many_deliveries_are_counted_up_to_a_bound(
