@@ -1,6 +1,6 @@
 """Which messages are due: a pure function of the conditions and of what each receiver knows.
 
-A receiver is one Apprise URL. What it was last told of a condition is stored, and a message is due
+A receiver is one Apprise URL. What it last got about a condition is stored, and a message is due
 when that is no longer true. So it does not matter which process decides, how often, or how long a
 receiver was out of reach: what began and ended meanwhile is no news any more.
 """
