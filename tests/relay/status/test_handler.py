@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from werkzeug.serving import make_server
 
 import tracknow_static.relay as package
 from tests.events import encode, purchase, sign
+from tests.relay.calls import call, environ
 from tests.relay.operate.parts import WEBHOOK, environment, request
 from tests.relay.status.parts import PASSWORD, application, authorization, get
+from tests.servers import call as ask
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay import create_application
 from tracknow_static.relay.app import Parts, Relay
@@ -124,6 +127,34 @@ def test_other_paths(relay: Relay, path: str) -> None:
     status, _, text = get(relay, path)
     assert status == (200 if path.strip("/") == "status" else 404)
     assert "passwd" not in text
+
+
+def test_by_the_rules_of_wsgi(relay: Relay) -> None:
+    """Python's own validator finds nothing wrong with what the page does under a WSGI server."""
+    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/status", "CONTENT_LENGTH": None}
+    found = call(relay, environ(b"", None, **asked, HTTP_AUTHORIZATION=authorization()))
+    assert found.status == "200 OK"
+    assert call(relay, environ(b"", None, **asked)).status == "401 Unauthorized"
+    refused = call(relay, environ(b"", None, **{**asked, "REQUEST_METHOD": "DELETE"}))
+    assert refused.status == "405 Method Not Allowed"
+
+
+def test_a_real_wsgi_server(sqlite_url: str) -> None:
+    """Threads of another server take the requests."""
+    made = application(environment(sqlite_url))
+    server = make_server("127.0.0.1", 0, made, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        headers = {"Authorization": authorization()}
+        for path, status in (("/status", 200), ("/status/sales/%F0%9F%8D%B5", 404)):
+            assert ask(server.server_port, "GET", path, None, headers).status == status
+            assert ask(server.server_port, "GET", path).status == 401
+    finally:
+        server.shutdown()
+        thread.join(60)
+        server.server_close()
+        made.stop(30)
 
 
 def test_beside_the_page_nothing_changes(relay: Relay) -> None:

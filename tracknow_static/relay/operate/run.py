@@ -54,8 +54,9 @@ _grace_option = click.option(
 def serve(bind: str | None, workers: int, no_deliver: bool, grace: float) -> None:
     """Receive Stripe's events, and deliver them.
 
-    The webhook is at /stripe/webhook; /healthz, /readyz and /metrics are for monitoring. On
-    SIGTERM it answers what has arrived, ends what is being delivered, and exits.
+    The webhook is at /stripe/webhook; /healthz, /readyz and /metrics are for monitoring. With
+    TRACKNOW_RELAY_STATUS_PASSWORD, /status is a page for people. On SIGTERM it answers what has
+    arrived, ends what is being delivered, and exits.
     """
     if bind is not None:
         os.environ["TRACKNOW_RELAY_BIND"] = bind

@@ -73,11 +73,17 @@ def serve(config: RelayConfig, *, workers: int, grace: float) -> None:
         "log_level": LogLevels(config.log_level if config.log_level != "debug" else "info"),
     }
     shown = f"[{host}]" if ":" in host else host
-    announce = partial(_log.info, "webhook at http://%s:%d/stripe/webhook", shown, port)
+    announce = partial(_announce, config, f"http://{shown}:{port}")
     if workers == 1:
         asyncio.run(_serve_here(config, options, announce, grace))
     else:
         _serve_workers(options, announce, workers=workers, grace=grace)
+
+
+def _announce(config: RelayConfig, address: str) -> None:
+    _log.info("webhook at %s/stripe/webhook", address)
+    if config.status_password is not None:
+        _log.info("status page at %s/status", address)
 
 
 async def _serve_here(
