@@ -34,7 +34,7 @@ from tracknow_static.relay.sales.objects import Object, merge, read
 from tracknow_static.relay.store import purge
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
-from tracknow_static.relay.store.schema import events, sale_objects, sales
+from tracknow_static.relay.store.schema import events, metadata, sale_objects, sales
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -396,6 +396,57 @@ def test_old_sales_are_forgotten_with_their_customer(database: Database, clock: 
     assert forget(database, days=150, dry_run=False) == 1
     assert set(summary(database)) == {"cs_on", *(f"ch_on_{number}" for number in range(1, 13))}
     assert forget(database, days=150, dry_run=False) == 0
+
+
+def test_an_erased_customer_leaves_the_sales(database: Database) -> None:
+    """The id is nowhere; verdicts, amounts and joins stay, also when the ledger is made anew."""
+    name = "cus_erased"
+    bodies = [*subscribed("a", 2, basil=True, customer=name), *paid("b", customer=name)]
+    store(database, [new(body) for body in [*bodies, *paid("c", customer="cus_c")]])
+    build(database)
+    before = summary(database)
+    purge.erase(database, customers=[name])
+
+    with database.read() as connection:
+        rows = [
+            tuple(row)
+            for table in metadata.sorted_tables
+            for row in connection.execute(select(table))
+        ]
+    assert name not in repr(rows)
+    assert "cus_c" in repr(rows)
+    assert summary(database) == before
+    ledger = Ledger(database)
+    ledger.restart()
+    assert ledger.advance()
+    assert summary(database) == before
+    # Stripe still names the customer in what it sends later about the same charge.
+    later = charge("a_1", "refunded", at=MONTH, customer=name, amount_refunded=2000)
+    store(database, [new(later)])
+    build(database)
+    assert summary(database) == {**before, "ch_a_1": ("refunded", 2000, "cs_a")}
+
+
+def test_a_batch_that_knows_an_erased_customer_is_not_written(
+    database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the ledger has computed before the erasure is computed again."""
+    database, other = (Database(database_url, clock=clock) for _ in range(2))
+    store(database, [new(body) for body in paid("a", customer="cus_1")])
+
+    def meanwhile(point: str) -> None:
+        if point == ledgers.READ and not erased:
+            erased.append(purge.erase(other, customers=["cus_1"]))
+
+    ledger = Ledger(database)
+    assert ledger.advance(limit=1) == 1
+    erased: list[Any] = []
+    monkeypatch.setattr(crash_points, "reach", meanwhile)
+    assert ledger.advance() == 0
+    build(database)
+    assert "cus_1" not in repr(contents(database))
+    database.close()
+    other.close()
 
 
 def test_a_group_that_grows_together(database: Database) -> None:

@@ -334,7 +334,10 @@ def _print_purged(done: Purged, sales: int, *, dry_run: bool) -> None:
 def _erase(
     customers: tuple[str, ...], event_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
-    with opened(configured(), seconds=CHANGING) as database:
+    config = configured()
+    with opened(config, seconds=CHANGING) as database:
+        if not dry_run:  # the ledger keeps amounts and click ids, which only payloads show
+            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
         done = purging.erase(database, customers=customers, event_ids=event_ids, dry_run=dry_run)
     if as_json:
         output.print_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import uuid
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from tracknow_static.relay.store.schema import (
     deliveries,
     events,
     facts,
+    sale_objects,
+    sales,
     tallies,
 )
 
@@ -129,8 +132,9 @@ def erase(
 ) -> Erased:
     """Remove the payloads of some customers' events, and of some events, whatever their state.
 
-    What was still to be delivered is not delivered any more, and the customers' click ids are
-    forgotten; what recognises a duplicate stays.
+    What was still to be delivered is not delivered any more. The customers' click ids are
+    forgotten, and a random word takes the place of their ids, also in the ledger of sales, which
+    stays as it is otherwise. What recognises a duplicate stays.
     """
     done = Erased(events=0, size=0, unsent=0)
     wanted = events.c.id.in_(event_ids) | events.c.customer.in_(customers)
@@ -151,12 +155,27 @@ def erase(
             unsent = database.run(partial(_erase_chunk, database=database, ids=ids))
         size = sum(row.size for row in rows)
         done = Erased(done.events + len(rows), done.size + size, done.unsent + unsent)
-    if not dry_run and customers:
-        forget = delete(customer_references).where(customer_references.c.customer.in_(customers))
-        database.run(lambda connection: connection.execute(forget))
+    for customer in () if dry_run else customers:
+        while not database.run(partial(_erase_id, customer=customer)):
+            pass
     if not dry_run:
         database.compact()
     return done
+
+
+def _erase_id(connection: Connection, *, customer: str) -> bool:
+    """Remove the id of a customer; False if the ledger was written meanwhile."""
+    state = ledger_state.load(connection)
+    # What the ledger has read and not written yet holds the id: it is to read that again.
+    if state is not None and not ledger_state.store(connection, state, state):
+        return False
+    known = customer_references.c.customer == customer
+    connection.execute(delete(customer_references).where(known))
+    # The same word everywhere, so that a renewal keeps its sale.
+    word = f"erased_{uuid.uuid4().hex}"
+    for table in (events, sale_objects, sales):
+        connection.execute(update(table).where(table.c.customer == customer).values(customer=word))
+    return True
 
 
 def _unsent(connection: Connection, ids: Sequence[str]) -> int:
