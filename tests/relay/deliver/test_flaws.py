@@ -15,6 +15,7 @@ from tests.relay.deliver import (
     test_schedule,
     test_sender,
     test_sender_network,
+    test_start_and_stop,
 )
 from tests.relay.deliver.flaws import FLAWS
 from tests.relay.deliver.parts import Shop
@@ -56,7 +57,7 @@ CHECKS: Checks = {
         test_schedule.test_events_that_fail_together_come_back_apart()
     ),
     "keeps leases when it stops": (
-        test_dispatcher.test_stopping_finishes_what_is_in_flight_and_gives_back_the_rest
+        test_start_and_stop.test_stopping_finishes_what_is_in_flight_and_gives_back_the_rest
     ),
     "begins an attempt after its lease": (
         test_dispatcher.test_an_event_is_not_begun_when_its_lease_might_end_first
