@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from tests.relay.operate.parts import (
 )
 from tests.servers import ended
 from tracknow_static.errors import AccountError
-from tracknow_static.relay.backfill import transport
+from tracknow_static.relay.backfill import listing, transport
 from tracknow_static.relay.backfill.backfill import Backfill
 from tracknow_static.relay.backfill.listing import Lists
 from tracknow_static.relay.backfill.thread import Backfiller
@@ -44,7 +45,7 @@ def test_serve_fetches_at_start(place: Place, destination: StandIn, tmp_path: Pa
         "TRACKNOW_RELAY_DELIVER": "true",
     }
     with serving(place.environ, tmp_path) as relay:
-        assert destination.wait_for(lambda: len(destination.requests) == 2)
+        assert destination.wait_for(lambda: len(destination.requests) == 2, 120)
         assert relay.end() == 0
     for request in destination.requests:
         assert request.headers["tracknow-event-source"] == "api"
@@ -57,8 +58,6 @@ def test_serve_fetches_at_start(place: Place, destination: StandIn, tmp_path: Pa
 
 def test_worker_fetches_at_start(place: Place, destination: StandIn, tmp_path: Path) -> None:
     """A host that only delivers does the same."""
-    import subprocess
-
     place.sell("a", DAY)
     place.environ |= {
         "TRACKNOW_RELAY_DESTINATIONS": destination.url,
@@ -69,7 +68,7 @@ def test_worker_fetches_at_start(place: Place, destination: StandIn, tmp_path: P
             command("worker"), env=whole_environment(place.environ), stdout=log, stderr=log
         )
         with ended(process):
-            assert destination.wait_for(lambda: len(destination.requests) == 2)
+            assert destination.wait_for(lambda: len(destination.requests) == 2, 120)
 
 
 def test_nothing_is_fetched_without_being_wanted(small_shop: Shop) -> None:
@@ -135,7 +134,7 @@ def test_an_answer_that_trickles(small_shop: Shop, monkeypatch: pytest.MonkeyPat
 def test_at_most_25_requests_a_second(small_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each request waits for its turn; the clock of the waits is the test's own."""
     moment, waits = [100.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(listing, "time", SimpleNamespace(monotonic=lambda: moment[0]))
 
     class Stopping(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
