@@ -174,18 +174,50 @@ def test_a_clock_ahead_leaves_no_gap(shop: Shop) -> None:
 
 
 def test_a_database_made_under_a_wrong_clock(shop: Shop) -> None:
-    """One from long ago is not believed, and one from the future ends with the wrong clock."""
+    """One from long ago is not believed; one from the future begins at Stripe's time."""
     shop.made(0.0)
     shop.sell("a", ago=DAY)
     shop.poll()
     assert shop.rows() == {}
-    right = shop.clock.time
-    shop.clock.time += 90 * DAY
+    other = shop.with_key("rk_live_good2")
+    # Stripe's answers have this machine's time.
+    shop.clock.time = time.time() + 90 * DAY
     shop.made(shop.clock.time)
-    shop.with_key("rk_live_good2").poll()
-    shop.clock.time = right + 3600
-    shop.with_key("rk_live_good2").poll()
-    assert shop.state.at <= shop.clock.time
+    other.poll()
+    assert shop.state.start <= time.time() + 1
+    assert shop.state.at <= time.time()
+
+
+def test_a_clock_that_is_set_back_opens_no_past(shop: Shop) -> None:
+    """However wrong it is for a while, nothing from before the database is fetched."""
+    right = shop.clock.time
+    shop.made(right - DAY)
+    shop.sell("before", ago=20 * DAY)
+    for wrong in (1_000.0, right - 15 * DAY, right + 90 * DAY):
+        shop.clock.time = wrong
+        if wrong < DAY:
+            with pytest.raises(AccountError, match="clock is wrong"):
+                shop.poll()
+        else:
+            shop.poll()
+        assert shop.rows() == {}
+        shop.clock.time = right + 2 * LEASE_SECONDS
+        shop.poll()
+        assert shop.rows() == {}
+        assert shop.state.start >= right - DAY
+
+
+def test_a_relay_that_was_away_for_long_gets_what_stripe_still_has(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is older than thirty days is lost to events: the log names what lists it."""
+    shop.poll()
+    assert "--sessions" not in caplog.text
+    shop.clock.time += 40 * DAY
+    shop.sell("a", ago=29 * DAY)
+    shop.poll()
+    assert "evt_a" in shop.rows()
+    assert "--sessions" in caplog.text
 
 
 def test_another_key_begins_anew(shop: Shop) -> None:

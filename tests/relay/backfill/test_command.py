@@ -105,6 +105,7 @@ def test_a_disabled_endpoint_is_reported_everywhere(place: Place) -> None:
     text = "Stripe has disabled the relay's webhook endpoint"
     assert text in run(place.environ, "backfill", code=1).output
     assert text in run(place.environ, "status", "--strict", code=1).output
+    assert "missed events looked for" in run(place.environ, "status").output
 
 
 def test_stripe_that_is_down(place: Place) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from tracknow_static.errors import AccountError
-from tracknow_static.exit_codes import STRIPE
+from tracknow_static.exit_codes import FAILED, STRIPE
 from tracknow_static.relay import crash_points, stripe_api
 from tracknow_static.relay.backfill import endpoints
 from tracknow_static.relay.backfill.listing import Lists, StoppedError
@@ -59,7 +59,7 @@ OVERLAP = 3600
 LEASE_SECONDS = 120.0
 # docs.stripe.com/api/events/list
 MOST_TYPES = 20
-# A database made before this was made under a clock that was wrong: no relay is older.
+# Before this, a clock was wrong: no relay is older.
 _EARLIEST = 1_735_689_600
 
 
@@ -188,6 +188,11 @@ class Backfill:
         self, lists: Lists, state: State, now: float, progress: Callable[[int], None] | None
     ) -> Polled:
         polled = _window(state, now)
+        if state.at < now - KEPT_SECONDS:
+            log.warning(
+                "Stripe keeps events for 30 days, and the last ones were looked for before: "
+                "`tracknow-relay backfill --sessions` lists older sales"
+            )
         # Events that were created since they should have been pushed to this process.
         pushed = unpushed = 0
         since = max(self._running_since, state.polled_at - MARGIN)
@@ -257,12 +262,13 @@ class Backfill:
 
     def _load(self, connection: Connection, key: ApiKey, now: float) -> tuple[State | None, State]:
         """Return the state that is stored, and the one to go on from with this key."""
+        if now < _EARLIEST:
+            text = "Nothing is fetched while this host's clock is wrong: it shows a time long ago."
+            raise AccountError(text, FAILED)
         old = states.load(connection)
         fingerprint = hashlib.sha256(key.value.encode()).hexdigest()[:16]
         if old is not None and old.key == fingerprint:
-            # What is in the future was written under a clock that was wrong.
-            latest = math.ceil(now)
-            return old, replace(old, start=min(old.start, latest), at=min(old.at, latest))
+            return old, old
         # Another key may be of another account, where nothing has been looked for yet.
         start = math.ceil(_created_at(connection, now))
         return old, replace(old or states.State(), key=fingerprint, start=start, at=start)
@@ -288,10 +294,11 @@ class Backfill:
     ) -> None:
         """Note that the poll is complete, and give the lease back."""
         endpoint, unknown = endpoints.look(self._config)
-        at = polled.before
+        start, at = state.start, max(state.at, polled.before)
         if lists.now is not None:
-            # This host's clock may be ahead: what Stripe creates until then is still to come.
-            at = min(at, lists.now - MARGIN)
+            # This host's clock may be ahead, or was when the database was made: what Stripe creates
+            # until then is still to come.
+            start, at = min(start, lists.now), min(at, lists.now - MARGIN)
         if unpushed:
             in_a_row, missed = state.in_a_row + 1, state.unpushed + unpushed
         elif pushed:
@@ -302,7 +309,8 @@ class Backfill:
         def work(connection: Connection) -> bool:
             new = replace(
                 state,
-                at=max(state.at, at),
+                start=start,
+                at=at,
                 owner="",
                 until=0.0,
                 polled_at=self._database.read_clock(connection),
@@ -350,9 +358,10 @@ class Backfill:
 def _created_at(connection: Connection, now: float) -> float:
     value = connection.execute(select(facts.c.value).where(facts.c.name == CREATED_AT)).scalar()
     created = now if value is None else float(value)
-    return min(created, now) if created >= _EARLIEST else now
+    return created if created >= _EARLIEST else now
 
 
 def _window(state: State, now: float) -> Polled:
-    since = max(state.start, state.at - OVERLAP, math.ceil(now) - KEPT_SECONDS)
+    # However far back that is: Stripe lists what it still has.
+    since = max(state.start, state.at - OVERLAP)
     return Polled(since, max(since, math.floor(now) - MARGIN))

@@ -13,7 +13,7 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import AccountError
 from tracknow_static.relay import stripe_api
-from tracknow_static.relay.backfill.backfill import KEPT_SECONDS, MARGIN, Backfill, Polled
+from tracknow_static.relay.backfill.backfill import KEPT_SECONDS, Backfill, Polled
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
@@ -149,7 +149,7 @@ def _print(polled: Polled, status: Status, attention: list[str], *, dry_run: boo
     if polled.new:
         rows = [[kind, str(count)] for kind, count in sorted(polled.new.items())]
         output.print_table(("type", "missing"), rows)
-    if status.now - polled.since > KEPT_SECONDS - MARGIN:
+    if status.now - polled.since > KEPT_SECONDS:
         click.echo("Stripe keeps events for 30 days: --sessions lists older sales.")
     state = status.backfill
     if state is not None and state.endpoint_unknown:

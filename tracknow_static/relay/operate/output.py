@@ -231,6 +231,9 @@ def status_text(status: Status, needs: Sequence[Condition]) -> None:
     newest = status.newest_event_at
     since = "never" if newest is None else f"{duration(max(0.0, status.now - newest))} ago"
     click.echo(f"accepted {data['accepted']}, duplicates {data['duplicate']}, last event {since}")
+    if status.backfill is not None and status.backfill.polled_at:
+        age = duration(max(0.0, status.now - status.backfill.polled_at))
+        click.echo(f"missed events looked for {age} ago, {status.backfill.found} found in all")
     if status.held:
         click.echo(f"waiting for their Checkout Sessions: {status.held}")
     for word in ("kept", "refused"):
