@@ -10,6 +10,8 @@ that send share the interpreter with the ledger, so that it costs more here than
 **Reports.** A ledger of ``--sales`` sales over three years, of which some deliveries are pending or
 dead. Each command is a process of its own, its start included; medians of five.
 
+**Pages.** The status page's pages over the same ledger, made in this process.
+
 Beside each time is the processor's, which other work on the machine changes less.
 """
 
@@ -32,10 +34,13 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from tests.benchmarks.ingest_targets import WORK, database
+from tests.relay.calls import config
 from tests.relay.sales.shapes import new, paid, session, subscribed
 from tracknow_static.relay import background
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.sales.ledger import Ledger
+from tracknow_static.relay.status.pages import Pages
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.ingest import Ingest
 
@@ -57,6 +62,16 @@ _REPORTS = (
     ["report", "--refunds", "--since", "30d"],
     ["sales"],
     ["sales", "--verdict", "no-click-id"],
+)
+
+_PAGES = (
+    ("", ""),
+    ("sales", ""),
+    ("sales", "verdict=rejected"),
+    ("sales", "verdict=attributed&since=2026-01-01"),
+    ("sales", "link=plink_unknown"),
+    ("refunds", ""),
+    ("sales/cs_0", ""),
 )
 
 
@@ -207,6 +222,23 @@ def show_reports(place: Path, number: int) -> None:
             found = [_timed(command, environment) for _ in range(5)]
             wall, cpu = (statistics.median(one) for one in zip(*found, strict=True))
             print(f"  tracknow-relay {' '.join(arguments):35} {wall:6.2f} s   CPU {cpu:5.2f} s")
+        show_pages(file)
+
+
+def show_pages(file: Path) -> None:
+    """Print how long pages of the status page take: the first time, and the median of five more."""
+    relay_config = config(f"sqlite:///{file}")
+    database = Database.from_config(relay_config)
+    pages = Pages(relay_config, database)
+    for path, query in _PAGES:
+        times = []
+        for _ in range(6):
+            started = time.perf_counter()
+            assert pages.respond(path, query, "").status == "200 OK"
+            times.append(1000 * (time.perf_counter() - started))
+        shown = f"/status/{path}{f'?{query}' if query else ''}".rstrip("/")
+        print(f"  {shown:50} {times[0]:6.0f} ms, again {statistics.median(times[1:]):4.0f} ms")
+    database.close()
 
 
 def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
