@@ -107,6 +107,8 @@ def test_the_overview(either: Relay) -> None:
     )
     assert figures["Sales"] == "3"
     assert figures["Paid"] == "1,234,607.89 EUR"
+    (link,) = tree.xpath("//ul[@class='counts']//a[contains(@href, 'no-click-id')]/@href")
+    assert len(sales_in(shown(either, f"/{link}"))) == 1, "the list has what was counted"
     assert words(tree, "//ul[@class='destinations']//h3") == ["http://127.0.0.1:9/hook active"]
     assert len(sales_in(tree)) == 8 + 2
     assert words(tree, "//h2") == [

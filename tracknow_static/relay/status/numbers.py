@@ -6,6 +6,7 @@ Neither may cost a disk or another host more because somebody reloads a page.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,8 +32,12 @@ _SITE_SECONDS = 3600.0
 
 
 class Numbers(NamedTuple):
-    """The last days in sums, what to do about them, and the months as a chart."""
+    """The last days in sums, what to do about them, and the months as a chart.
 
+    The days begin at midnight (UTC) of ``since``, as in a list that is filtered by this date.
+    """
+
+    since: dt.date
     total: Line | None
     advice: list[Advice]
     chart: chart.Chart
@@ -59,9 +64,11 @@ class Summary:
             return self._numbers
 
     def _sum_up(self, now: float) -> Numbers:
-        sums = report.sums(self._database, since=now - DAYS * _DAY)
+        begin = (now // _DAY - DAYS) * _DAY
+        sums = report.sums(self._database, since=begin)
         months = chart.months(now)
         return Numbers(
+            since=dt.datetime.fromtimestamp(begin, dt.UTC).date(),
             total=next(iter(report.lines(sums, "total")), None),
             advice=[step for step in advise(sums, self._site.current()) if not step.usual],
             chart=chart.chart(months, report.months(self._database, months)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shlex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -84,7 +83,6 @@ class Pages:
             "series": chart.SERIES,
             "days": DAYS,
             "missing": self._site.current().missing if self._config.site else "",
-            "since": f"{dt.datetime.fromtimestamp(status.now - DAYS * 86_400, dt.UTC):%Y-%m-%d}",
             **self._summary.get()._asdict(),
             "latest": verdicts.find(self._database, verdicts.Wanted(), limit=_FEW).sales,
             "refunds": report.newest_refunds(self._database, _FEW_REFUNDS),

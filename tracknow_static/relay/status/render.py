@@ -75,7 +75,7 @@ def _moment(seconds: float, exact: bool) -> str:
 def _sentence(text: str) -> str:
     """End a text as a sentence, and begin it as one unless it begins with a URL."""
     begin = text[:1] if "://" in text.partition(" ")[0] else text[:1].upper()
-    return f"{begin}{text[1:]}."
+    return f"{begin}{text[1:].rstrip('.')}."
 
 
 def _marked(text: str) -> Markup:
