@@ -56,7 +56,7 @@ UUID = "3f2b8a10-1111-4222-8333-abcdefabcdef"
         ("jwt eyJhbGciOi.eyJzdWIi.c2ln", "eyJzdWIi"),
         ("trace 9f86d081884c7d659a2feaa0c55ad015", "9f86d081"),
         ("x" * 4070 + " someone@shop.example.com", "someone"),
-        ("x@y.zz " * 584 + "jo@shop.example", "jo@"),
+        ("a1" * 2044 + " 4242 4242 4242 4242", "4242"),
     ],
 )
 def test_what_is_personal_or_secret_is_masked(body: str, secret: str) -> None:
