@@ -112,7 +112,13 @@ def _with_sessions_first(
     now: ColumnElement[float],
 ) -> Sequence[Claimed]:
     """Lease the sessions of a full batch's charges with them, in place of what is at its end."""
-    charges = {key for each in claimed if not each.is_session for key in each.sale_keys}
+    there = {key for each in claimed if each.is_session for key in each.sale_keys}
+    charges = {
+        key
+        for each in claimed
+        if not (each.is_session or there.intersection(each.sale_keys))
+        for key in each.sale_keys
+    }
     of_key = func.coalesce(events.c.payment_intent, events.c.customer)
     statement = select(events.c.id, of_key.label("key")).where(
         events.c.payment_intent.in_(charges)
