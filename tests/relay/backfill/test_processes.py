@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -29,11 +30,22 @@ from tracknow_static.relay.backfill.thread import Backfiller
 from tracknow_static.relay.store.ingest import Ingest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.relay.backfill.parts import Shop
     from tests.relay.backfill.place import Place
     from tests.relay.deliver.stand_in import StandIn
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_serve_fetches_at_start(place: Place, destination: StandIn, tmp_path: Path) -> None:
@@ -46,12 +58,13 @@ def test_serve_fetches_at_start(place: Place, destination: StandIn, tmp_path: Pa
     }
     with serving(place.environ, tmp_path) as relay:
         assert destination.wait_for(lambda: len(destination.requests) == 2, 120)
+        # The poll ends after its events are on their way.
+        assert until(lambda: "missed events were fetched" in relay.log.read_text())
         assert relay.end() == 0
     for request in destination.requests:
         assert request.headers["tracknow-event-source"] == "api"
         assert request.headers["content-type"].startswith("application/json")
         assert "stripe-signature" not in request.headers
-    assert "missed events were fetched" in relay.log.read_text()
     found = run_json(place.environ, "status")["backfill"]
     assert (found["found"], found["endpoint"], found["error"]) == (2, "enabled", None)
 
