@@ -142,7 +142,9 @@ def test_a_kill_loses_no_attributed_sale(
     database_url: str, destination: StandIn, point: str
 ) -> None:
     """What waited for its session arrives, and nothing that carries no click id does."""
-    spec = victim.Spec(database_url, (destination.url,), point, forward="attributed")
+    # The ledger's first batch may be empty.
+    at = f"{point}:2" if point.startswith("ledger.") else point
+    spec = victim.Spec(database_url, (destination.url,), at, forward="attributed")
     death = let_live(spec)
     assert death.exitcode == -9, f"{point} was not reached"
     with contextlib.closing(Database(database_url, [destination.url])) as database:

@@ -19,6 +19,7 @@ from tests.relay.deliver.flaws import FLAWS
 from tracknow_static.relay import crash_points, create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.signing_secrets import Secrets
+from tracknow_static.relay.store import ledger_state
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -96,6 +97,8 @@ def live(spec: Spec, report: Connection) -> None:
     with FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
         relay = create_application(config(spec.database, spec.destinations, spec.forward))
         relay.start()
+        if spec.point.startswith("ledger.") and spec.point.endswith(":2"):
+            _wait_for_the_ledger(relay)
         reporting = threading.Lock()
 
         def sell(numbers: range) -> None:
@@ -119,6 +122,16 @@ def live(spec: Spec, report: Connection) -> None:
             time.sleep(0.05)
     # Its point was never reached.
     os._exit(3)
+
+
+def _wait_for_the_ledger(relay: Relay) -> None:
+    """Let the ledger begin with an empty batch, so that the events make a second one."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with relay.database.read() as connection:
+            if ledger_state.load(connection) is not None:
+                return
+        time.sleep(0.01)
 
 
 def fork_first(spec: Spec, report: Connection) -> None:
