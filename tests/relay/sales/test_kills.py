@@ -8,7 +8,8 @@ import pytest
 
 from tests.relay.forks import FORKS
 from tests.relay.sales import victim
-from tests.relay.sales.shapes import MIXED, new
+from tests.relay.sales.cases import MIXED
+from tests.relay.sales.shapes import new
 from tests.relay.sales.test_ledger import build, contents
 from tests.relay.store.parts import Clock
 from tracknow_static.relay.sales import ledger as ledgers

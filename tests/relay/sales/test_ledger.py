@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import random
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from tests.events import CREATED
+from tests.relay.sales.cases import CASES, MIXED
 from tests.relay.sales.shapes import (
-    CASES,
-    MIXED,
     MONTH,
     charge,
     new,
@@ -28,20 +22,14 @@ from tests.relay.sales.shapes import (
 from tests.relay.store.parts import START, accept
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.sales import ledger as ledgers
-from tracknow_static.relay.sales.derive import derive
 from tracknow_static.relay.sales.ledger import LEASE_SECONDS, Ledger, forget
-from tracknow_static.relay.sales.objects import Object, merge, read
 from tracknow_static.relay.store import purge
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.schema import events, metadata, sale_objects, sales
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tests.relay.store.parts import Clock
-
-ALL = [one for bodies, _ in CASES.values() for one in bodies]
 
 
 def contents(database: Database) -> tuple[list[Any], list[Any]]:
@@ -67,24 +55,6 @@ def build(database: Database, *, limit: int = 500) -> int:
         number += done
     ledger.release()
     return number
-
-
-_ID = re.compile(r"\b(cs|ch|pi|in|inpay|sub|cus|du|evt)_(?=\w)")
-
-
-def test_all_kinds_of_sales_in_one_ledger(database: Database) -> None:
-    """Every real shape gets its sales, verdicts, refunds and renewals, whatever else is there."""
-    bodies, expected = [], {}
-    for number, (own, sales_) in enumerate(CASES.values()):
-        # Each case with ids of its own.
-        ids = partial(_ID.sub, rf"\1_{number}x")
-        bodies += [json.loads(ids(json.dumps(body))) for body in own]
-        for name, (verdict, refunded, renews) in sales_.items():
-            expected[ids(name)] = (verdict, refunded, renews and ids(renews))
-    random.Random(1).shuffle(bodies)
-    store(database, [new(body) for body in bodies])
-    assert build(database) == len(bodies)
-    assert summary(database) == expected
 
 
 def test_a_sale_holds_what_a_report_needs_and_no_person(database: Database) -> None:
@@ -116,74 +86,6 @@ def test_a_sale_holds_what_a_report_needs_and_no_person(database: Database) -> N
         "source": "webhook",
     }
     assert "omeone" not in repr(contents(database))
-
-
-class Row:
-    """An event as a row of the table."""
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self.__dict__.update(new(body)._asdict(), received_at=START)
-
-
-def of(bodies: Sequence[dict[str, Any]]) -> dict[str, Object]:
-    """Merge what events say, in their order."""
-    found: dict[str, Object] = {}
-    for body in bodies:
-        shown = read(Row(body))
-        assert shown is not None
-        found[shown.id] = merge(found[shown.id], shown) if shown.id in found else shown
-    return found
-
-
-@given(data=st.data())
-@pytest.mark.parametrize("case", CASES)
-@settings(max_examples=25, deadline=None)
-def test_each_kind_of_sale_in_any_order(case: str, data: st.DataObject) -> None:
-    """Whatever the order, and whatever comes twice, the sales are those of :data:`CASES`."""
-    bodies, expected = CASES[case]
-    order = data.draw(st.permutations(bodies))
-    again = data.draw(st.lists(st.sampled_from(bodies), max_size=3))
-    derived = derive(of([*order, *again]).values())
-    found = {sale.id: (sale.verdict, sale.refunded, sale.renews) for sale in derived.sales}
-    assert found == expected
-
-
-@given(order=st.permutations(MIXED), again=st.lists(st.sampled_from(MIXED), max_size=9))
-@settings(max_examples=300, deadline=None)
-def test_order_and_duplicates_do_not_matter(
-    order: list[dict[str, Any]], again: list[dict[str, Any]]
-) -> None:
-    """The objects are the same, and so are the sales."""
-    objects = of([*order, *again])
-    assert objects == of(MIXED)
-    assert sorted(derive(objects.values()).sales) == sorted(derive(of(MIXED).values()).sales)
-
-
-@given(seed=st.integers(0, 2**32), limit=st.sampled_from([1, 2, 7, 500]))
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_the_ledger_is_the_same_in_any_order_and_batches(
-    sqlite_url: str, clock: Clock, seed: int, limit: int
-) -> None:
-    """Events stored in any order and read in batches of any size make the same tables."""
-    found = []
-    for number, shuffled in enumerate((False, True)):
-        bodies = list(MIXED)
-        if shuffled:
-            random.Random(seed).shuffle(bodies)
-        url = sqlite_url.replace(".sqlite3", f"-{seed}-{limit}-{number}.sqlite3")
-        database = Database(url, clock=clock)
-        for body in bodies:
-            clock.time += 1
-            accept(database, new(body))
-            if shuffled and limit < 7:
-                build(database, limit=limit)
-        build(database, limit=limit)
-        found.append(contents(database))
-        database.close()
-    # Nothing depends on when an event was received.
-    assert found[0] == found[1]
 
 
 def test_reading_on_reads_only_what_is_new(database: Database, clock: Clock) -> None:

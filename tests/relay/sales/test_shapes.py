@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.relay.sales.shapes import CASES, MIXED
+from tests.relay.sales.cases import CASES, MIXED
 
 KINDS: dict[str, Any] = {
     "checkout.session": stripe.checkout.Session,
