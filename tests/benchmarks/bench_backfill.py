@@ -29,7 +29,7 @@ from tracknow_static.account.key import ApiKey
 from tracknow_static.relay.backfill import listing
 from tracknow_static.relay.backfill.backfill import Backfill
 from tracknow_static.relay.config import RelayConfig
-from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store import facts
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 
@@ -80,7 +80,7 @@ def fetch(url: str, limit: int) -> dict[str, Any]:
     )
     database = Database.from_config(config)
     made = repr(time.time() - 10 * DAY)
-    database.run(lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, made))
+    database.run(lambda connection: facts.note_fact(connection, facts.CREATED_AT, made))
     ingest = Ingest.from_config(config, database)
     started = time.perf_counter()
     polled = Backfill(config, ingest).poll()

@@ -14,7 +14,7 @@ from tracknow_static.relay.backfill.backfill import Backfill
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.receive.event import event_of
 from tracknow_static.relay.signing_secrets import Secrets
-from tracknow_static.relay.store import backfill_state, migrations
+from tracknow_static.relay.store import backfill_state, facts
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.schema import deliveries, events
@@ -136,7 +136,7 @@ class Shop:
     def made(self, at: float) -> None:
         """Let the database have been made at some time."""
         self.database.run(
-            lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, repr(at))
+            lambda connection: facts.note_fact(connection, facts.CREATED_AT, repr(at))
         )
 
     def with_key(self, text: str) -> Shop:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.events import encode
 from tests.relay.backfill.parts import DAY, HOOK, SIGNED, listed, sale
 from tests.relay.operate.parts import accept, environment
-from tracknow_static.relay.store import migrations, queries
+from tracknow_static.relay.store import facts, queries
 from tracknow_static.relay.store.database import Database
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ class Place:
         }
         self.database = Database(url)
         made = repr(float(self.now - 10 * DAY))
-        self.database.run(
-            lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, made)
-        )
+        self.database.run(lambda connection: facts.note_fact(connection, facts.CREATED_AT, made))
 
     def sell(self, name: str, ago: int) -> None:
         """Let Stripe have both events of a purchase."""

@@ -20,7 +20,7 @@ from tests.relay.forks import FORKS
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver.worker import AHEAD
 from tracknow_static.relay.receive.event import event_of
-from tracknow_static.relay.store import migrations
+from tracknow_static.relay.store import facts
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.schema import events, sales
@@ -109,7 +109,7 @@ def test_each_event_once_and_each_sale_right(database_url: str, destination: Sta
     account.add("https://relay.example.com/stripe/webhook")
     database = Database(database_url, [destination.url])
     made = repr(float(now - 10 * DAY))
-    database.run(lambda connection: migrations.note_fact(connection, migrations.CREATED_AT, made))
+    database.run(lambda connection: facts.note_fact(connection, facts.CREATED_AT, made))
     with running(account):
         for number, point in enumerate((*POINTS, "")):
             push(database, [body for body in bodies if chance.random() < 0.02])

@@ -17,7 +17,7 @@ from tracknow_static.relay.alerts import decide
 from tracknow_static.relay.alerts.send import SECONDS, STOPPED, Order, name_of, named, send
 from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.operate.output import duration
-from tracknow_static.relay.store.shared_state import Lease, SharedState
+from tracknow_static.relay.store.facts import Lease, SharedState
 
 if TYPE_CHECKING:
     import threading

@@ -23,7 +23,7 @@ from tracknow_static.relay.backfill import endpoints
 from tracknow_static.relay.backfill.listing import Lists, StoppedError
 from tracknow_static.relay.backfill.walk import InconsistentError, oldest_first
 from tracknow_static.relay.store import backfill_state as states
-from tracknow_static.relay.store.migrations import CREATED_AT
+from tracknow_static.relay.store.facts import CREATED_AT
 from tracknow_static.relay.store.model import WEBHOOK
 from tracknow_static.relay.store.schema import events, facts
 from tracknow_static.tracknow import SALE_EVENT_TYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracknow_static.relay.store.shared_state import Lease, SharedState
+from tracknow_static.relay.store.facts import Lease, SharedState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

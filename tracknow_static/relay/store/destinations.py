@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select, text, update
 
-from tracknow_static.relay.store.migrations import note_fact
+from tracknow_static.relay.store.facts import note_fact
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
 from tracknow_static.relay.store.schema import deliveries, destinations, facts, is_pending, notify
 

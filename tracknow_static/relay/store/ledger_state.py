@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from tracknow_static.relay.store.migrations import ADD_FACT
+from tracknow_static.relay.store.facts import ADD_FACT, Lease, SharedState
 from tracknow_static.relay.store.schema import facts, parts
-from tracknow_static.relay.store.shared_state import Lease, SharedState
 
 if TYPE_CHECKING:
     from collections.abc import Collection

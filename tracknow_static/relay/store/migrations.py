@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.store.facts import ADD_FACT, CREATED_AT, PURGED_AT
 from tracknow_static.relay.store.schema import metadata
 
 if TYPE_CHECKING:
@@ -101,15 +102,6 @@ CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)
 STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales, _add_sources_and_answers)
 
 _ID = "id"
-# When the database was made, in Unix seconds.
-CREATED_AT = "created_at"
-# When payloads were purged last, in Unix seconds.
-PURGED_AT = "purged_at"
-ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
-_NOTE_FACT = text(
-    "INSERT INTO facts (name, value) VALUES (:name, :value)"
-    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
 
 # Any number that nothing else on the server uses for its advisory locks.
 _ADVISORY_LOCK = 0x7472_6163
@@ -163,11 +155,6 @@ def migrate(
     ):
         connection.execute(ADD_FACT, {"name": name, "value": value})
     return before, newest
-
-
-def note_fact(connection: Connection, name: str, value: str) -> None:
-    """Store a fact about the database itself, in the caller's transaction."""
-    connection.execute(_NOTE_FACT, {"name": name, "value": value})
 
 
 def database_id(connection: Connection) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, distinct, func, select, tuple_, update
 from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.events import write_tallies
-from tracknow_static.relay.store.migrations import PURGED_AT, note_fact
+from tracknow_static.relay.store.facts import PURGED_AT, note_fact
 from tracknow_static.relay.store.model import DEAD, PENDING, REJECTED, WAITING, Erased, Purged
 from tracknow_static.relay.store.schema import (
     attempts,

@@ -1,4 +1,4 @@
-"""The state of a task that one process at a time does, as a fact in the database."""
+"""Facts about the database: values under names, and states of tasks that one process at a time does."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
-from tracknow_static.relay.store.migrations import ADD_FACT
 from tracknow_static.relay.store.schema import facts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+# When the database was made, in Unix seconds.
+CREATED_AT = "created_at"
+# When payloads were purged last, in Unix seconds.
+PURGED_AT = "purged_at"
+ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
+_NOTE_FACT = text(
+    "INSERT INTO facts (name, value) VALUES (:name, :value)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+def note_fact(connection: Connection, name: str, value: str) -> None:
+    """Store a fact about the database itself, in the caller's transaction."""
+    connection.execute(_NOTE_FACT, {"name": name, "value": value})
 
 
 @dataclass(frozen=True, kw_only=True)
