@@ -13,7 +13,7 @@ import pytest
 from tests.events import CREATED
 from tests.relay.operate.parts import database_of, run, run_json
 from tests.relay.operate.test_sales import filled as filled  # noqa: PLC0414 - the fixtures ask for it
-from tests.relay.sales.shapes import LINK, dispute, new, paid, refund, session
+from tests.relay.sales.shapes import LINK, MONTH, dispute, new, paid, refund, session
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store.database import Database
@@ -116,12 +116,35 @@ def test_html_escapes_what_it_shows(environ: dict[str, str]) -> None:
     assert "&lt;script&gt;1" in page
 
 
+def test_a_dispute_is_listed_when_it_begins(either: dict[str, str]) -> None:
+    """A dispute of an old sale is in the list of its own days, also after a refund of a part."""
+    database = database_of(either)
+    bodies = [
+        *paid("late"),
+        dispute("late", "created", "needs_response", 2 * MONTH),
+        *paid("both"),
+        refund("both", 700, 90),
+        dispute("both", "created", "needs_response", 3 * MONTH),
+    ]
+    store(database, [new(body) for body in bodies])
+    Ledger(database).catch_up(60)
+    since = CREATED + MONTH
+    found = [(one.sale, one.at) for one in reports.refunds(database, since=since)]
+    assert found == [("cs_late", CREATED + 2 * MONTH), ("cs_both", CREATED + 3 * MONTH)]
+    newest = [(one.sale, one.at) for one in reports.newest_refunds(database, 2)]
+    assert newest == found[::-1]
+    database.close()
+
+
 def test_newest_refunds_are_the_same_in_pages(either: dict[str, str]) -> None:
     """What the status page lists is what the report lists, the newest first, each once."""
     database = database_of(either)
     bodies = [
         *paid("lost"),
         dispute("lost", "created", "needs_response", 50),
+        *paid("part"),
+        refund("part", 700, 90),
+        dispute("part", "created", "needs_response", 95),
         *paid("twice", created=CREATED + 60),
         refund("twice", 700, 90),
         *paid("same", created=CREATED + 60),
@@ -132,7 +155,7 @@ def test_newest_refunds_are_the_same_in_pages(either: dict[str, str]) -> None:
     store(database, [new(body) for body in bodies])
     Ledger(database).catch_up(60)
     wanted = reports.refunds(database)[::-1]
-    assert len(wanted) == 4
+    assert len(wanted) == 5
     found: list[reports.Refund] = []
     while page := reports.newest_refunds(
         database, 1, before=(found[-1].at, found[-1].sale) if found else None

@@ -46,7 +46,7 @@ _COLUMNS = ("sales", "with a click id", "money", "refunded")
     "--refunds",
     is_flag=True,
     help="List what to reverse at Tracknow instead: sales with a click id whose money went back "
-    "or is disputed. --since and --until mean the refund.",
+    "or is disputed. --since and --until mean the refund or the dispute.",
 )
 @site_option
 @format_option("csv", "html")

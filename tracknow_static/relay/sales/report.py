@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     Text,
+    case,
     column,
     func,
     literal_column,
@@ -21,8 +22,9 @@ from sqlalchemy import (
     values,
 )
 
+from tracknow_static.relay.sales.objects import DISPUTE
 from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, depends_on_deliveries
-from tracknow_static.relay.store.schema import sales
+from tracknow_static.relay.store.schema import sale_objects, sales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +38,8 @@ NO_MONEY = frozenset({"unpaid", "payment-failed", "expired", "test"})
 WITH_CLICK_ID = frozenset(
     {"attributed", "renewal", "waiting", "rejected", "refunded", "partly-refunded", "disputed"}
 )
-TO_REVERSE = ("refunded", "partly-refunded", "disputed")
+_BACK = ("refunded", "partly-refunded")
+TO_REVERSE = (*_BACK, "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
 MOST_REFERENCES = 100
 
@@ -67,7 +70,7 @@ class Sum(NamedTuple):
 class Refund(NamedTuple):
     """A sale with a click id whose money went back, wholly or in part, or is disputed.
 
-    ``at`` is when it was refunded, or else sold; Unix seconds.
+    ``at`` is when it was refunded, or when the dispute began; Unix seconds.
     """
 
     at: int
@@ -263,13 +266,14 @@ def newest_refunds(
 
     ``before`` is time and sale of the last one that was seen.
     """
-    # Two lists, each in the order of an index; whose verdict it is not is left out on the way.
+    # What was refunded is read in the order of an index, without those of another verdict. What is
+    # disputed is read whole: it is rare, and when a dispute began is not among the sale's columns.
     back = select(*_OF_REFUND).where(
-        literal_column("refunded > 0"), func.coalesce(sales.c.verdict, "").in_(TO_REVERSE)
+        literal_column("refunded > 0"), func.coalesce(sales.c.verdict, "").in_(_BACK)
     )
-    disputed = select(*_OF_REFUND).where(sales.c.verdict == "disputed", sales.c.refunded == 0)
+    disputed = select(*_OF_REFUND).where(sales.c.verdict == "disputed")
     parts = []
-    for part, at in ((back, sales.c.refunded_at), (disputed, sales.c.created)):
+    for part, at in ((back, sales.c.refunded_at), (disputed, _REVERSED_AT)):
         older = part if before is None else part.where(tuple_(at, sales.c.id) < tuple_(*before))
         newest = older.order_by(at.desc(), sales.c.id.desc()).limit(number)
         parts.append(select(newest.subquery()))
@@ -279,7 +283,15 @@ def newest_refunds(
         return list(map(_refund, connection.execute(statement)))
 
 
-_REVERSED_AT = func.coalesce(sales.c.refunded_at, sales.c.created)
+_DISPUTED_AT = (
+    select(func.max(func.coalesce(sale_objects.c.created, sale_objects.c.seen)))
+    .where(sale_objects.c.charge == sales.c.charge, sale_objects.c.kind == DISPUTE)
+    .correlate(sales)
+    .scalar_subquery()
+)
+_REVERSED_AT = func.coalesce(
+    case((sales.c.verdict == "disputed", _DISPUTED_AT)), sales.c.refunded_at, sales.c.created
+)
 _OF_REFUND = (
     _REVERSED_AT.label("at"),
     sales.c.reference,
