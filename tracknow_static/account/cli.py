@@ -202,7 +202,7 @@ def rotate(*, second_half: bool, force: bool, show_secret: bool, **chosen: Any) 
 
     Stripe's API shows a secret only when an endpoint is created. So this creates a second endpoint
     and puts its secret before the old one in the file, which the relay reads again when it changes.
-    Each event then comes twice, and the relay recognises it by its id. When the relay accepts
+    Each event then comes twice, and the relay recognizes it by its id. When the relay accepts
     the new endpoint's events, --finish deletes the old endpoint and its secret.
     """
     run = Run.start(**chosen)

@@ -172,7 +172,7 @@ ALONE = {**dict.fromkeys(EXPECTED, "no-click-id"), "cs_code": "own-code", "ch_ow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"TRACKNOW_RELAY_SITE": ""}, "give --site, or set TRACKNOW_RELAY_SITE"),
+        ({"TRACKNOW_RELAY_SITE": ""}, "set --site or TRACKNOW_RELAY_SITE"),
         ({"STRIPE_API_KEY": ""}, "a restricted key with Payment Links: Read"),
         ({"STRIPE_API_KEY": "nonsense"}, "STRIPE_API_KEY: its value is not accepted"),
         ({"STRIPE_API_KEY": "", "STRIPE_API_KEY_FILE": "/none"}, "STRIPE_API_KEY_FILE: '/none'"),

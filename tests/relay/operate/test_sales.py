@@ -101,6 +101,13 @@ def test_pages_hold_every_sale_once(environ: dict[str, str]) -> None:
     assert "--after: cursor: 'x' is not one" in run(environ, "sales", "--after", "x", code=2).output
 
 
+@pytest.mark.parametrize("args", [["sales"], ["report"], ["report", "--refunds"], ["list"]])
+def test_a_period_ends_after_it_begins(environ: dict[str, str], args: list[str]) -> None:
+    """A period the other way round is an error that names both ends, not an empty list."""
+    found = run(environ, *args, "--since", "2026-03-31", "--until", "2026-01-01", code=2).output
+    assert "--until: 2026-01-01T00:00:00.000Z is before --since, 2026-03-31T00:00:00" in found
+
+
 def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
     """Amounts are written as their currency is; CSV has Stripe's numbers."""
     text = run(environ, "sales").output
@@ -109,6 +116,7 @@ def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
     rows = list(csv.DictReader(io.StringIO(run(environ, "sales", "--format", "csv").stdout)))
     assert (rows[0]["id"], rows[0]["amount"], rows[0]["refunded"]) == ("cs_back", "2000", "500")
     assert rows[0]["created"].endswith("Z")
+    assert rows[0]["livemode"] == "true"
     assert run(environ, "sales", "--since", "2030-01-01").output == "No sale matches.\n"
 
 
@@ -218,6 +226,8 @@ def test_the_story_for_people(environ: dict[str, str]) -> None:
     assert "500 JPY of 2000 JPY" in text
     assert f"{DESTINATION}: 200" in text
     assert "partly-refunded: It carries a click id" in text
+    steps = [line[21:34] for line in text.splitlines() if "evt_ch_back_refunded" in line]
+    assert steps == ["received     ", "not forwarded"]
     assert (
         "the ledger has no sale for 'cs_none_such'"
         in run(environ, "explain", "cs_none_such", code=1).output

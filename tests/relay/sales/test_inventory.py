@@ -79,6 +79,12 @@ def test_files_that_are_no_inventory(tmp_path: Path, content: bytes, words: str)
     assert words in problem(str(tmp_path / "tracknow.json"))
 
 
+def test_the_folder_of_the_script(tmp_path: Path) -> None:
+    """The folder that holds the file counts as the file."""
+    (tmp_path / "tracknow.json").write_bytes(manifest())
+    assert read_inventory(str(tmp_path)).surfaces[0].url == URL
+
+
 def test_places_without_a_file(tmp_path: Path) -> None:
     """A missing file, an empty folder and a pipe that nobody writes to are named at once."""
     assert "no such file or folder" in problem(str(tmp_path / "none.json"))

@@ -110,11 +110,10 @@ def look_up(lists: Lists, id_: str) -> Sale | None:
 def _pages(lists: Lists, kind: _Kind, since: int, before: int) -> Iterator[list[Object]]:
     """Yield the objects of the window that may be sales, the newest first."""
     parameters: dict[str, Any] = {**kind.parameters, "created": {"gte": since, "lt": before}}
+    task = f"list {kind.path[4:].replace('/', ' ')}"
     more = True
     while more:
-        bodies, more = lists.objects(
-            kind.path, parameters, task=f"list {kind.path[4:]}", needed=kind.needed
-        )
+        bodies, more = lists.objects(kind.path, parameters, task=task, needed=kind.needed)
         for body in bodies:
             created = whole_number_of(body.get("created"))
             in_window = created is not None and since <= created < before

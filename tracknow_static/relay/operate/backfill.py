@@ -61,7 +61,7 @@ def backfill(
 
     The API key comes from STRIPE_API_KEY or STRIPE_API_KEY_FILE; a restricted key needs Events:
     Read. `serve` and `worker` do the same at start and every hour. An event that is stored already
-    is recognised by its id. The last five minutes are left to Stripe, which may still send them.
+    is recognized by its id. The last five minutes are left to Stripe, which may still send them.
     """
     config = configured(needs_key=True)
     if sessions:

@@ -44,6 +44,7 @@ _SECONDS = 30.0
 OK, WARNING, FAILED = "ok", "warning", "failed"
 # What a condition is about, where it is not a delivery.
 _SUBJECTS = {"calls-refused": "webhook", "no-click-ids": "sales"}
+_THIS = "tracknow-relay check"
 _COLORS = {OK: "green", WARNING: "yellow", FAILED: "red"}
 
 
@@ -153,7 +154,9 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
         for condition in needs:
             if condition.code != "disk-low":
                 result = FAILED if condition.stalls else WARNING
-                yield CheckResult(_SUBJECTS.get(condition.code, "delivery"), result, str(condition))
+                # What helps may be this command; its other lines are the help then.
+                text = condition.text if condition.command == _THIS else str(condition)
+                yield CheckResult(_SUBJECTS.get(condition.code, "delivery"), result, text)
     except (StorageError, SchemaError) as error:
         yield CheckResult("database", FAILED, f"{where}: {logs.hide(str(error))}")
     finally:

@@ -74,6 +74,13 @@ class When(click.ParamType[float]):
         )
 
 
+def check_period(since: float | None, until: float | None) -> None:
+    """Raise :class:`SettingsError` when a period ends before it begins."""
+    if since is not None and until is not None and until < since:
+        problem = f"--until: {output.time_of(until)} is before --since, {output.time_of(since)}."
+        raise SettingsError([f"{problem} Accepted: a time after --since."])
+
+
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that select events; their values make a :class:`Filter`."""
     options = (
@@ -183,6 +190,7 @@ def list_(
     **given: Any,
 ) -> None:
     """List events, oldest first or with --newest, by state, type, time, reference or destination."""
+    check_period(given["since"], given["until"])
     with opened(configured()) as database:
         url = known_destination(database, destination) if destination else None
         try:

@@ -35,7 +35,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # Why an event is not forwarded, in words.
 KEPT = {
     "type": "its type is not one of TRACKNOW_RELAY_EVENTS.",
-    "mode": "it is of Stripe's other mode than TRACKNOW_RELAY_LIVEMODE forwards.",
+    "mode": "TRACKNOW_RELAY_LIVEMODE does not forward events of its mode (live or test).",
     "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
     "waiting": "it waits for its Checkout Session (TRACKNOW_RELAY_FORWARD=attributed).",
     "unattributed": "its sale carries no click id (TRACKNOW_RELAY_FORWARD=attributed).",

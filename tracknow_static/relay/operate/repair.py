@@ -13,7 +13,7 @@ from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
-from tracknow_static.relay.operate.inspect import filters, known_destination
+from tracknow_static.relay.operate.inspect import check_period, filters, known_destination
 from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
@@ -84,11 +84,12 @@ def replay(
 ) -> None:
     """Deliver events again, oldest first: dead letters, or what was delivered already.
 
-    A running relay delivers them; without one, run `drain`. A destination recognises an event
+    A running relay delivers them; without one, run `drain`. A destination recognizes an event
     that it already has by its id.
     """
     if not (ids or everything or any(given.values())):
         raise click.UsageError("Select events: IDs, --state, --type, --since, … or --all.")
+    check_period(given["since"], given["until"])
     config = configured()
     url = _configured_destination(config, "--destination", destination) if destination else None
     with opened(config, seconds=CHANGING) as database:
@@ -272,7 +273,7 @@ def purge(
 ) -> None:
     """Remove payloads that are older than the retention; a running relay does so every hour.
 
-    What recognises a duplicate stays, and nothing that is still to be delivered is removed. With
+    What recognizes a duplicate stays, and nothing that is still to be delivered is removed. With
     --customer or --event only those payloads are erased, and what was still to be delivered of
     them is not delivered any more.
     """

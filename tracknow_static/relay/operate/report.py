@@ -12,7 +12,7 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
-from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.inspect import When, check_period
 from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise
@@ -63,6 +63,7 @@ def report(
     --format html makes one file without scripts, for a mail. Amounts in JSON and CSV are in the
     currency's minor unit.
     """
+    check_period(since, until)
     config = configured()
     with opened(config) as database:
         unfinished = unfinished_text(database, config.click_id_pattern)

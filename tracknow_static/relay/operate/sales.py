@@ -13,7 +13,7 @@ from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, opened
-from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.inspect import When, check_period
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
@@ -108,6 +108,7 @@ def sales(
     if rebuild:
         _rebuild(output_format)
         return
+    check_period(given["since"], given["until"])
     config = configured()
     with opened(config) as database:
         try:
@@ -190,7 +191,9 @@ def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(sale_json, found, reasons))
+    for sale, reason in zip(found, reasons, strict=True):
+        mode = None if sale.livemode is None else str(sale.livemode).lower()  # as in JSON
+        writer.writerow({**sale_json(sale, reason), "livemode": mode})
     click.echo(text.getvalue(), nl=False)
 
 

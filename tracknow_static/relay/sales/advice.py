@@ -25,7 +25,7 @@ _SHOWN = 3
 _SUSPICIOUS = 10
 _BECAUSE = {
     NOT_ON_SITE: "the link is on no page of your site",
-    OWN_CODE: "the code that makes their sessions sets no client_reference_id",
+    OWN_CODE: "your code that makes the sessions sets no client_reference_id",
 }
 
 

@@ -79,7 +79,9 @@ def explain(database: Database, wanted: str) -> Explanation | None:
     stored = [event for name in event_ids if (event := queries.event(database, name))]
     if sale is None:  # it became part of another one just now
         return None
-    story = sorted(_story(sale, stored, sorted(database.signed)))
+    # Of one moment, in the order in which they are made: received, then not forwarded.
+    steps = _story(sale, stored, sorted(database.signed))
+    story = sorted(steps, key=lambda step: step.at)
     return Explanation(sale, _reason(sale, stored), tuple(story), tuple(found[1:]))
 
 

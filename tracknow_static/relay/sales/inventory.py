@@ -68,6 +68,8 @@ def read_inventory(place: str) -> Inventory:
 def _local(place: str) -> list[Manifest]:
     path = Path(place)
     try:
+        if (path / NAME).is_file():  # the folder of the script's file
+            path /= NAME
         if path.is_dir():
             found = list(find(place).values())
             if not found:

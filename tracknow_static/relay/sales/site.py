@@ -40,12 +40,11 @@ REASONS = {
 """The reasons for ``no-click-id`` with their meanings; the codes are stable."""
 
 _NO_SITE = (
-    "Why a sale has no click id takes the inventory of your site: give --site, or set "
-    "TRACKNOW_RELAY_SITE, to its URL or to its tracknow.json. With STRIPE_API_KEY, a restricted key "
-    "with Payment Links: Read, sales are matched with its links."
+    "To see why a sale has no click id, set --site or TRACKNOW_RELAY_SITE to the URL of your site, "
+    "or to its tracknow.json, and STRIPE_API_KEY to a restricted key with Payment Links: Read."
 )
 _PERMISSION = (
-    "Sales are matched with the site's links by a restricted key with Payment Links: Read."
+    "Matching sales with the site's links needs a restricted key with Payment Links: Read."
 )
 # The newest; Stripe lists 100 in an answer.
 _MOST_LINKS = 2_000
