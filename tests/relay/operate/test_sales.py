@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tracknow_static.relay.store.model import DeliveryResult
 
 DESTINATION = "http://127.0.0.1:9/hook"
 HOUR = 3600
+ROOT = Path(__file__).parents[3]
 
 
 def filled(url: str) -> dict[str, str]:
@@ -218,6 +220,16 @@ def test_the_reason_is_finer(
     assert (found["verdict"], found["reason"]) == (verdict, reason)
     if wanted == "cus_sub":
         assert found["others"] == ["cs_sub"]
+
+
+def test_the_documents_name_each_field(environ: dict[str, str]) -> None:
+    """The table of fields has those of JSON and of CSV, and no others."""
+    page = (ROOT / "docs" / "how-to" / "sales.md").read_text(encoding="utf-8")
+    table = page.partition("## Use it from scripts")[2].partition("What is not known")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named == set(run_json(environ, "sales")["sales"][0])
+    assert named == set(run(environ, "sales", "--format", "csv").stdout.split("\n")[0].split(","))
 
 
 def test_the_story_for_people(environ: dict[str, str]) -> None:
