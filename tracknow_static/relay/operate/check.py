@@ -140,8 +140,9 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
         return
     try:
         with limited(database, _SECONDS):
-            found = health.examine(ingest).checks
+            # First what raises: the other reports a database out of reach by its code alone.
             needs = conditions(observe(database, config), config)
+            found = health.examine(ingest).checks
         if found["database"] != "ok":
             text = f"{where} cannot be written: {found['database']}"
             yield CheckResult("database", FAILED, text)
