@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -241,3 +242,12 @@ def test_text_from_outside_cannot_steer_a_terminal(sqlite_url: str) -> None:
 def test_json_is_one_document(environ: dict[str, str]) -> None:
     """Nothing else is printed beside it."""
     json.loads(run(environ, "list", "--json").stdout)
+
+
+def test_a_damaged_database_is_named(sqlite_url: str) -> None:
+    """SQLite does not name the file that is none of its own: the command does."""
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("not a database " * 100)
+    found = run(environment(sqlite_url), "status", code=3).output
+    assert found == f"Error: {file}: file is not a database\n"

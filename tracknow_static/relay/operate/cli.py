@@ -35,6 +35,8 @@ _HERE = "tracknow_static.relay.operate"
 CHANGING = 600.0
 # Seconds of silence before a person reads what is waited for.
 _PATIENCE = 2.0
+# Errors of SQLite about its file, which it does not name.
+_OF_THE_FILE = frozenset({"disk_full", "database_readonly", "not_a_database"})
 
 # The order is that of a relay's life.
 COMMANDS = {
@@ -186,6 +188,10 @@ def opened(
             if not whole:
                 stack.close()
             yield database
+    except StorageError as error:
+        if error.code in _OF_THE_FILE and database.path and str(database.path) not in str(error):
+            raise StorageError(error.code, f"{database.path}: {error}") from error.__cause__
+        raise
     finally:
         database.close()
 
