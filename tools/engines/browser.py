@@ -142,8 +142,12 @@ class Browser(ABC):
         keys: tuple[str, ...] = (),
         at: tuple[int, int] = (0, 0),
     ) -> None:
-        """Move the mouse onto an element and click; ``at`` is an offset from its middle."""
-        x, y = self.run(_MIDDLE_OF, selector)
+        """Move the mouse onto an element, once it is there, and click.
+
+        ``at`` is an offset from its middle.
+        """
+        # WebKit may show an empty document for a moment under the new address.
+        x, y = self.until(_MIDDLE_OF, selector)
         self._click_at(x + at[0], y + at[1], button, keys)
 
     def click_in_frame(self, frame: str, selector: str) -> None:
