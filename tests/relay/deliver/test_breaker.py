@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracknow_static.relay.deliver import breaker
+from tracknow_static.relay.deliver import breaker, schedule
 from tracknow_static.relay.deliver.breaker import THRESHOLD, BreakerInput, Gate
 from tracknow_static.relay.deliver.verdict import Meaning, Response, Verdict, judge
 from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
@@ -31,7 +31,7 @@ def test_some_failures_in_a_row_open_it() -> None:
     """One failure fewer leaves it closed."""
     nearly = after(CLOSED, *[Meaning.FAILED] * (THRESHOLD - 1))
     assert breaker.gate(nearly) == (Gate.CLOSED, 0.0)
-    assert breaker.gate(after(nearly, Meaning.FAILED)) == (Gate.OPEN, breaker.FIRST_OPEN)
+    assert breaker.gate(after(nearly, Meaning.FAILED)) == (Gate.OPEN, schedule.FIRST_OPEN)
 
 
 @pytest.mark.parametrize("meaning", [Meaning.DELIVERED, Meaning.DEAD, Meaning.CLIENT_ERROR])
@@ -59,7 +59,7 @@ def test_a_failed_probe_doubles_the_wait_up_to_five_minutes() -> None:
 def test_a_busy_destination_is_left_alone_at_once() -> None:
     """One 429 opens it, for as long as it asks."""
     assert breaker.gate(after(CLOSED, Meaning.BUSY, retry_after=90.0)) == (Gate.OPEN, 90.0)
-    assert breaker.gate(after(CLOSED, Meaning.BUSY)) == (Gate.OPEN, breaker.FIRST_OPEN)
+    assert breaker.gate(after(CLOSED, Meaning.BUSY)) == (Gate.OPEN, schedule.FIRST_OPEN)
 
 
 def test_a_refusal_pauses() -> None:

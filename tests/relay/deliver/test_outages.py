@@ -15,7 +15,8 @@ from tests.relay.deliver.stand_in import (
     reset,
 )
 from tracknow_static.relay.deliver import schedule
-from tracknow_static.relay.deliver.breaker import LONGEST_OPEN, THRESHOLD
+from tracknow_static.relay.deliver.breaker import THRESHOLD
+from tracknow_static.relay.deliver.schedule import LONGEST_OPEN
 from tracknow_static.relay.store import destinations, queries, replay
 from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import PAUSED, Filter
@@ -106,6 +107,16 @@ def test_a_failing_event_does_not_bar_the_way(small_shop: Shop, destination: Sta
     assert destinations.breaker(small_shop.database, destination.url).failures >= THRESHOLD
     (good,) = small_shop.sell()
     small_shop.live(2 * LONGEST_OPEN, step=LONGEST_OPEN / 2)
+    assert small_shop.delivery(good).state == "delivered"
+
+
+def test_the_next_probe_is_a_newer_event(small_shop: Shop, destination: StandIn) -> None:
+    """In a quiet shop one sale that always fails keeps the next one waiting for one probe only."""
+    (bad,) = small_shop.sell()
+    destination.decide = lambda request: answer(500 if request.event == bad else 200)
+    small_shop.live(HOUR, step=LONGEST_OPEN / 4)
+    (good,) = small_shop.sell()
+    small_shop.live(LONGEST_OPEN * 1.2 + 1, step=5)
     assert small_shop.delivery(good).state == "delivered"
 
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 THRESHOLD = BREAKER_THRESHOLD
-FIRST_OPEN = 2.0
-LONGEST_OPEN = 300.0
 # More than any wait of ours: a clock was wrong when it was written, or is wrong now.
 _ABSURD = 24 * 3600.0
 # Between reading and writing another process may write: how often it is read again.
@@ -117,14 +115,9 @@ def after(
             failures = max(failures, THRESHOLD)
         opens = failures >= THRESHOLD
         asked = seen.verdict.retry_after
-        wait = max(open_seconds(failures, chance=chance), asked) if opens else 0.0
+        opened = schedule.open_seconds(failures - THRESHOLD, chance=chance)
+        wait = max(opened, asked) if opens else 0.0
     return replace(breaker, failures=failures, open_for=wait, probing_for=0.0)
-
-
-def open_seconds(failures: int, *, chance: Callable[[], float] = random.random) -> float:
-    """Return how long nothing is sent after this number of failures in a row."""
-    doubled = FIRST_OPEN * 2.0 ** min(max(failures - THRESHOLD, 0), 16)
-    return schedule.jittered(min(doubled, LONGEST_OPEN), chance=chance)
 
 
 def update(database: Database, destination: str, inputs: Sequence[BreakerInput]) -> Gate:

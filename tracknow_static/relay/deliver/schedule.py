@@ -53,6 +53,10 @@ LONGEST_RETRY_AFTER = 6 * _HOUR
 # An HTTP date has 29 characters, its obsolete forms have up to 33.
 _LONGEST_DATE = 64
 
+# Seconds for which nothing is sent to a destination that is down: doubled with each failure.
+FIRST_OPEN = 2.0
+LONGEST_OPEN = 300.0
+
 # An event that never got a verdict, because its destination was down or misconfigured all the
 # time, becomes a dead letter then: Stripe can list an event for as long.
 LONGEST_WAIT = 30 * _DAY
@@ -76,6 +80,20 @@ def misconfigured_delay(earlier: int, *, chance: Callable[[], float] = random.ra
     """Return the seconds to wait after such an answer when there were ``earlier`` ones before it."""
     step = MISCONFIGURED_STEPS[min(earlier, len(MISCONFIGURED_STEPS) - 1)]
     return jittered(step, chance=chance)
+
+
+def open_seconds(failures: int, *, chance: Callable[[], float] = random.random) -> float:
+    """Return for how long nothing is sent after ``failures`` beyond those that open a breaker."""
+    doubled = FIRST_OPEN * 2.0 ** min(max(failures, 0), 16)
+    return jittered(min(doubled, LONGEST_OPEN), chance=chance)
+
+
+def probed_delay(tries: int, *, chance: Callable[[], float] = random.random) -> float:
+    """Return the seconds to wait of an event whose probe failed after ``tries`` attempts.
+
+    Behind what the breaker waits: an event that came since is due before it, and is probed next.
+    """
+    return (1 + JITTER) * open_seconds(tries, chance=chance)
 
 
 def too_old(age: float) -> bool:

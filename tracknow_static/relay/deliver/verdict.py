@@ -190,7 +190,12 @@ def result(
         delay = schedule.misconfigured_delay(claimed.tries, chance=chance)
     else:
         # Behind the events that were not tried yet: the next probe is another one.
-        delay = max(schedule.jittered(_LEAST_WAIT, chance=chance), verdict.retry_after)
+        least = (
+            schedule.probed_delay(claimed.tries, chance=chance)
+            if probe
+            else schedule.jittered(_LEAST_WAIT, chance=chance)
+        )
+        delay = max(least, verdict.retry_after)
     return _retry(claimed, verdict, delay, counted=False)
 
 
