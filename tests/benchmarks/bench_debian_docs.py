@@ -60,8 +60,8 @@ def command(name: str, site: Path, *more: str) -> tuple[dict[str, object], float
     )
     if done.returncode not in (0, 1):
         sys.exit(f"{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    told: dict[str, object] = json.loads(done.stdout)
-    return told, time.perf_counter() - started
+    reported: dict[str, object] = json.loads(done.stdout)
+    return reported, time.perf_counter() - started
 
 
 def text_of(page: bytes) -> str | bytes:
@@ -104,8 +104,8 @@ def main() -> int:
         pages = pages_of(site)
         size = sum(page.stat().st_size for page in pages) / 1e6
         print(f"{len(pages):,} pages, {size:,.0f} MB")
-        told, seconds = command("inject", site)
-        print(f"inject: {seconds:.1f} s; {told['summary']}")
+        reported, seconds = command("inject", site)
+        print(f"inject: {seconds:.1f} s; {reported['summary']}")
         counts: Counter[str] = Counter()
         for page in pages[:: options.every]:
             before = source / page.relative_to(site)
@@ -116,9 +116,9 @@ def main() -> int:
             if what == "damaged":
                 print(f"  damaged: {page.relative_to(site)}")
         print(f"judged: {dict(counts)}")
-        told, seconds = command("inject", site, "--check")
-        print(f"second run: {seconds:.1f} s, {told['changed']} pages would change")
-        changed = told["changed"]
+        reported, seconds = command("inject", site, "--check")
+        print(f"second run: {seconds:.1f} s, {reported['changed']} pages would change")
+        changed = reported["changed"]
         _, seconds = command("remove", site)
         wrong = [
             page

@@ -162,7 +162,7 @@ def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
 
 
 def fill(folder: Path, number: int) -> None:
-    """Put so many delivered events into a database, as years of use do."""
+    """Put a number of delivered events into a database, as years of use do."""
     made = database(folder)
     made.open()
     made.close()

@@ -76,7 +76,7 @@ _PAGES = (
 
 
 def bodies(number: int) -> Iterator[dict[str, Any]]:
-    """Yield so many events: a subscription with two renewals, then four single purchases."""
+    """Yield that number of events: a subscription with two renewals, then four single purchases."""
     made, sale = 0, 0
     while made < number:
         kinds = [subscribed(f"s{sale}", 2, basil=bool(sale % 2))]
@@ -146,7 +146,7 @@ def show_ingest(place: Path, rounds: int, number: int) -> None:
 
 
 def fill(file: Path, number: int) -> None:
-    """Put so many sales into a ledger, and deliveries of a few of them."""
+    """Put a number of sales into a ledger, and deliveries of a few of them."""
     chance = random.Random(1)
     links = [f"plink_{one:04}" for one in range(60)]
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
@@ -203,7 +203,7 @@ def _sale(one: int, chance: random.Random, links: list[str]) -> tuple[object, ..
 
 
 def show_reports(place: Path, number: int) -> None:
-    """Print how long each command takes over so many sales."""
+    """Print how long each command takes over that number of sales."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:
         made = database(Path(folder))
         made.open()

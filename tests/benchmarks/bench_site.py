@@ -65,7 +65,7 @@ WORDS = [
 
 
 def make(folder: Path, pages: int, every: int) -> int:
-    """Write a site of so many pages, each ``every``-th with a payment link; give its bytes."""
+    """Write a site with that number of pages, each ``every``-th with a payment link; return its bytes."""
     random.seed(7)
     total = 0
     for number in range(pages):

@@ -10,7 +10,7 @@ from tools import minify
 
 
 def test_dist_is_a_fresh_minification() -> None:
-    """Whoever changes a source and forgets `make minify` is told so."""
+    """Whoever changes a source and forgets `make minify` gets a message."""
     try:
         made = minify.minify()
     except (SystemExit, OSError) as error:

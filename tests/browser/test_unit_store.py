@@ -299,7 +299,7 @@ def test_debugging_tells_that_nothing_is_kept(page: NodePage) -> None:
 
 
 def test_debugging_tells_the_answer(page: NodePage) -> None:
-    """What a consent manager, or a script of the site, says is told."""
+    """What a consent manager, or a script of the site, says is reported."""
     page.load("?click_id=abc&tn_debug=1")
     page.ask("run", code="tracknow.consent(false)")
     assert ["console", "TNB7", "false"] in page.log()

@@ -53,7 +53,7 @@ WINDOW = receiver.CONCURRENCY * (1 + AHEAD)
 
 
 def history(number: int, now: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return about so many events of the last nine days, and the verdict of each sale."""
+    """Return about that number of events of the last nine days, and the verdict of each sale."""
     found: list[dict[str, Any]] = []
     verdicts: dict[str, str] = {}
     for name in range(number // 2):

@@ -71,7 +71,7 @@ def reply(connection: socket.socket) -> tuple[int, str]:
     ("length", "sent"), [(10, b"abc"), (200_000, b"abc"), (None, b"3\r\nabc\r\n"), (10, b"")]
 )
 def test_a_body_that_does_not_come(impatient: Server, length: int | None, sent: bytes) -> None:
-    """Whoever does not send its body is told so and let go."""
+    """Whoever does not send its body gets an answer and is let go."""
     with begun(impatient, length, sent) as connection:
         assert reply(connection) == (408, "body_timeout")
 
@@ -152,7 +152,7 @@ def test_pages(impatient: Server) -> None:
 
 @pytest.mark.parametrize("point", [one for one in crash_points.ALL if one.startswith("ingest.")])
 def test_killed_at_every_ingest_point(sqlite_url: str, point: str) -> None:
-    """A worker killed at any point has told nobody; Stripe's retry makes the event whole."""
+    """A worker killed at any point has acknowledged nothing; Stripe's retry makes the event whole."""
     with serving(sqlite_url, **{crash_points.VARIABLE: point}) as server:
         assert server.post("killed") is None
     with serving(sqlite_url) as server:
@@ -164,7 +164,7 @@ def test_killed_at_every_ingest_point(sqlite_url: str, point: str) -> None:
 
 
 def test_a_commit_that_hangs() -> None:
-    """While the disk hangs each caller is told to come again, and the loop goes on."""
+    """While the disk hangs each caller is asked to come again, and the loop goes on."""
     store = Held()
     writer = Writer(store, timeout=0.3)
 

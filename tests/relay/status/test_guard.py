@@ -92,7 +92,7 @@ def test_ten_thousand_tries_lock_out_for_half_a_minute(guard: Guard, clock: Cloc
 
 
 def test_a_guesser_locks_nobody_else_out(guard: Guard) -> None:
-    """Callers are told apart."""
+    """Each caller has a pause of its own."""
     for _ in range(100):
         guard.examine(WRONG, "a")
     assert guard.examine(authorization(), "b") is None

@@ -47,7 +47,7 @@ class Store:
 
 
 def queued(writer: Writer, number: int) -> None:
-    """Wait until so many events wait for the thread."""
+    """Wait until that number of events waits for the thread."""
     deadline = time.monotonic() + 20
     while writer._queue.qsize() < number:
         assert time.monotonic() < deadline
@@ -84,7 +84,7 @@ def test_hung_commit_becomes_an_answer() -> None:
 
 
 def test_abandoned_event_is_not_committed_later() -> None:
-    """An event whose caller was told 503 before its commit began is left to Stripe's retry."""
+    """An event whose caller was answered 503 before its commit began is left to Stripe's retry."""
     store = Store()
     store.open.clear()
     writer = Writer(store, timeout=0.3)
@@ -99,7 +99,7 @@ def test_abandoned_event_is_not_committed_later() -> None:
 
 
 def test_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When too many wait, the next is told at once."""
+    """When too many wait, the next is refused at once."""
     monkeypatch.setattr(module, "_BACKLOG", 3)
     store = Store()
     store.open.clear()
@@ -119,7 +119,7 @@ def test_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [StorageError("disk_full", "full"), ValueError("a bug")])
 def test_failed_commit_fails_its_whole_batch(error: Exception) -> None:
-    """Nobody of a batch that failed is told "stored", and the next batch is unharmed."""
+    """Nobody of a batch that failed is answered "stored", and the next batch is unharmed."""
     store = Store()
     store.error = error
     writer = Writer(store, timeout=5)

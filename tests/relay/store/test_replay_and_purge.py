@@ -144,7 +144,7 @@ def test_replay_of_a_kept_event_forwards_it(database: Database) -> None:
 
 
 def test_replay_of_many_chunks(database: Database) -> None:
-    """More events than one transaction takes are replayed once each, and progress is told."""
+    """More events than one transaction takes are replayed once each, and progress is reported."""
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(lambda number: accept(database, new(number)), range(450)))
     for _ in range(2):

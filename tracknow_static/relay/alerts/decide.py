@@ -60,9 +60,9 @@ def due(
     for condition in conditions:
         present.setdefault(_key(condition), condition)
     ended = (
-        _end(key, told, now, name)
-        for key, told in known.items()
-        if told.true and key not in present
+        _end(key, reported, now, name)
+        for key, reported in known.items()
+        if reported.true and key not in present
     )
     begun = (
         _begin(key, condition, now, name)
@@ -84,18 +84,20 @@ def receiver(url: str) -> str:
 def forget(known: Mapping[str, Known], now: float) -> dict[str, Known]:
     """Return what is still needed: what is over for long changes no decision."""
     return {
-        key: told for key, told in known.items() if told.true or not _is_quiet_over(told.at, now)
+        key: reported
+        for key, reported in known.items()
+        if reported.true or not _is_quiet_over(reported.at, now)
     }
 
 
 def as_json(known: Mapping[str, Known]) -> dict[str, Any]:
     """Return what a receiver knows as JSON has it."""
-    return {key: asdict(told) for key, told in known.items()}
+    return {key: asdict(reported) for key, reported in known.items()}
 
 
 def from_json(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Known]:
     """Return what :func:`as_json` wrote."""
-    return {key: Known(**told) for key, told in known.items()}
+    return {key: Known(**reported) for key, reported in known.items()}
 
 
 def _key(condition: Condition) -> str:
@@ -132,10 +134,10 @@ def _begin(key: str, condition: Condition, now: float, name: str) -> News:
     return News(key, Message(BEGIN, f"{name}: {condition.code}", body), known)
 
 
-def _end(key: str, told: Known, now: float, name: str) -> News:
+def _end(key: str, reported: Known, now: float, name: str) -> News:
     code = key.partition(" ")[0]
-    known = Known(at=now, true=False, text=told.text, newest=told.newest)
-    return News(key, Message(END, f"{name}: {code} is over", f"Over: {told.text}."), known)
+    known = Known(at=now, true=False, text=reported.text, newest=reported.newest)
+    return News(key, Message(END, f"{name}: {code} is over", f"Over: {reported.text}."), known)
 
 
 def _sentence(text: str) -> str:

@@ -122,11 +122,11 @@ class Alerts:
         failing = {name: waits for name, waits in state.failing.items() if name in self._urls}
         numbers = {receiver: number for number, receiver in enumerate(self._urls, 1)}
         for receiver, of_one in news.items():
-            told = decide.from_json(known[receiver])
+            reported = decide.from_json(known[receiver])
             results = zip(of_one, errors[receiver], strict=True)
             sent = [one for one, error in results if not error]
-            told.update((one.key, one.known) for one in sent)
-            known[receiver] = decide.as_json(decide.forget(told, now))
+            reported.update((one.key, one.known) for one in sent)
+            known[receiver] = decide.as_json(decide.forget(reported, now))
             shown = named(numbers[receiver], self._urls[receiver])
             for one in sent:
                 _log.info("alert sent to %s: %s", shown, one.message.title)

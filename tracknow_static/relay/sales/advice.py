@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracknow_static.relay.sales.report import Line, Sum
 
 _SHOWN = 3
-# Visitors who come without an affiliate are normal. When none of so many sales through a link with
+# Visitors who come without an affiliate are normal. When none of that number of sales through a link with
 # the script had an id, the script is more likely to be the cause.
 _SUSPICIOUS = 10
 _BECAUSE = {
