@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ class State(Lease):
 
 
 _shared = SharedState("sales", State)
+_READ = "SELECT value FROM facts WHERE name = 'sales'"
 load, store = _shared.load, _shared.store
 
 
@@ -49,6 +51,10 @@ def read_from(connection: Connection, now: float) -> None:
     Whoever stores an event calls it in the same transaction, so that none is stored behind the
     ledger's back.
     """
+    # For every commit of events: as the driver has it, a third of the time that `load` takes.
+    value = connection.exec_driver_sql(_READ).scalar()
+    if value is None or now >= json.loads(value).get("at", 0.0) - OVERLAP:
+        return
     while (state := load(connection)) is not None and now < state.at - OVERLAP:
         if store(connection, state, replace(state, at=now)):
             return
