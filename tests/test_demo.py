@@ -66,8 +66,8 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for one in self.processes():
-            one.kill()
+        for process in self.processes():
+            process.kill()
         self.process.wait(10)
         os.close(self._master)
 
@@ -87,7 +87,7 @@ class Terminal:
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes that the demo started and that still run, and the demo."""
-        return [one for one in psutil.process_iter() if self._is_ours(one)]
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:

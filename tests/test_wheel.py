@@ -143,7 +143,7 @@ def test_nobody_installs_what_they_do_not_use(wheel: Path) -> None:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
     requirements = metadata.get_all("Requires-Dist") or []
-    always = {re.split(r"[ <>=!~\[;]", one)[0] for one in requirements if "extra ==" not in one}
+    always = {re.split(r"[ <>=!~\[;]", text)[0] for text in requirements if "extra ==" not in text}
     assert always == {"ada-url", "click", "lxml", "pathspec"}
     extras = {"mkdocs", "pelican", "sphinx", "relay", "postgres", "stripe", "all"}
     assert extras <= set(metadata.get_all("Provides-Extra") or [])

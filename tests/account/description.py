@@ -107,12 +107,12 @@ def _renew_sessions(paths: dict[str, Any]) -> None:
     Prism takes a nested filter that is absent for an empty one, which lacks what it requires.
     """
     created = next(
-        one for one in paths["/v1/charges"]["get"]["parameters"] if one["name"] == "created"
+        field for field in paths["/v1/charges"]["get"]["parameters"] if field["name"] == "created"
     )
     states = {"type": "string", "enum": ["complete", "expired", "open"]}
     status = {"in": "query", "name": "status", "required": False, "style": "form", "schema": states}
     operation = paths["/v1/checkout/sessions"]["get"]
-    kept = [one for one in operation["parameters"] if one["name"] != "customer_details"]
+    kept = [field for field in operation["parameters"] if field["name"] != "customer_details"]
     operation["parameters"] = [*kept, created, status]
 
 

@@ -138,7 +138,7 @@ class Stripe:
         with self.lock:
             if key in self.answers:
                 return (*self.answers[key], dict(_REPEATED))
-            failure = next((one for one in self.failures if one.on in f"{method} {path}"), None)
+            failure = next((rule for rule in self.failures if rule.on in f"{method} {path}"), None)
             if failure:
                 failure.times -= 1
                 if not failure.times:
@@ -166,7 +166,7 @@ class Stripe:
         if not re.fullmatch(rf"(sk|rk)_{self.mode}_good\w*", key):
             text = f"Invalid API Key provided: {key[:8]}****"
             return 401, _error(text, "invalid_request_error"), {}
-        if any(one in f"{method} {path}" for one in self.denied):
+        if any(request in f"{method} {path}" for request in self.denied):
             level = "read" if method == "GET" else "write"
             resource = {
                 "webhook_endpoints": "webhook",
@@ -198,13 +198,13 @@ class Stripe:
             if path.startswith(f"{timeline.path}/"):
                 return timeline.one(path)
         if path == "/v1/payment_links" and method == "GET":
-            return 200, self._page(path, [self._link(one, given) for one in self.links], given)
+            return 200, self._page(path, [self._link(link, given) for link in self.links], given)
         if path.endswith("/line_items"):
-            rows = next(one["all_items"] for one in self.links if one["id"] in path)
+            rows = next(link["all_items"] for link in self.links if link["id"] in path)
             return 200, self._page(path, rows, given)
         if path == _ENDPOINT:
             if method == "GET":
-                newest = sorted(self.endpoints.values(), key=lambda one: -int(one["created"]))
+                newest = sorted(self.endpoints.values(), key=lambda row: -int(row["created"]))
                 return 200, self._page(path, newest, given)
             return self._create(given)
         match = re.fullmatch(rf"{_ENDPOINT}/(we_\d+)", path)
@@ -229,18 +229,18 @@ class Stripe:
         if method == "DELETE":
             del self.endpoints[id_]
             return 200, {"id": id_, "object": "webhook_endpoint", "deleted": True}
-        one = self.endpoints[id_]
+        endpoint = self.endpoints[id_]
         unknown = set(given) - _KNOWN["update"]
         if method == "POST" and unknown:
             return 400, _error(f"Received unknown parameter: {unknown}", "invalid_request_error")
         for name, value in given.items():
             if name == "metadata":
-                one["metadata"] = {**one["metadata"], **value}
+                endpoint["metadata"] = {**endpoint["metadata"], **value}
             elif name == "disabled":
-                one["status"] = "disabled" if value == "true" else "enabled"
+                endpoint["status"] = "disabled" if value == "true" else "enabled"
             else:
-                one[name] = value
-        return 200, dict(one)
+                endpoint[name] = value
+        return 200, dict(endpoint)
 
     def _events(self, given: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
         success = given.get("delivery_success")
@@ -257,7 +257,7 @@ class Stripe:
     def _sessions(self, given: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
         status = given.get("status")
         page = self.sessions.page(
-            given, lambda one: status in (None, one["status"]), largest=self.page
+            given, lambda row: status in (None, row["status"]), largest=self.page
         )
         return self._listed(page)
 
@@ -273,7 +273,7 @@ class Stripe:
     def _page(self, path: str, rows: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
         start = 0
         if "starting_after" in given:
-            start = [one["id"] for one in rows].index(given["starting_after"]) + 1
+            start = [row["id"] for row in rows].index(given["starting_after"]) + 1
         size = min(int(given.get("limit", 10)), self.page)
         more = start + size < len(rows)
         return {"object": "list", "url": path, "has_more": more, "data": rows[start : start + size]}

@@ -33,7 +33,7 @@ def test_the_way_out_of_double_counting_works(merchant: Merchant) -> None:
     merchant.run(f"setup --relay-url {RELAY} --yes", code=6)
     merchant.run(f"remove --id {id_} --yes")
     merchant.run(f"setup --relay-url {RELAY} --yes")
-    assert [one["url"] for one in merchant.stripe.endpoints.values()] == [RELAY]
+    assert [endpoint["url"] for endpoint in merchant.stripe.endpoints.values()] == [RELAY]
 
 
 def test_another_program_may_have_the_relays_path(merchant: Merchant) -> None:

@@ -141,7 +141,7 @@ def test_tracknows_own_endpoint_is_not_doubled(merchant: Merchant) -> None:
     for line in ("rotate --yes", "rotate --namespace shop --yes"):
         result = merchant.run(line, code=6)
         assert "would count each sale of that time twice" in result.output
-    assert [one["url"] for one in merchant.stripe.endpoints.values()] == [DIRECT]
+    assert [endpoint["url"] for endpoint in merchant.stripe.endpoints.values()] == [DIRECT]
 
 
 def test_there_is_something_to_rotate(merchant: Merchant) -> None:

@@ -49,7 +49,7 @@ def test_it_makes_the_endpoint_of_the_guide(merchant: Merchant) -> None:
 def test_the_namespace_may_come_from_the_relays_variable(merchant: Merchant) -> None:
     """TRACKNOW_NAMESPACE stands in for --namespace."""
     merchant.run("setup --yes", TRACKNOW_NAMESPACE="shop")
-    assert [one["url"] for one in merchant.stripe.endpoints.values()] == [DIRECT]
+    assert [endpoint["url"] for endpoint in merchant.stripe.endpoints.values()] == [DIRECT]
 
 
 def test_the_secret_goes_where_the_relay_reads_it(merchant: Merchant) -> None:

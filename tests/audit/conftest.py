@@ -83,13 +83,13 @@ class Site:
     def codes(self, line: str = "", *, code: int = 0) -> list[str]:
         """Return each finding as "FILE:LINE CODE", in order."""
         found = self.json(line, code=code)
-        findings = [one for each in found["pages"] for one in each["findings"]]
+        findings = [finding for each in found["pages"] for finding in each["findings"]]
         findings += found["site_findings"]
-        return [f"{one['file']}:{one['line']} {one['code']}" for one in findings]
+        return [f"{finding['file']}:{finding['line']} {finding['code']}" for finding in findings]
 
     def states(self, line: str = "", *, code: int = 0) -> dict[str, str]:
         """Return the state of every page."""
-        return {one["file"]: one["state"] for one in self.json(line, code=code)["pages"]}
+        return {page["file"]: page["state"] for page in self.json(line, code=code)["pages"]}
 
     def attributions(self, line: str = "", *, code: int = 0) -> list[tuple[str, int, str]]:
         """Return kind, line and attribution of every payment surface."""

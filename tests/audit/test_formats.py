@@ -61,10 +61,10 @@ def test_sarif_is_valid(faulty: Site, sarif_schema: dict[str, Any]) -> None:
     log = json.loads(faulty.check("--format sarif", code=1).stdout)
     jsonschema.validate(log, sarif_schema)
     (run,) = log["runs"]
-    results = [(one["ruleId"], one["level"]) for one in run["results"]]
+    results = [(result["ruleId"], result["level"]) for result in run["results"]]
     assert results == [("TN101", "warning"), ("TN106", "note"), ("TN401", "error")]
-    for one in run["results"]:
-        assert run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] == one["ruleId"]
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
     place = run["results"][2]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "site/sub/new%2C%20100%25.html"
     assert place["region"]["startLine"] == 1
@@ -99,7 +99,7 @@ def test_github_shows_ten(site: Site) -> None:
 def test_json(faulty: Site) -> None:
     """Every page with state, routes to Stripe and findings; then the site's findings and counts."""
     found = faulty.json(code=1)
-    assert [one["file"] for one in found["pages"]] == ["a.html", "sub/new, 100%.html"]
+    assert [page["file"] for page in found["pages"]] == ["a.html", "sub/new, 100%.html"]
     assert found["summary"]["pages"] == {"current": 1, "missing": 1}
     assert found["summary"]["surfaces"] == {"handler": 1, "link": 1}
     assert [found["summary"][name] for name in ("errors", "warnings", "infos")] == [1, 1, 1]
@@ -160,8 +160,8 @@ def test_severity_by_code(faulty: Site) -> None:
     """[severity] makes a finding worse, milder, or no finding at all."""
     faulty.beside("tracknow.toml", "[severity]\nTN401 = 'warning'\nTN101 = 'error'\nTN106 = 'off'")
     found = faulty.json(code=1)
-    findings = [one for each in found["pages"] for one in each["findings"]]
-    assert [(one["code"], one["severity"]) for one in findings] == [
+    findings = [finding for each in found["pages"] for finding in each["findings"]]
+    assert [(finding["code"], finding["severity"]) for finding in findings] == [
         ("TN101", "error"),
         ("TN401", "warning"),
     ]

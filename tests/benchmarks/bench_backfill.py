@@ -43,10 +43,10 @@ def serve(number: int) -> None:
     """Be the account: print the address, and serve until standard input ends."""
     account = Stripe(mode="live")
     now = int(time.time())
-    for one in range(number):
-        subject = {"id": f"ch_{one}", "object": "charge", "description": "x" * 1500}
-        created = now - 9 * DAY + one * 8 * DAY // number
-        account.events.add(listed(event(one, "charge.succeeded", subject, created=created)))
+    for sale in range(number):
+        subject = {"id": f"ch_{sale}", "object": "charge", "description": "x" * 1500}
+        created = now - 9 * DAY + sale * 8 * DAY // number
+        account.events.add(listed(event(sale, "charge.succeeded", subject, created=created)))
     # Written beforehand, so that it is not the account that is measured.
     for item in account.events:
         account.events._of(item)

@@ -75,11 +75,11 @@ def verdict(before: bytes, after: bytes) -> str:
         return "no script"
     tree = LexborHTMLParser(text_of(after))
     ours = tree.css("script[data-tracknow]")
-    if [one.parent.tag for one in ours if one.parent] != ["head", "head"]:
+    if [node.parent.tag for node in ours if node.parent] != ["head", "head"]:
         return "not in head"
     first = "data-tracknow" in tree.css("script")[0].attributes
-    for one in ours:
-        one.decompose()
+    for node in ours:
+        node.decompose()
     was = LexborHTMLParser(text_of(before)).html or ""
     # White space before the first thing in head is dropped by parsers, behind a tag it is kept.
     if "".join(was.split()) != "".join((tree.html or "").split()):

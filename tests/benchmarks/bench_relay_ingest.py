@@ -111,7 +111,7 @@ def measure(target: Target, seconds: float, place: Path) -> Result:
             warm = load(target, port, folder, 1, 0)
             found = load(target, port, folder, seconds, 1_000_000)
             memory = sum(
-                one.memory_info().rss for one in [process, *process.children(recursive=True)]
+                member.memory_info().rss for member in [process, *process.children(recursive=True)]
             )
         if target.ours:
             check_rows(folder, warm["requests"] + found["requests"] - warm["bad"] - found["bad"])
@@ -138,7 +138,7 @@ def sqlite_alone(seconds: float, place: Path, batch: int) -> float:
         body, number = template(), 0
         started = time.perf_counter()
         while time.perf_counter() - started < seconds:
-            names = [f"evt_{number + one:012d}" for one in range(batch)]
+            names = [f"evt_{number + index:012d}" for index in range(batch)]
             number += batch
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
@@ -194,7 +194,7 @@ def fill(folder: Path, number: int) -> None:
             "INSERT INTO deliveries (event_id, destination, state, due_at, token, attempts, tries,"
             " last_status, accepted_at, settled_at)"
             " VALUES (?, ?, 'delivered', 1.0, 1, 1, 1, 200, 1.0, 2.0)",
-            [(f"evt_old{one:012d}", made.destinations[0]) for one in rows],
+            [(f"evt_old{row:012d}", made.destinations[0]) for row in rows],
         )
         connection.execute("COMMIT")
     connection.close()
@@ -220,15 +220,15 @@ def accepts(folder: Path, number: int, prefix: str) -> float:
     made = Ingest(database(folder))
     body = template()
 
-    def send(one: int) -> None:
+    def send(index: int) -> None:
         made.accept(
             NewEvent(
-                f"evt_{prefix}{one:09d}",
+                f"evt_{prefix}{index:09d}",
                 "charge.succeeded",
                 body,
-                object_id=f"ch_{prefix}{one}",
-                payment_intent=f"pi_{prefix}{one}",
-                customer=f"cus_{prefix}{one}",
+                object_id=f"ch_{prefix}{index}",
+                payment_intent=f"pi_{prefix}{index}",
+                customer=f"cus_{prefix}{index}",
             )
         )
 
@@ -298,7 +298,7 @@ def main() -> int:
     }
     wanted = {key: make for key, make in makers.items() if options.only.lower() in key.lower()}
     targets = available(wanted)
-    results: dict[str, list[Result]] = {one.name: [] for one in targets}
+    results: dict[str, list[Result]] = {target.name: [] for target in targets}
     alone: dict[int, list[float]] = {32: [], 100: []}
     for _ in range(options.rounds):
         for target in targets:
@@ -316,10 +316,10 @@ def show(results: dict[str, list[Result]], alone: dict[int, list[float]]) -> Non
     print(f"\n{'':38} {'acks/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'MB':>6} {'not 200':>8}")
     for name, found in results.items():
         middle = {
-            key: statistics.median(getattr(one, key) for one in found)
+            key: statistics.median(getattr(result, key) for result in found)
             for key in ("rate", "p50", "p99", "memory")
         }
-        bad = sum(one.bad for one in found)
+        bad = sum(result.bad for result in found)
         print(
             f"{name:38} {middle['rate']:8,.0f} {middle['p50']:8.1f} {middle['p99']:8.1f}"
             f" {middle['memory']:6.0f} {bad:8}"

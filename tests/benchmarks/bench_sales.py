@@ -80,7 +80,7 @@ def bodies(number: int) -> Iterator[dict[str, Any]]:
     made, sale = 0, 0
     while made < number:
         kinds = [subscribed(f"s{sale}", 2, basil=bool(sale % 2))]
-        kinds += [paid(f"p{sale}_{one}") for one in range(4)]
+        kinds += [paid(f"p{sale}_{index}") for index in range(4)]
         for found in kinds:
             yield from found
             made += len(found)
@@ -111,7 +111,7 @@ def ledger_rates(place: Path, number: int) -> tuple[float, float]:
 
 def ingest_rate(place: Path, number: int, kind: str) -> float:
     """Return the events a second that 32 threads hand to the relay beside a ledger."""
-    events = [new(session(f"{one}", note="x" * 3000)) for one in range(number + 200)]
+    events = [new(session(f"{index}", note="x" * 3000)) for index in range(number + 200)]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:
         made = database(Path(folder))
         made.open()
@@ -148,7 +148,7 @@ def show_ingest(place: Path, rounds: int, number: int) -> None:
 def fill(file: Path, number: int) -> None:
     """Put a number of sales into a ledger, and deliveries of a few of them."""
     chance = random.Random(1)
-    links = [f"plink_{one:04}" for one in range(60)]
+    links = [f"plink_{index:04}" for index in range(60)]
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("BEGIN")
@@ -157,7 +157,7 @@ def fill(file: Path, number: int) -> None:
             " payment_status, payment_link, reference, customer, charge, refunded, refunded_at,"
             " livemode, source) VALUES (?, ?, ?, ?, ?, ?, 'payment', 'paid', ?, ?, ?, ?, ?, ?, 1,"
             " 'webhook')",
-            (_sale(one, chance, links) for one in range(number)),
+            (_sale(index, chance, links) for index in range(number)),
         )
         some = range(0, number, max(number // 400, 1))
         for row in some:
@@ -180,14 +180,14 @@ def fill(file: Path, number: int) -> None:
         connection.execute("COMMIT")
 
 
-def _sale(one: int, chance: random.Random, links: list[str]) -> tuple[object, ...]:
+def _sale(number: int, chance: random.Random, links: list[str]) -> tuple[object, ...]:
     created = int(time.time()) - chance.randrange(1095 * _DAY)
     moment = time.gmtime(created)
     verdict = chance.choice(_VERDICTS)
     reference = None if verdict == "no-click-id" else f"click_{chance.randrange(400_000):032x}"
     refunded = 500 if "refunded" in verdict else 0
     return (
-        f"cs_{one}",
+        f"cs_{number}",
         created,
         moment.tm_year * 100 + moment.tm_mon,
         verdict,
@@ -195,8 +195,8 @@ def _sale(one: int, chance: random.Random, links: list[str]) -> tuple[object, ..
         chance.choice(("eur", "usd", "gbp")),
         chance.choice(links),
         reference,
-        f"cus_{one % 700_000}",
-        f"ch_{one}",
+        f"cus_{number % 700_000}",
+        f"ch_{number}",
         refunded,
         created + _DAY if refunded else None,
     )
@@ -220,7 +220,7 @@ def show_reports(place: Path, number: int) -> None:
         for arguments in (["--version"], *_REPORTS):
             command = [program, *arguments, *(["--json"] if arguments[0] != "--version" else [])]
             found = [_timed(command, environment) for _ in range(5)]
-            wall, cpu = (statistics.median(one) for one in zip(*found, strict=True))
+            wall, cpu = (statistics.median(seconds) for seconds in zip(*found, strict=True))
             print(f"  tracknow-relay {' '.join(arguments):35} {wall:6.2f} s   CPU {cpu:5.2f} s")
         show_pages(file)
 

@@ -130,15 +130,15 @@ def evaluation(browser: ChromiumDriver, rounds: int, peer: bytes | None) -> None
         for turn in range(rounds + 1):
             for name, (text, query) in cases.items():
                 browser.get(f"{address}/{query}")
-                one = browser.execute_script(EVALUATE, text)
+                milliseconds = browser.execute_script(EVALUATE, text)
                 browser.delete_all_cookies()
                 browser.execute_script("localStorage.clear()")
                 if turn:  # the first round warms up
-                    taken[name].append(one)
+                    taken[name].append(milliseconds)
     empty = taken["empty script"]
     print(f"\nevaluation, {LINKS} links, {rounds} rounds{'':14} median ms  beside the empty script")
     for name, values in taken.items():
-        more = statistics.median(one - none for one, none in zip(values, empty, strict=True))
+        more = statistics.median(full - none for full, none in zip(values, empty, strict=True))
         print(f"{name:50} {statistics.median(values):9.2f}  {more:+9.2f}")
 
 

@@ -187,12 +187,12 @@ def measure(folder: Path, pages: int, every: int, rounds: int) -> None:
         clock, cpu = (statistics.median(values) for values in zip(*costs, strict=True))
         speed = f"{pages / clock:9,.0f} pages/s {size / clock:7,.0f} MB/s"
         print(f"  {name:16} {clock:7.2f} s {speed}   {cpu:7.2f} s of processor time")
-    for label, one, two in pairs:
-        both = list(zip(times[one], times[two], strict=True))
+    for label, first, second in pairs:
+        both = list(zip(times[first], times[second], strict=True))
         clock = statistics.median(a.clock / b.clock for a, b in both)
         cpu = statistics.median(a.cpu / b.cpu for a, b in both)
         print(f"  {label:28} {clock:5.2f} times (processor {cpu:5.2f})")
-    ours = statistics.median(one.cpu for one in times["inject"])
+    ours = statistics.median(run.cpu for run in times["inject"])
     for name, taken in parsers(source, pages).items():
         print(
             f"  {name + ' round trip':28} {taken / ours:5.1f} times the processor time of our pass"

@@ -131,7 +131,7 @@ def measure(
                     spent = _one(browser, f"{address}/{number}", text, load)
                     if turn:  # the first round warms up
                         times[name].append(spent - empty)
-            taken[load.name] = {name: statistics.median(one) for name, one in times.items()}
+            taken[load.name] = {name: statistics.median(seconds) for name, seconds in times.items()}
     return taken
 
 
@@ -151,7 +151,7 @@ def _one(browser: ChromiumDriver, url: str, text: str, load: Load) -> float:
 
 def _spent(browser: ChromiumDriver) -> float:
     metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
-    seconds: float = next(one["value"] for one in metrics if one["name"] == "ScriptDuration")
+    seconds: float = next(row["value"] for row in metrics if row["name"] == "ScriptDuration")
     return seconds * 1000
 
 

@@ -62,13 +62,13 @@ def browser(
             started[name] = launch(name, web.sandbox)
         except BrowserError as error:
             _missing(str(error))
-    one = started[name]
-    yield one
+    browser = started[name]
+    yield browser
     try:
-        one.reset()
+        browser.reset()
     except Exception:  # noqa: BLE001 - whatever it is: that browser is of no more use
         del started[name]
-        one.quit()
+        browser.quit()
 
 
 @pytest.fixture

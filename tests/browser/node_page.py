@@ -149,9 +149,9 @@ class NodePage:
     def cookies(self) -> list[tuple[str, str, int]]:
         """Give value, domain and days left of each of our cookies."""
         return [
-            (one["value"], one["domain"], one["days"])
-            for one in self.ask("state")["cookies"]
-            if one["name"] == "tn_click_id"
+            (cookie["value"], cookie["domain"], cookie["days"])
+            for cookie in self.ask("state")["cookies"]
+            if cookie["name"] == "tn_click_id"
         ]
 
     def storage(self) -> dict[str, str]:

@@ -67,7 +67,7 @@ def check(shop: Shop, scenario: Scenario, **page: Any) -> None:
     if scenario.by_script and browser.name == "webkit":
         asked = scenario.webkit or without_reference(asked)
     _same(request.target, f"/{shop.key}" + asked.replace("REF", REFERENCE))
-    _same({one.target for one in shop.asked()}, {request.target})
+    _same({entry.target for entry in shop.asked()}, {request.target})
     if scenario.body_sent is not None:
         _same((request.method, request.body), ("POST", scenario.body_sent))
 

@@ -109,7 +109,9 @@ class Shop:
 
     def asked(self) -> list[Request]:
         """Give all requests for payment pages of this shop so far."""
-        return [one for one in self.web.requests[self._started :] if self._is_payment(one)]
+        return [
+            request for request in self.web.requests[self._started :] if self._is_payment(request)
+        ]
 
     def problems(self) -> list[str]:
         """Give what pages reported: uncaught errors, rejections, breaches of a policy."""

@@ -54,7 +54,7 @@ def test_navigation_by_a_handler(shop: Shop, code: str) -> None:
     carried = _has_navigation(browser) or "nextSibling" in code
     browser.click("#x")
     assert shop.left().target == f"/{shop.key}?locale=pt" + (f"&{REFERENCE}" if carried else "")
-    assert len({one.target for one in shop.asked()}) == 1
+    assert len({request.target for request in shop.asked()}) == 1
 
 
 def test_history_of_a_navigation_by_script(shop: Shop) -> None:

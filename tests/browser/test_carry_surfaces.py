@@ -208,7 +208,7 @@ def test_links_to_other_sites_of_the_merchant(shop: Shop, host: str, rest: str, 
     browser = shop.visit(f'<a id=x target=_blank href="https://{host}{rest}">Other</a>')
     since = len(shop.web.requests)
     browser.click("#x")
-    asked = shop.web.wait_for(lambda one: one.host == host, since)
+    asked = shop.web.wait_for(lambda request: request.host == host, since)
     assert asked.query == query
     assert browser.attribute("#x", "href") == f"https://{host}{rest}"
 
@@ -219,7 +219,8 @@ def test_links_inside_a_linked_site(shop: Shop) -> None:
     shop.page("<p>Next", "/next")
     browser = shop.visit("<a id=x href=/next>Next</a>")
     browser.click("#x")
-    assert shop.web.wait_for(lambda one: one.host == shop.host and one.path == "/next").query == ""
+    asked = shop.web.wait_for(lambda request: (request.host, request.path) == (shop.host, "/next"))
+    assert asked.query == ""
 
 
 def test_link_in_a_closed_shadow_root_that_comes_later(shop: Shop) -> None:

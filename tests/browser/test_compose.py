@@ -129,8 +129,8 @@ def test_the_name_changes_with_the_content_and_with_nothing_else() -> None:
     """Caches keep the file for ever; another script has another name."""
     assert compose(Settings()) == SPLIT
     paths = {
-        compose(one).asset_path
-        for one in (Settings(), Settings(storage_name="x"), Settings(clean_url=True))
+        compose(settings).asset_path
+        for settings in (Settings(), Settings(storage_name="x"), Settings(clean_url=True))
     }
     assert len(paths) == 3
 

@@ -30,7 +30,7 @@ def _shown(browser: Browser, value: str) -> None:
 def _asked(shop: Shop, path: str, since: int = 0) -> Request:
     """Wait for the next request for a payment page, and for that page."""
     request = shop.web.wait_for(
-        lambda one: one.path == f"/{shop.key}/{path}", max(since, shop._started), timeout=8
+        lambda request: request.path == f"/{shop.key}/{path}", max(since, shop._started), timeout=8
     )
     shop.browser.until(
         f"return location.host !== '{shop.host}' && document.readyState === 'complete'"

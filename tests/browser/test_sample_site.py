@@ -27,7 +27,7 @@ def morrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _pays(shop: Shop, selector: str) -> str:
     since = len(shop.web.requests)
     shop.browser.click(selector)
-    return shop.web.wait_for(lambda one: one.host == "buy.stripe.com", since).target
+    return shop.web.wait_for(lambda request: request.host == "buy.stripe.com", since).target
 
 
 def test_instant_navigation(shop: Shop, morrow: Path) -> None:

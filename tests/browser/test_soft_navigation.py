@@ -66,18 +66,18 @@ ELEMENT = "<stripe-buy-button id=b></stripe-buy-button>"
 
 
 def _publish(shop: Shop, name: str) -> None:
-    one = LIBRARIES[name]
+    kind = LIBRARIES[name]
     shop.web.put(
         shop.host,
         "/lib.js",
-        Response(library(one.package, one.version, one.file), "text/javascript"),
+        Response(library(kind.package, kind.version, kind.file), "text/javascript"),
     )
     head = "<script src=/lib.js></script>"
-    if one.start:
-        head += f"<script>addEventListener('DOMContentLoaded', () => {{ {one.start} }})</script>"
+    if kind.start:
+        head += f"<script>addEventListener('DOMContentLoaded', () => {{ {kind.start} }})</script>"
     for path, content in PAGES.items():
         body = f"<p class=at>{path}</p>{content.format(id=ID, pay=shop.pay)}{ELEMENT}"
-        shop.page(one.around.replace("CONTENT", body), path, head=head)
+        shop.page(kind.around.replace("CONTENT", body), path, head=head)
 
 
 def _follow(browser: Browser, selector: str, path: str, reference: str) -> None:

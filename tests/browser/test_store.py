@@ -76,7 +76,7 @@ def test_cookie_attributes(shop: Shop, days: int) -> None:
     """The cookie is the page's own, Secure, SameSite=Lax, for the whole site and the window."""
     shop.use(window_days=days)
     browser = shop.visit("<p>Hello")
-    (cookie,) = (one for one in browser.cookies() if one["name"] == "tn_click_id")
+    (cookie,) = (cookie for cookie in browser.cookies() if cookie["name"] == "tn_click_id")
     assert cookie["domain"].lstrip(".") == shop.host
     assert (cookie["path"], cookie["secure"], cookie["httpOnly"]) == ("/", True, False)
     assert cookie["sameSite"] == "Lax"
@@ -145,7 +145,7 @@ def test_lost_cookie_is_restored(shop: Shop) -> None:
     )
     browser.open(shop.url())
     assert stored(browser) == (ID, ID)
-    (cookie,) = (one for one in browser.cookies() if one["name"] == "tn_click_id")
+    (cookie,) = (cookie for cookie in browser.cookies() if cookie["name"] == "tn_click_id")
     assert abs(cookie["expiry"] - time.time() - 40 * DAY) < DAY
 
 
@@ -213,8 +213,8 @@ def test_cookie_domain(shop: Shop) -> None:
     shop.page("<p>Hello", host=f"www.{shop.host}")
     shop.page(shop.link(), host=f"store.{shop.host}")
     shop.browser.open(shop.url(f"/?click_id={ID}", host=f"www.{shop.host}"))
-    cookies = [one for one in shop.browser.cookies() if one["name"] == "tn_click_id"]
-    assert [one["domain"].lstrip(".") for one in cookies] == [shop.host]
+    cookies = [cookie for cookie in shop.browser.cookies() if cookie["name"] == "tn_click_id"]
+    assert [cookie["domain"].lstrip(".") for cookie in cookies] == [shop.host]
     shop.browser.open(shop.url(host=f"store.{shop.host}"))
     shop.browser.click("#buy")
     assert shop.left().query == REFERENCE
@@ -225,8 +225,8 @@ def test_cookie_domain_that_is_refused(shop: Shop) -> None:
     host = f"{shop.key}.github.io"
     shop.use(cookie_domain="github.io")
     shop.visit("<p>Hello", host=host)
-    cookies = [one for one in shop.browser.cookies() if one["name"] == "tn_click_id"]
-    assert [(one["domain"].lstrip("."), one["value"]) for one in cookies] == [(host, ID)]
+    cookies = [cookie for cookie in shop.browser.cookies() if cookie["name"] == "tn_click_id"]
+    assert [(cookie["domain"].lstrip("."), cookie["value"]) for cookie in cookies] == [(host, ID)]
 
 
 def test_older_host_cookie_does_not_hide_the_domain_one(shop: Shop) -> None:
@@ -308,8 +308,9 @@ def test_real_prerendering(shop: Shop) -> None:
         # Firefox and WebKit have no prerendering: the page of the test above stands in for it.
         assert browser.name in ("firefox", "webkit")
         return
-    shop.web.wait_for(lambda one: one.host == host and one.path == "/landing")
-    shop.web.wait_for(lambda one: one.host == host and one.path.startswith("/assets/carry"))
+    shop.web.wait_for(lambda request: request.host == host and request.path == "/landing")
+    carry = f"http://{host}/assets/carry"
+    shop.web.wait_for(lambda request: request.url.startswith(carry))
     assert stored(browser) == (None, None)
     browser.run("window.__left = true")
     browser.click("#go")

@@ -239,4 +239,4 @@ def test_page_before_and_after_all_that_a_visitor_does(shop: Shop, landed: bool)
     browser.run("dispatchEvent(new Event('focus')); scrollTo(0, 1)")
     assert browser.run("return changes") == []
     assert _changed(shop, before, ID if landed else "") == []
-    assert not [one for one in shop.asked() if one.path.endswith(("/cancelled", "/stopped"))]
+    assert not any(asked.path.endswith(("/cancelled", "/stopped")) for asked in shop.asked())

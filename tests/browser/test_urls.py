@@ -201,7 +201,7 @@ def test_the_rest_is_what_the_browser_asks_for(page: NodePage, texts: list[str])
         if result == text:
             continue
         put_in = [f"?{REF}={ID}", f"&{REF}={ID}", f"{REF}={ID}"]
-        assert before["href"] in [result.replace(one, "", 1) for one in put_in], (text, result)
+        assert before["href"] in [result.replace(piece, "", 1) for piece in put_in], (text, result)
 
 
 @PLENTY

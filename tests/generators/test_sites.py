@@ -75,7 +75,7 @@ def _buy(site: Site, built: Path, web: FakeWeb, browser: Browser) -> None:
     browser.open(f"https://{host}{site.walk}")
     since = len(web.requests)
     browser.click(f'a[href^="{LINK}"]')
-    asked = web.wait_for(lambda one: one.host == "buy.stripe.com", since)
+    asked = web.wait_for(lambda request: request.host == "buy.stripe.com", since)
     assert asked.url == f"{LINK}?prefilled_promo_code=SPRING&client_reference_id={ID}"
 
 

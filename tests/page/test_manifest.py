@@ -205,7 +205,7 @@ def test_a_site_inside_a_site(site: Path) -> None:
     assert (site / "v1" / "p0.html").read_bytes() == before
     found = json.loads(run(check, "site --format json").stdout)
     assert [page["file"] for page in found["pages"]] == ["p0.html", "p2.html", "sub/p1.html"]
-    assert [one["code"] for one in found["site_findings"]] == ["TN415"]
+    assert [finding["code"] for finding in found["site_findings"]] == ["TN415"]
     run(remove, "site")
     assert count((site / "v1" / "p0.html").read_bytes()) == 2
 

@@ -143,9 +143,8 @@ def test_report_counts_and_findings(tmp_path: Path) -> None:
         "tracknow: 3 pages carry the script (2 skipped: 1 XHTML, 1 fragment); "
         "1 payment link on 1 page"
     )
-    assert [str(one)[:14] + str(one)[-7:] for one in report.findings if one.code == "TN101"] == [
-        "buy.html:2: pa[TN101]"
-    ]
+    found = [str(finding) for finding in report.findings if finding.code == "TN101"]
+    assert [text[:14] + text[-7:] for text in found] == ["buy.html:2: pa[TN101]"]
 
 
 def test_lines_are_those_of_the_written_page(tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_lines_are_those_of_the_written_page(tmp_path: Path) -> None:
     (tmp_path / "buy.html").write_bytes(LINK)
     inline = replace(SCRIPT, inline="\n\n", asset=None)
     report = process_site(tmp_path, script=inline)
-    (line,) = [one.line for one in report.findings]
+    (line,) = [finding.line for finding in report.findings]
     assert b"test_1" in (tmp_path / "buy.html").read_bytes().split(b"\n")[line - 1]
 
 
@@ -254,7 +253,7 @@ def test_odd_names(tmp_path: Path, name: bytes) -> None:
     page.write_bytes(LINK)
     report = inject(tmp_path)
     assert (report.pages, report.failures) == (1, [])
-    assert all(str(one).encode() for one in report.findings)
+    assert all(str(finding).encode() for finding in report.findings)
     assert TAGS in page.read_bytes()
 
 

@@ -257,11 +257,11 @@ def _seen_by_lexbor(page: bytes) -> tuple[str, list[str]]:
     """Return the page's tree without our scripts, and the names of their parents."""
     tree = LexborHTMLParser(page.removeprefix(codecs.BOM_UTF8))
     ours = tree.css("script[data-tracknow]")
-    parents = [one.parent.tag or "" for one in ours if one.parent]
+    parents = [node.parent.tag or "" for node in ours if node.parent]
     if ours:
         assert "data-tracknow" in tree.css("script")[0].attributes
-    for one in ours:
-        one.decompose()
+    for node in ours:
+        node.decompose()
     # White space before the first thing in head is dropped, behind our tag it is kept.
     return "".join((tree.html or "").split()), parents
 

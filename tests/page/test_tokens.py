@@ -114,8 +114,8 @@ def test_raw_text_ends_where_a_browser_ends_it(text: str, name: str) -> None:
     page = f"<!doctype html><body><{name}>{text}</{name}>"
     data = page.encode()
     found = list(tokens(data))
-    opened = next(at for at, one in enumerate(found) if one.name == name.encode())
-    raw = next((one for one in found[opened + 1 :][:1] if one.kind == "raw"), None)
+    opened = next(at for at, token in enumerate(found) if token.name == name.encode())
+    raw = next((token for token in found[opened + 1 :][:1] if token.kind == "raw"), None)
     seen = LexborHTMLParser(page).css_first(name)
     assert seen is not None
     expected = seen.text(deep=True)

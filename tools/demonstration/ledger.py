@@ -6,6 +6,7 @@ random: each run makes the same sales, up to the time that it is given.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tests.events import encode, event
@@ -45,7 +46,7 @@ def fill(config: RelayConfig, now: float, *, days: int = 340) -> None:
     database = Database.from_config(config, clock=clock)
     moments = _moments(now, days)
     bodies = [body for number, at in enumerate(moments) for body in _sale(number, int(at))]
-    for body in sorted(bodies, key=lambda one: int(one["created"])):
+    for body in sorted(bodies, key=itemgetter("created")):
         if body["created"] > now:
             break
         clock.now = body["created"] + 1.0
@@ -54,7 +55,7 @@ def fill(config: RelayConfig, now: float, *, days: int = 340) -> None:
         store(database, [new])
         clock.now += 0.2
         claimed = leases.claim(database, limit=10, lease_seconds=60)
-        leases.settle(database, [_answer(one) for one in claimed])
+        leases.settle(database, [_answer(delivery) for delivery in claimed])
     clock.now = now
     ledger = Ledger(database)
     while ledger.advance():

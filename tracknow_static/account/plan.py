@@ -176,7 +176,7 @@ def find_rotation(endpoints: Sequence[Endpoint], target: Target | None) -> Rotat
     ]
     leaving = replaced(relays)
     current = [endpoint for endpoint in relays if endpoint.id not in leaving]
-    if not current and any(one.ours and one.kind == "direct" for one in endpoints):
+    if not current and any(endpoint.ours and endpoint.kind == "direct" for endpoint in endpoints):
         raise AccountError(_DIRECT_ROTATION, CONFLICT)
     if not current:
         text = "This account has no endpoint of a relay. Create one: tracknow-static stripe setup"
@@ -269,7 +269,8 @@ def _several(found: Sequence[Endpoint]) -> str:
         disabled = "" if endpoint.enabled else "  (disabled)"
         lines.append(f"  {endpoint.id}  {endpoint.url}{disabled}")
     lines.append("Keep one, and remove each other one:")
-    lines += [f"  tracknow-static stripe remove --id {one.id}" for one in found[1:] if one.managed]
+    removable = [endpoint.id for endpoint in found[1:] if endpoint.managed]
+    lines += [f"  tracknow-static stripe remove --id {id_}" for id_ in removable]
     return "\n".join(lines)
 
 

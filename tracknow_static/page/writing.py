@@ -55,8 +55,8 @@ def _renameat2() -> Callable[[bytes, bytes], int] | None:
         *(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint),
     )
 
-    def exchange(one: bytes, other: bytes) -> int:
-        done = function(_AT_FDCWD, one, _AT_FDCWD, other, _RENAME_EXCHANGE)
+    def exchange(first: bytes, other: bytes) -> int:
+        done = function(_AT_FDCWD, first, _AT_FDCWD, other, _RENAME_EXCHANGE)
         return 0 if done == 0 else ctypes.get_errno()
 
     return exchange

@@ -101,8 +101,8 @@ def shown(answer: Answer) -> str:
     return " → ".join([*steps, f"{answer.url} {answer.status or answer.problem}"])
 
 
-def _same_site(one: str | None, other: str | None) -> bool:
-    return (one or "").removeprefix("www.") == (other or "").removeprefix("www.")
+def _same_site(first: str | None, other: str | None) -> bool:
+    return (first or "").removeprefix("www.") == (other or "").removeprefix("www.")
 
 
 def _damage(url: str, param: str) -> str:
