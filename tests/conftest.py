@@ -21,12 +21,17 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return None
 
 
-# Machines are shared and sometimes slow: a test fails for what is wrong, never for being late.
+# Machines are shared and sometimes slow: a test fails for what is wrong, never for being late, and
+# every run tries the same examples. For other ones: pytest --hypothesis-profile=explore
 settings.register_profile(
     "project",
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
     print_blob=True,
+)
+settings.register_profile(
+    "explore", settings.get_profile("project"), derandomize=False, max_examples=2000
 )
 settings.load_profile("project")

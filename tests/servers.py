@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # The kernel gives ports from 32768 up to outgoing connections and to whoever asks for any port
 # (net.ipv4.ip_local_port_range); one of those may be gone before a server can listen on it.
-_FIRST_PORT, _PORTS = 16_000, 16_000
-# Processes that test at the same time begin far from each other.
+# Each of the processes that test at the same time has a part of those below to itself.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = 16_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_FIRST_PORT = 16_000 + _WORKER * _PORTS
 _NUMBERS = itertools.count(os.getpid() * 211)
 _START_SECONDS = 100  # below the time-out of a test, so that the log is shown
 
