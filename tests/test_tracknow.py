@@ -98,3 +98,18 @@ def test_placeholders_are_no_click_ids(text: str, placeholder: bool) -> None:
 def test_money(amount: int | None, currency: str, text: str) -> None:
     """Minor units are hundredths, units or thousandths."""
     assert tracknow.money(amount, currency) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((1, "call"), "1 call"),
+        ((0, "call"), "0 calls"),
+        ((2000, "delivery"), "2,000 deliveries"),
+        ((1, "sale waits", "sales wait"), "1 sale waits"),
+        ((2, "sale waits", "sales wait"), "2 sales wait"),
+    ],
+)
+def test_counted(words: tuple[int, str], text: str) -> None:
+    """Nobody reads of 1 calls."""
+    assert tracknow.counted(*words) == text

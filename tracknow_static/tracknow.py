@@ -112,3 +112,14 @@ def money(amount: int | None, currency: str | None) -> str:
     sign, digits = "-" if amount < 0 else "", f"{abs(amount):0{decimals + 1}d}"
     whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
     return f"{sign}{whole}{'.' if part else ''}{part} {currency.upper()}"
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """Return a number with what it counts, such as 1 sale or 2,000 deliveries.
+
+    ``things`` is the plural where more than the last word's ending changes.
+    """
+    if number == 1:
+        return f"1 {thing}"
+    regular = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {things or regular}"

@@ -23,7 +23,7 @@ from tracknow_static.exit_codes import (
     STRIPE,
     epilog,
 )
-from tracknow_static.tracknow import EVENT_TYPES, SALE_EVENT_TYPES, is_event_type
+from tracknow_static.tracknow import EVENT_TYPES, SALE_EVENT_TYPES, counted, is_event_type
 
 if TYPE_CHECKING:
     from tracknow_static.account.secret_file import SecretFile
@@ -174,10 +174,10 @@ def _undelivered(run: Run, days: int) -> tuple[list[Undelivered] | None, list[st
         return None, [str(error)]
     if not found:
         return [], []
-    count = f"{len(found)}{'+' if len(found) == _MOST else ''}"
+    more = "at least " if len(found) == _MOST else ""
     text = (
-        f"{count} event(s) of the last {days} days are not delivered to every endpoint. "
-        "Stripe keeps trying a live event for three days."
+        f"Not delivered to every endpoint: {more}{counted(len(found), 'event')} of the last {days} "
+        "days. Stripe keeps trying a live event for three days."
     )
     return found, [text]
 
@@ -324,8 +324,9 @@ def _waiting(account: Account, endpoints: list[Endpoint]) -> list[str]:
     if not events:
         return []
     more = "at least " if len(events) == 10 else ""
+    number = counted(len(events), "event is", "events are")
     text = (
-        f"{more}{len(events)} event(s) are not delivered to every endpoint yet; the newest is "
-        f"{events[0].id}. Stripe stops trying them on an endpoint that is deleted."
+        f"{more}{number} not delivered to every endpoint yet; the newest is {events[0].id}. "
+        "Stripe stops trying them on an endpoint that is deleted."
     )
     return [text]

@@ -16,7 +16,7 @@ from tracknow_static.account.stripe_api import RETRIED
 from tracknow_static.account.targets import FINGERPRINT
 from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import ATTENTION, MISUSE
-from tracknow_static.tracknow import EVENT_TYPES
+from tracknow_static.tracknow import EVENT_TYPES, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ def create_with_secret(
             raise
     if known and not replaces and secret not in known:
         attention.append(
-            f"{file.path} held {len(known)} older secret(s), which were kept: "
+            f"{file.path} held {counted(len(known), 'older secret')}, kept there: "
             "remove those that no endpoint uses any more."
         )
     if shared:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.audit.groups import MOST, Groups
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,13 +93,13 @@ def print_groups(findings: Groups, where: Callable[[Group], str]) -> None:
         click.echo()
 
 
-def print_severities(counted: Mapping[str, int]) -> None:
+def print_severities(numbers: Mapping[str, int]) -> None:
     """Print how many findings there are of each severity."""
     parts = []
     for severity, colour in _COLOURS.items():
-        if number := counted.get(severity):
-            plural = "s" * (number > 1 and severity != "info")
-            parts.append(click.style(f"{number:,} {severity}{plural}", fg=colour))
+        if number := numbers.get(severity):
+            many = severity if severity == "info" else ""
+            parts.append(click.style(counted(number, severity, many), fg=colour))
     click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tracknow_static.tracknow import counted
+
 if TYPE_CHECKING:
     from tracknow_static.page.findings import Finding
 
@@ -110,18 +112,18 @@ class SiteReport:
         """Return the one line that a build ends with."""
         if self.removing:
             verb = "would lose" if self.check else "lost"
-            parts = [f"{_count(self.changed, 'page')} {verb} the script"]
+            parts = [f"{counted(self.changed, 'page')} {verb} the script"]
         elif self.check:
             total = self.changed + self.unchanged
-            parts = [f"{self.changed} of {_count(total, 'page')} would change{self._aside()}"]
+            parts = [f"{self.changed} of {counted(total, 'page')} would change{self._aside()}"]
         else:
-            verb = "carries" if self.pages == 1 else "carry"
-            parts = [f"{_count(self.pages, 'page')} {verb} the script{self._aside()}"]
+            carry = counted(self.pages, "page carries", "pages carry")
+            parts = [f"{carry} the script{self._aside()}"]
         if self.links:
-            where = _count(self.pages_with_links, "page")
-            parts.append(f"{_count(self.links, 'payment link')} on {where}")
+            where = counted(self.pages_with_links, "page")
+            parts.append(f"{counted(self.links, 'payment link')} on {where}")
         if self.failures:
-            parts.append(f"{_count(len(self.failures), 'file')} failed")
+            parts.append(f"{counted(len(self.failures), 'file')} failed")
         return "tracknow: " + "; ".join(parts)
 
     def _aside(self) -> str:
@@ -134,7 +136,3 @@ class SiteReport:
             )
             notes.append(f"{sum(self.skipped.values())} skipped: {reasons}")
         return f" ({', '.join(notes)})" if notes else ""
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -71,11 +71,11 @@ def test_what_has_just_arrived_needs_no_attention(either: dict[str, str]) -> Non
 
 def test_a_delivery_that_waits_for_long_needs_attention(either: dict[str, str]) -> None:
     """No worker, or one event that nobody accepts: both show in the age."""
-    assert texts(either, later=20 * DAY) == [f"5 wait for {ONE}, the oldest for 20 d"]
+    assert texts(either, later=20 * DAY) == [f"5 deliveries wait for {ONE}, the oldest for 20 d"]
     assert texts(either, later=3700, max_age=2 * 3600) == []
     time.sleep(1.1)
     result = run(either, "status", "--strict", "--max-age", "1s", code=1)
-    assert f"5 wait for {ONE}" in result.stdout
+    assert f"5 deliveries wait for {ONE}" in result.stdout
     assert run_json(either, "status", "--max-age", "1s")["attention"]
     run(either, "status", "--strict", "--max-age", "soon", code=2)
 
@@ -93,6 +93,10 @@ def test_a_destination_that_is_down_needs_attention(environ: dict[str, str]) -> 
     # The command that helps is this one: it is not named again.
     text = f"{ONE} is down"
     assert {"what": "delivery", "result": "failed", "text": text} in found
+    # What has waited for long waits for the same reason: the same command helps.
+    needs = run_json(environ, "status", "--max-age", "0s")["conditions"]
+    assert {need["command"] for need in needs if need["about"] == ONE} == {"tracknow-relay check"}
+    assert len(needs) > 1
 
 
 def test_what_waits_for_a_former_destination_needs_attention(environ: dict[str, str]) -> None:
@@ -100,7 +104,7 @@ def test_what_waits_for_a_former_destination_needs_attention(environ: dict[str, 
     environ["TRACKNOW_RELAY_DESTINATIONS"] = TWO
     result = run(environ, "status", "--strict", code=1)
     helps = f"`tracknow-relay retire {ONE} --to {TWO}`"
-    assert f"5 wait for {ONE}, which is not configured: {helps}" in result.stdout
+    assert f"5 deliveries wait for {ONE}, which is not configured: {helps}" in result.stdout
     application = create_application(RelayConfig.from_environ(environ))
     found = samples(request(application, "/metrics")[2])
     application.stop(5)
@@ -242,11 +246,13 @@ def test_many_deliveries_are_counted_up_to_a_bound(
     for delivery in claimed:
         retry(database, delivery, delay=50_000, status=500, error=None)
     clock.time += 7200
-    assert found(database)["backlog-old"].text == f"1 wait for {B}, the oldest for 2 h 0 min"
+    assert (
+        found(database)["backlog-old"].text == f"1 delivery waits for {B}, the oldest for 2 h 0 min"
+    )
     for number in range(9):
         add(database, plain(number))
     one = found(database)["backlog-old"]
-    assert one.text == f"more than 3 wait for {B}, the oldest for 2 h 0 min"
+    assert one.text == f"more than 3 deliveries wait for {B}, the oldest for 2 h 0 min"
     assert one.since == START
 
 

@@ -125,7 +125,7 @@ def test_wrong_tries_are_logged_once_a_minute(
         clock.now += 61
         guard.examine(WRONG, "x")
     texts = [record.getMessage() for record in caplog.records]
-    assert texts == ["1 wrong passwords for /status", "100 wrong passwords for /status"]
+    assert texts == ["1 wrong password for /status", "100 wrong passwords for /status"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tracknow_static.relay.operate.sales import print_sales, sale_json
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.ingest import Ingest
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -144,8 +145,11 @@ def _as_json(
 def _print(polled: Polled, status: Status, attention: list[str], *, dry_run: bool) -> None:
     period = f"{_moment(polled.since)} to {_moment(polled.before)}"
     number = polled.new.total()
-    done = "are missing" if dry_run else "were missing and are stored"
-    click.echo(f"{polled.listed} events at Stripe from {period}; {number} {done}.")
+    verbs = ("was missing and is stored", "were missing and are stored")
+    if dry_run:
+        verbs = ("is missing", "are missing")
+    listed = counted(polled.listed, "event")
+    click.echo(f"{listed} at Stripe from {period}; {number} {verbs[number != 1]}.")
     if polled.new:
         rows = [[kind, str(count)] for kind, count in sorted(polled.new.items())]
         output.print_table(("type", "missing"), rows)
@@ -184,8 +188,9 @@ def _list_sessions(config: RelayConfig, since: float | None, output_format: str)
         )
     else:
         period = f"{_moment(since)} to {_moment(before)}"
-        text = f"{found.listed} sessions and charges at Stripe from {period}"
-        click.echo(f"{text}; this relay never received {len(found.sales)} sales.")
+        listed = counted(found.listed, "session or charge", "sessions and charges")
+        text = f"{listed} at Stripe from {period}"
+        click.echo(f"{text}; this relay never received {counted(len(found.sales), 'sale')}.")
         if found.sales:
             print_sales(found.sales)
         if not found.complete:

@@ -30,7 +30,7 @@ from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
 from tracknow_static.relay.store.watch import is_low
 from tracknow_static.relay.stripe_api import key_of
-from tracknow_static.tracknow import EVENT_TYPES
+from tracknow_static.tracknow import EVENT_TYPES, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def _configuration(config: RelayConfig) -> CheckResult:
 
 def _secrets(config: RelayConfig) -> CheckResult:
     number = len(config.secrets.current())
-    return CheckResult("secrets", OK, f"{number} signing secret{'s' if number > 1 else ''}")
+    return CheckResult("secrets", OK, counted(number, "signing secret"))
 
 
 def _modes(config: RelayConfig) -> Iterator[CheckResult]:

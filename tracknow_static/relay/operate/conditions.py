@@ -14,6 +14,7 @@ from tracknow_static.relay.receive.response import HINTS
 from tracknow_static.relay.sales.recent import without_click_id
 from tracknow_static.relay.store import backfill_state, watch
 from tracknow_static.relay.store.model import without_query
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ MAX_AGE = 3600.0
 # Stripe repeats a refused call after hours, so that a wrong secret shows only now and then.
 _REFUSED_SECONDS = 86_400.0
 _DAY = 86_400.0
+_WAIT = ("delivery waits", "deliveries wait")
 
 CODES = {
     "dead-letter": "A destination refused an event for good, or never accepted it in all attempts.",
@@ -147,7 +149,7 @@ def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE)
         found.append(Condition("disk-low", "", text, "tracknow-relay purge", stalls=True))
     if seen.without_click_id is not None:
         text = (
-            f"none of the last {config.sales_without_click_id} sales carries a click id, "
+            f"none of the last {counted(config.sales_without_click_id, 'sale')} carries a click id, "
             "and earlier ones did"
         )
         since = float(seen.without_click_id)
@@ -173,28 +175,31 @@ def _of_destination(
             yield Condition(
                 "former-destination",
                 url,
-                f"{_number(place.pending)} wait for {url}, which is not configured",
+                f"{_number(place.pending, *_WAIT)} for {url}, which is not configured",
                 f"tracknow-relay retire {quoted} --to {to}",
                 stalls=True,
                 since=place.oldest_at,
             )
         return
+    command = "tracknow-relay list --state pending"
     if place.is_paused:
+        command = f"tracknow-relay resume {quoted}"
         because = f": {place.breaker.paused_because}" if place.breaker.paused_because else ""
         yield Condition(
             "destination-paused",
             url,
             f"{url} is paused{because}",
-            f"tracknow-relay resume {quoted}",
+            command,
             stalls=True,
             since=place.paused_at,
         )
     elif place.is_down:
+        command = "tracknow-relay check"
         yield Condition(
             "destination-down",
             url,
             f"{url} is down",
-            "tracknow-relay check",
+            command,
             stalls=True,
             since=place.failing_since,
         )
@@ -203,8 +208,8 @@ def _of_destination(
         yield Condition(
             "backlog-old",
             url,
-            f"{_number(place.pending)} wait for {url}, the oldest for {age}",
-            "tracknow-relay list --state pending",
+            f"{_number(place.pending, *_WAIT)} for {url}, the oldest for {age}",
+            command,
             stalls=True,
             since=place.oldest_at,
         )
@@ -212,15 +217,24 @@ def _of_destination(
 
 def _settled(place: watch.Place, url: str) -> Iterator[Condition]:
     for code, found, text, state in (
-        ("dead-letter", place.dead, "{url} has {number} dead letter{s}", "dead"),
-        ("rejected-sale", place.rejected, "{url} rejected {number} event{s}", "rejected"),
+        (
+            "dead-letter",
+            place.dead,
+            f"{url} has {_number(place.dead.number, 'dead letter')}",
+            "dead",
+        ),
+        (
+            "rejected-sale",
+            place.rejected,
+            f"{url} rejected {_number(place.rejected.number, 'event')}",
+            "rejected",
+        ),
     ):
         if found.number:
-            s = "s" if found.number > 1 else ""
             yield Condition(
                 code,
                 url,
-                text.format(url=url, number=_number(found.number), s=s),
+                text,
                 f"tracknow-relay list --state {state}",
                 stalls=False,
                 since=found.first_at,
@@ -256,5 +270,6 @@ def _of_backfill(seen: Observed) -> Iterator[Condition]:
         )
 
 
-def _number(counted: int) -> str:
-    return str(counted) if counted <= watch.MOST else f"more than {watch.MOST:,}"
+def _number(number: int, *words: str) -> str:
+    more = "more than " if number > watch.MOST else ""
+    return f"{more}{counted(min(number, watch.MOST), *words)}"

@@ -20,6 +20,7 @@ from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter, without_query
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -131,31 +132,22 @@ def _replayed_json(done: Replayed, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
-    would = "would be" if dry_run else "are"
+    would = "Would be due again" if dry_run else "Due again"
     last = (done.deliveries - 1) / rate if rate and done.deliveries else 0.0
     takes = f", the last one in {output.duration(last)}" if last else ""
-    click.echo(f"{done.deliveries} deliveries of {done.events} events {would} due again{takes}.")
-    if done.purged:
-        click.echo(f"{done.purged} events cannot be replayed: their payloads were purged.")
-    if done.thin:
-        click.echo(f"{done.thin} events are not replayed: Tracknow cannot read thin events.")
-    if done.unattributed:
-        click.echo(
-            f"{done.unattributed} events are not replayed, since their sales carry no click id or "
-            "wait for a session: name them by their ids, or by --skipped-because."
-        )
-    if done.in_flight:
-        click.echo(f"{done.in_flight} deliveries are in flight now and are left alone.")
-    if done.unsigned:
-        click.echo(
-            f"{done.unsigned} deliveries are of events without a signature, for destinations in "
-            "TRACKNOW_RELAY_SIGNED_DESTINATIONS."
-        )
-    if done.unconfigured:
-        click.echo(
-            f"{done.unconfigured} deliveries are for destinations that are not configured: "
-            "move them with `tracknow-relay retire`."
-        )
+    deliveries, events = counted(done.deliveries, "delivery"), counted(done.events, "event")
+    click.echo(f"{would}: {deliveries} of {events}{takes}.")
+    unattributed = "no click id, or waiting for its session: name it, or use --skipped-because"
+    for number, thing, because in (
+        (done.purged, "event", "payload purged"),
+        (done.thin, "event", "thin, which Tracknow cannot read"),
+        (done.unattributed, "event", unattributed),
+        (done.in_flight, "delivery", "in flight now"),
+        (done.unsigned, "delivery", "no signature, for TRACKNOW_RELAY_SIGNED_DESTINATIONS"),
+        (done.unconfigured, "delivery", "destination not configured: see `tracknow-relay retire`"),
+    ):
+        if number:
+            click.echo(f"Not replayed: {counted(number, thing)} ({because}).")
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing was paused"))
@@ -215,10 +207,11 @@ def retire(
     if output_format == "json":
         output.print_json({"dry_run": dry_run, **asdict(done)})
     else:
-        would = "would be" if dry_run else "were"
-        click.echo(f"{done.moved} deliveries {would} moved, {done.given_up} {would} given up.")
+        moved = _were(done.moved, "delivery", dry_run=dry_run)
+        click.echo(f"{moved} moved, {done.given_up} given up.")
         if done.in_flight:
-            click.echo(f"{done.in_flight} are in flight: run this again in a minute.")
+            in_flight = _were(done.in_flight, "delivery", dry_run=False)
+            click.echo(f"{in_flight} in flight: run this again in a minute.")
     if not (done.moved or done.given_up):
         sys.exit(exit_codes.ATTENTION)
 
@@ -324,12 +317,12 @@ def _print_purged(done: Purged, sales: int, *, dry_run: bool) -> None:
             "If the clock is right, the next purge after a day removes what is old."
         )
         return
-    would = "would be" if dry_run else "were"
-    click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} purged.")
+    payloads = _were(done.events, "payload", dry_run=dry_run)
+    click.echo(f"{payloads} purged ({done.size / 1e6:.1f} MB).")
     if done.references:
-        click.echo(f"{done.references} customers' click ids {would} removed.")
+        click.echo(f"{_were(done.references, 'click id', dry_run=dry_run)} of customers removed.")
     if sales:
-        click.echo(f"{sales} sales {would} removed from the ledger.")
+        click.echo(f"{_were(sales, 'sale', dry_run=dry_run)} removed from the ledger.")
 
 
 def _erase(
@@ -350,9 +343,15 @@ def _erase(
             }
         )
     else:
-        would = "would be" if dry_run else "were"
-        click.echo(f"{done.events} payloads ({done.size / 1e6:.1f} MB) {would} erased.")
+        payloads = _were(done.events, "payload", dry_run=dry_run)
+        click.echo(f"{payloads} erased ({done.size / 1e6:.1f} MB).")
         if done.unsent:
-            click.echo(f"{done.unsent} of these events had not been delivered everywhere.")
+            events = counted(done.unsent, "event")
+            click.echo(f"{events} of them had not been delivered everywhere.")
     if not done.events:
         sys.exit(exit_codes.ATTENTION)
+
+
+def _were(number: int, thing: str, *, dry_run: bool) -> str:
+    verb = "would be" if dry_run else "was" if number == 1 else "were"
+    return f"{counted(number, thing)} {verb}"

@@ -20,6 +20,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import PAUSED, without_query
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def worker(grace: float) -> None:
             others.append(AlertThread(config, database))
         for thread in others:
             thread.start()
-        _log.info("worker delivers to %d destinations", len(config.destinations))
+        _log.info("worker delivers to %s", counted(len(config.destinations), "destination"))
         ended = dispatcher.run(stop, grace=grace)
         for thread in others:
             thread.stop()

@@ -19,7 +19,7 @@ from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
-from tracknow_static.tracknow import money
+from tracknow_static.tracknow import counted, money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,7 +172,7 @@ def _rebuild(output_format: str) -> None:
     if output_format == "json":
         output.print_json({"events": number})
     else:
-        click.echo(f"{number} events were read again.")
+        click.echo(f"{counted(number, 'event was', 'events were')} read again.")
 
 
 def sale_json(sale: Sale, reason: str = "") -> dict[str, Any]:

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+from tracknow_static.tracknow import counted
+
 _log = logging.getLogger(__name__)
 
 _PHRASES = {
@@ -109,4 +111,4 @@ class Refusals:
             counts, self._counts = self._counts, Counter()
             self._report_at = time.monotonic() + _REPORT_SECONDS
         for name, number in sorted(counts.items()):
-            _log.warning("%d calls refused (%s): %s", number, name, HINTS[name])
+            _log.warning("%s refused (%s): %s", counted(number, "call"), name, HINTS[name])

@@ -13,6 +13,7 @@ from tracknow_static.relay.sales.site import (
     WITHOUT_SCRIPT,
     Site,
 )
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,10 +62,8 @@ def _of_link(line: Line, site: Site) -> Advice | None:
         return None
     link = line.key or None
     reason = site.reason_of(link)
-    text = (
-        f"{lost} of {_sales(line.sales)} {f'through {link}' if link else 'without a payment link'}"
-    )
-    text += " had no click id"
+    through = f"through {link}" if link else "without a payment link"
+    text = f"{lost} of {counted(line.sales, 'sale')} {through} had no click id"
     usual = False
     if reason.code == WITHOUT_SCRIPT:
         more = " and others" if len(reason.pages) > _SHOWN else ""
@@ -93,21 +92,17 @@ def _of_total(line: Line) -> Iterator[Advice]:
     if lost := number("not-a-click-id"):
         yield Advice(
             lost,
-            f"{_sales(lost)} had a reference that is no click id: "
+            f"{counted(lost, 'sale')} had a reference that is no click id: "
             "see `tracknow-relay sales --verdict not-a-click-id`.",
         )
     if back := number(*TO_REVERSE):
         text = f"{_were(back)} refunded or disputed after a click: "
         yield Advice(back, f"{text}see `tracknow-relay report --refunds`.")
     if waiting := number("waiting"):
-        verb = "waits" if waiting == 1 else "wait"
-        text = f"{_sales(waiting)} {verb} for a delivery: see `tracknow-relay status`."
+        wait = counted(waiting, "sale waits", "sales wait")
+        text = f"{wait} for a delivery: see `tracknow-relay status`."
         yield Advice(waiting, text)
 
 
-def _sales(number: int) -> str:
-    return f"{number:,} sale{'' if number == 1 else 's'}"
-
-
 def _were(number: int) -> str:
-    return f"{_sales(number)} {'was' if number == 1 else 'were'}"
+    return counted(number, "sale was", "sales were")

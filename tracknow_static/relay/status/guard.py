@@ -19,6 +19,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tracknow_static.tracknow import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -93,7 +95,7 @@ class Guard:
     def _report(self, now: float) -> None:
         self._unreported += 1
         if now - self._report_at >= _REPORT_SECONDS:
-            log.warning("%d wrong passwords for /status", self._unreported)
+            log.warning("%s for /status", counted(self._unreported, "wrong password"))
             self._unreported, self._report_at = 0, now
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import logs
 from tracknow_static.relay.status.guard import Guard, caller_of
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,9 +92,9 @@ class StatusHandler:
             return None
         if not pause:
             return _message(401, "Status", "This is not the password.", _BASIC)
-        seconds = str(int(pause) + 1)
-        text = f"Too many wrong passwords. Try again in {seconds} seconds."
-        return _message(429, "Wait", text, ("Retry-After", seconds))
+        seconds = int(pause) + 1
+        text = f"Too many wrong passwords. Try again in {counted(seconds, 'second')}."
+        return _message(429, "Wait", text, ("Retry-After", str(seconds)))
 
 
 def _unavailable(text: str, base: str) -> Response:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from tracknow_static.errors import RelayError, StorageError
 from tracknow_static.relay import crash_points
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,11 +167,12 @@ class Writer:
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
         if isinstance(error, RelayError):
-            log.error("%d events not stored: %s", len(batch), error)
+            log.error("%s not stored: %s", counted(len(batch), "event"), error)
         else:
             # Its text may hold anything; type and traceback have to do.
             name = type(error).__name__
-            log.error("%d events not stored: %s", len(batch), name, exc_info=error)
+            shown = counted(len(batch), "event")
+            log.error("%s not stored: %s", shown, name, exc_info=error)
             error = StorageError("internal", name)
         for ticket in batch:
             ticket.error = error
