@@ -68,7 +68,7 @@ class Terminal:
     ) -> None:
         for process in self.processes():
             process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self._master)
 
     def until(self, words: str) -> None:
@@ -83,7 +83,16 @@ class Terminal:
         os.killpg(self.process.pid, signal.SIGINT)
         while self._read(20):
             """Read what is printed until the end."""
-        return self.process.wait(20)
+        return self.process.wait(60)
+
+    def leaves_nothing(self) -> bool:
+        """Return True once no process is left: what was killed takes a moment to be gone."""
+        end = time.monotonic() + 60
+        while self.processes():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return True
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes that the demo started and that still run, and the demo."""
@@ -114,13 +123,13 @@ def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
         addresses = re.findall(r"http://127\.0\.0\.1:\d+/\?click_id=\S+&tn_debug=1", terminal.text)
         assert len(addresses) == 2
         for address in addresses:
-            page = httpx.get(address)
+            page = httpx.get(address, timeout=60)
             assert (page.status_code, page.text.count("<script data-tracknow>")) == (200, 1)
             base = address.partition("?")[0]
-            assert httpx.get(f"{base}no/such/page").status_code == 404
-            moved = httpx.get(f"{base}gifts?click_id=a").headers["Location"]
+            assert httpx.get(f"{base}no/such/page", timeout=60).status_code == 404
+            moved = httpx.get(f"{base}gifts?click_id=a", timeout=60).headers["Location"]
             assert moved == "/gifts/?click_id=a"
-            assert httpx.head(base).content == b""
+            assert httpx.head(base, timeout=60).content == b""
         for seen in ("attributed", "no-click-id (page-with-script)", "14.00 EUR of 14.00 EUR"):
             assert seen in terminal.text
         found = re.search(
@@ -132,7 +141,7 @@ def test_the_shops_are_served_until_ctrl_c(temporary: Path) -> None:
         assert httpx.get(found[1], timeout=60).status_code == 401
         assert terminal.press_ctrl_c() == 0
         assert "Traceback" not in terminal.text
-        assert terminal.processes() == []
+        assert terminal.leaves_nothing()
     assert list(temporary.iterdir()) == []
 
 
@@ -144,5 +153,5 @@ def test_ctrl_c_between_steps(temporary: Path) -> None:
         assert terminal.press_ctrl_c() == 130
         assert "Stopped" in terminal.text
         assert "Traceback" not in terminal.text
-        assert terminal.processes() == []
+        assert terminal.leaves_nothing()
     assert list(temporary.iterdir()) == []

@@ -35,7 +35,9 @@ DOCUMENTS = [
     *sorted(DOCS.rglob("*.md")),
 ]
 # The documents show these files as they are.
-DEPLOY_FILES = [file for file in DEPLOY.iterdir() if file.suffix != ".md" and file.is_file()]
+DEPLOY_FILES = [
+    file for file in sorted(DEPLOY.iterdir()) if file.suffix != ".md" and file.is_file()
+]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {
     **os.environ,

@@ -221,7 +221,7 @@ def test_the_relay_runs_from_the_wheel(installed: Installed, tmp_path: Path) -> 
             assert httpx.post(url, content=body, headers=headers, timeout=30).status_code == 200
             process.send_signal(signal.SIGTERM)
             log.read()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()

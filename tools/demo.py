@@ -132,7 +132,7 @@ def _browse(
 
 def _wait_for_end(sandbox: Sandbox) -> None:
     """Wait for the processes that were killed: none may write into a folder being removed."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while sandbox.processes() and time.monotonic() < end:
         time.sleep(0.02)
 

@@ -84,7 +84,7 @@ def first_request(shop: Shop) -> Request:
         missed = request.host == shop.host and request.path.startswith("/missed")
         return request.method in ("GET", "POST") and (stripe or missed)
 
-    return shop.web.wait_for(leaves, shop._started, timeout=8)
+    return shop.web.wait_for(leaves, shop._started)
 
 
 # A frame for pages that the visitor opens while the page stays; it counts what has loaded.

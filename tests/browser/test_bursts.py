@@ -28,7 +28,7 @@ def test_bursts_of_insertions(shop: Shop) -> None:
     browser.until("return window.done")
     without = """return document.querySelectorAll(
       'stripe-buy-button:not([client-reference-id]),stripe-pricing-table:not([client-reference-id])').length"""
-    browser.until(f"{without} === 0", timeout=4)
+    browser.until(f"{without} === 0")
     assert browser.run("return document.querySelectorAll('[client-reference-id]').length") == 1150
 
 
@@ -41,7 +41,7 @@ def test_bursts_of_attribute_changes(shop: Shop) -> None:
           window.done = true })()"""
     )
     browser.until("return window.done")
-    browser.until(f"return b.getAttribute('client-reference-id') === '{ID}'", timeout=4)
+    browser.until(f"return b.getAttribute('client-reference-id') === '{ID}'")
 
 
 def test_burst_before_the_click(shop: Shop) -> None:

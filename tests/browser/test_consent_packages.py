@@ -88,8 +88,10 @@ def _cookieconsent(shop: Shop, version: int, mode: str) -> str:
           toggle: {{value: 'marketing', enabled: {enabled}, readonly: false}}}}]}}}}}}}});
     window.answer = given => {{
       if (!given) cc.showSettings(0);
-      setTimeout(() =>
-        document.getElementById(given ? 'c-p-bn' : 's-rall-bn').click(), given ? 0 : 300) }}</script>"""
+      const press = () => {{
+        const button = document.getElementById(given ? 'c-p-bn' : 's-rall-bn');
+        button ? button.click() : setTimeout(press, 20) }};
+      setTimeout(press, given ? 0 : 300) }}</script>"""
 
 
 @pytest.mark.parametrize("version", [2, 3])

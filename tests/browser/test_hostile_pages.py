@@ -67,10 +67,10 @@ def test_an_address_of_many_blanks(shop: Shop) -> None:
     """50,000 blanks in an address cost no more time than other characters."""
     browser = shop.visit("<p>Hello")
     took = browser.run(
-        """const time = text => {
+        """const time = text => Math.min(...[1, 2, 3, 4, 5].map(() => {
           const start = performance.now();
           for (let i = 0; i < 20; i++) tracknow.decorate(text);
-          return performance.now() - start };
+          return performance.now() - start }));
         const blanks = arguments[0] + '?a=' + ' '.repeat(50000) + 'b';
         time(blanks);
         return [time(blanks), time(blanks.replace(/ /g, 'x'))]""",

@@ -24,13 +24,13 @@ FIELD = (
 
 
 def _shown(browser: Browser, value: str) -> None:
-    browser.until("return b.getAttribute('client-reference-id') === arguments[0]", value, timeout=4)
+    browser.until("return b.getAttribute('client-reference-id') === arguments[0]", value)
 
 
 def _asked(shop: Shop, path: str, since: int = 0) -> Request:
     """Wait for the next request for a payment page, and for that page."""
     request = shop.web.wait_for(
-        lambda request: request.path == f"/{shop.key}/{path}", max(since, shop._started), timeout=8
+        lambda request: request.path == f"/{shop.key}/{path}", max(since, shop._started)
     )
     shop.browser.until(
         f"return location.host !== '{shop.host}' && document.readyState === 'complete'"

@@ -123,7 +123,6 @@ def test_buy_button_in_a_frame_that_the_page_writes(shop: Shop, how: str) -> Non
         """const found = f.contentDocument.querySelector('stripe-buy-button');
         return found && found.getAttribute('client-reference-id') === arguments[0]""",
         ID,
-        timeout=4,
     )
 
 
@@ -149,7 +148,7 @@ def test_buy_button_in_a_lazy_shadow_root(shop: Shop, name: str) -> None:
         <script>early.attachShadow({{mode: 'open'}})</script>"""
     )
     browser.run(f"const ELEMENT = arguments[0]; {LAZY[name]}", ELEMENT.format(key=shop.key))
-    shop.web.wait_for(partial(_shows, shop.key, ID), shop._started, timeout=4)
+    shop.web.wait_for(partial(_shows, shop.key, ID), shop._started)
 
 
 def test_newer_id_from_another_window(shop: Shop) -> None:
@@ -160,4 +159,4 @@ def test_newer_id_from_another_window(shop: Shop) -> None:
     shop.web.wait_for(partial(_shows, shop.key, "older"), shop._started)
     since = len(shop.web.requests)
     browser.click("#other")
-    shop.web.wait_for(partial(_shows, shop.key, ID), since, timeout=5)
+    shop.web.wait_for(partial(_shows, shop.key, ID), since)

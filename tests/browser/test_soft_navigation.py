@@ -92,9 +92,7 @@ def _arrived(browser: Browser, path: str, reference: str) -> None:
           && [...document.querySelectorAll('.at')].map(one => one.textContent).join() === arguments[0]""",
         path,
     )
-    browser.until(
-        "return b.getAttribute('client-reference-id') === arguments[0]", reference, timeout=4
-    )
+    browser.until("return b.getAttribute('client-reference-id') === arguments[0]", reference)
     assert browser.run("return window.same === true")
 
 

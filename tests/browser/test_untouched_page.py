@@ -204,12 +204,12 @@ def _changed(shop: Shop, before: str, click_id: str) -> list[str]:
             target = target.replace("REF", REFERENCE).replace("ID", click_id)
             target = target.replace("KEY", f"/{shop.key}")
             try:
-                shop.web.wait_for(partial(_is, target), since, timeout=5)
+                shop.web.wait_for(partial(_is, target), since)
             except AssertionError as error:
                 wrong.append(f"{name}: {error}")
         browser.sandbox.call(browser._command, "switch", browser._first)
         try:
-            browser.until("return serialise() === arguments[0]", before, timeout=2)
+            browser.until("return serialise() === arguments[0]", before)
         except AssertionError:
             now = browser.run("return serialise()").splitlines()
             lines = [line for line in now if line not in before.splitlines()]

@@ -222,7 +222,7 @@ def interrupt_inject(*args: str) -> tuple[int, bytes]:
             if not pressed and re.search(rb"tracknow.+ [1-9]\d*/\d+", shown):
                 os.killpg(process.pid, signal.SIGINT)
                 pressed = True
-    return process.wait(30), shown
+    return process.wait(60), shown
 
 
 def test_missing_dependency_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

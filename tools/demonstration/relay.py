@@ -142,13 +142,13 @@ class Relay:
 
     def _post(self, body: bytes, signature: str) -> tuple[int, str]:
         headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": signature}
-        answer = httpx.post(f"{self.url}/stripe/webhook", content=body, headers=headers, timeout=15)
+        answer = httpx.post(f"{self.url}/stripe/webhook", content=body, headers=headers, timeout=60)
         return answer.status_code, answer.text
 
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -185,9 +185,9 @@ class Tracknow:
     def received(self, body: bytes, reference: str) -> str:
         """Wait for a post of these bytes; return what it was."""
         try:
-            path, arrived = self.posts.get(timeout=20)
+            path, arrived = self.posts.get(timeout=60)
         except queue.Empty:
-            raise RuntimeError("nothing reached Tracknow within 20 s") from None
+            raise RuntimeError("nothing reached Tracknow within 60 s") from None
         if arrived != body:
             raise RuntimeError(f"Tracknow received other bytes: {arrived[:200]!r}")
         found = json.loads(arrived)["data"]["object"]["client_reference_id"]

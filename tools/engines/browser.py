@@ -9,9 +9,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from tools.engines.sandbox import Sandbox
+
+SECONDS = 60  # what a browser on a busy machine may take for anything
 
 LEFT, MIDDLE, RIGHT = 0, 1, 2
 # Keys of the WebDriver standard (section "Keyboard actions").
@@ -40,6 +43,10 @@ _CORNER_OF = (
 const box = find(arguments[0]).getBoundingClientRect();
 return [Math.floor(box.left), Math.floor(box.top)];
 """
+)
+# WebKit shows an empty document of its own between two processes.
+_LOADED = (
+    "return !window.__left && document.readyState === 'complete' && location.href !== 'about:blank'"
 )
 
 
@@ -72,7 +79,7 @@ class Browser(ABC):
         """Start a navigation without waiting for its end."""
 
     @abstractmethod
-    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = SECONDS) -> Any:
         """Run the body of a function in the page; return its result.
 
         An engine whose answer can get lost raises after ``patience`` seconds.
@@ -97,42 +104,39 @@ class Browser(ABC):
     # What tests and demo use.
 
     def open(self, url: str, *, wait: bool = True) -> None:
-        """Open a URL as if typed, and wait until the page has loaded if ``wait`` is true."""
-        self.run("window.__left = true")
+        """Open a URL as if typed, and wait until its host's page has loaded if ``wait`` is true."""
+        self.until("return window.__left = true")
         self.sandbox.call(self._go, url)
         if wait:
-            self.loaded()
+            # The page that a click leads to elsewhere may appear first, and is not marked.
+            self.until(f"{_LOADED} && location.hostname === arguments[0]", urlsplit(url).hostname)
 
     def loaded(self) -> None:
         """Wait until another page than the marked one has loaded."""
-        # WebKit shows an empty document of its own between two processes.
-        self.until(
-            "return !window.__left && document.readyState === 'complete'"
-            " && location.href !== 'about:blank'"
-        )
+        self.until(_LOADED)
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run the body of a function in the page and return its result."""
         return self.sandbox.call(self._run, script, arguments)
 
-    def until(self, script: str, *arguments: object, timeout: float = 20) -> Any:
+    def until(self, script: str, *arguments: object) -> Any:
         """Run a script again and again until it returns something true; return that.
 
         Errors while a page is being replaced count as "not yet". Raises ``AssertionError``.
         """
-        end = time.monotonic() + timeout
+        end = time.monotonic() + SECONDS
         pause = 0.01
         last: object = None
         while time.monotonic() < end:
             try:
                 # Lost answers are met while a page is being replaced, which is here.
-                if last := self.sandbox.call(self._run, script, arguments, 3):
+                if last := self.sandbox.call(self._run, script, arguments, 5):
                     return last
             except Exception as error:  # noqa: BLE001 - each engine has exceptions of its own
                 last = error
             time.sleep(pause)
             pause = min(pause * 1.5, 0.2)
-        raise AssertionError(f"not within {timeout} s: {script!r} gives {last!r}")
+        raise AssertionError(f"not within {SECONDS} s: {script!r} gives {last!r}")
 
     def click(
         self,
@@ -157,7 +161,7 @@ class Browser(ABC):
             self.click(selector)
             self.leave_frame()
             return
-        x, y = self.run(_MIDDLE_OF, selector)
+        x, y = self.until(_MIDDLE_OF, selector)
         self.leave_frame()
         left, top = self.run(_CORNER_OF, frame)
         self._click_at(left + x, top + y, LEFT, ())
@@ -185,7 +189,7 @@ class Browser(ABC):
 
     def drag(self, selector: str, by: tuple[int, int]) -> None:
         """Press the mouse on an element, move it by that many pixels in steps, and release it."""
-        x, y = self.run(_MIDDLE_OF, selector)
+        x, y = self.until(_MIDDLE_OF, selector)
         move = {"type": "pointerMove", "origin": "viewport", "duration": 20}
         steps: list[dict[str, object]] = [
             {**move, "x": x + by[0] * n // 4, "y": y + by[1] * n // 4} for n in range(1, 5)
@@ -225,7 +229,7 @@ class Browser(ABC):
 
     def to_new_tab(self, known: list[str]) -> None:
         """Wait for a tab that is not among the known ones, and switch to it."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             if new := [tab for tab in self.tabs() if tab not in known]:
                 self.sandbox.call(self._command, "switch", new[0])
@@ -256,7 +260,7 @@ class Browser(ABC):
     def enter_frame(self, selector: str) -> None:
         """Run scripts and input in a frame of the page from now on."""
         # What a script scrolls inside a frame of another site need not move the page around it.
-        self.run(_MIDDLE_OF, selector)
+        self.until(_MIDDLE_OF, selector)
         self.sandbox.call(self._command, "frame", selector)
 
     def leave_frame(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trustme
 
+from tools.engines.browser import SECONDS
 from tools.engines.folder import read_file
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ class FakeWeb:
         self.sandbox.add_hosts(host)
         self._hosts[host] = answer
 
-    def wait_for(
-        self, wanted: Callable[[Request], bool], since: int = 0, timeout: float = 20
-    ) -> Request:
+    def wait_for(self, wanted: Callable[[Request], bool], since: int = 0) -> Request:
         """Return the first wanted request after the first ``since`` ones.
 
         Raises ``AssertionError`` with the requests that arrived instead.
@@ -110,10 +109,10 @@ class FakeWeb:
             return bool(found)
 
         with self._news:
-            if self._news.wait_for(seen, timeout):
+            if self._news.wait_for(seen, SECONDS):
                 return found[0]
         arrived = [f"{request.method} {request.url}" for request in self.requests[since:]]
-        raise AssertionError(f"no such request within {timeout} s; these arrived: {arrived}")
+        raise AssertionError(f"no such request within {SECONDS} s; these arrived: {arrived}")
 
     def close(self) -> None:
         """Stop the servers."""
@@ -178,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     # A page left while its connection is idle must not keep a thread for ever.
-    timeout = 60
+    timeout = 2 * SECONDS
     # Ids in headers are compared as they came.
     rbufsize: ClassVar[int] = 65536
 
@@ -194,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         answer = self.server.web.respond(request)
         if answer.hold is not None:
-            answer.hold.wait(60)
+            answer.hold.wait(2 * SECONDS)
         if answer.cut:
             self.close_connection = True
             return

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from marionette_driver.errors import MarionetteException  # type: ignore[import-untyped]
 from marionette_driver.marionette import Marionette  # type: ignore[import-untyped]
 
-from tools.engines.browser import FIND, Browser
+from tools.engines.browser import FIND, SECONDS, Browser
 
 
 class Firefox(Browser):
@@ -32,11 +32,12 @@ class Firefox(Browser):
             app_args=["--width=1280", "--height=900"],
         )
         self.marionette.start_session({"acceptInsecureCerts": True, "pageLoadStrategy": "none"})
+        self.marionette.timeout.script = SECONDS
 
     def _go(self, url: str) -> None:
         self.marionette.navigate(url)
 
-    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:  # noqa: ARG002
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = SECONDS) -> Any:  # noqa: ARG002
         # sandbox=None: the page's own objects. Names it must see are set on window all the same.
         return self.marionette.execute_script(
             script, script_args=list(arguments), sandbox=None, new_sandbox=False

@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.remote.command import Command
 
-from tools.engines.browser import FIND, Browser, BrowserError
+from tools.engines.browser import FIND, SECONDS, Browser, BrowserError
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -44,7 +44,7 @@ class SeleniumBrowser(Browser):
     def _go(self, url: str) -> None:
         self.driver.get(url)
 
-    def _run(self, script: str, arguments: tuple[object, ...], patience: float = 30) -> Any:
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = SECONDS) -> Any:
         # WebKit never answers when the page's process is replaced while a script starts in it.
         config = self.driver.command_executor.client_config  # type: ignore[union-attr]
         usual, config.timeout = config.timeout, patience
@@ -112,6 +112,7 @@ class Chromium(SeleniumBrowser):
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         service = webdriver.ChromeService(self.programs["chromedriver"])
         self.driver = webdriver.Chrome(options=options, service=service)
+        self.driver.set_script_timeout(SECONDS)
 
     def resize(self, width: int, height: int) -> None:
         """Return the page exactly this size in CSS pixels, whatever the window around it takes."""
@@ -162,6 +163,7 @@ class WebKit(SeleniumBrowser):
         except WebDriverException:
             self._screen.kill()
             raise
+        self.driver.set_script_timeout(SECONDS)
         self.driver.set_window_rect(0, 0, 1280, 900)
 
     def _quit(self) -> None:

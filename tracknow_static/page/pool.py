@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -34,7 +35,8 @@ def pooled(worker: Worker, pages: Iterator[Entry], jobs: int) -> Iterator[PageRe
         try:
             while True:
                 while len(waiting) < 4 * jobs and (batch := list(islice(pages, _BATCH))):
-                    waiting.append(pool.submit(_batch, batch))
+                    with _uninterrupted():
+                        waiting.append(pool.submit(_batch, batch))
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
@@ -43,6 +45,19 @@ def pooled(worker: Worker, pages: Iterator[Entry], jobs: int) -> Iterator[PageRe
             raise SiteError(f"{problem} Run it again with one job.") from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: a process that begins now has not learned yet to ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(worker: Worker) -> None:

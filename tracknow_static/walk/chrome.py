@@ -25,7 +25,7 @@ _PLACES = (
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
     r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
 )
-_PAGE_SECONDS = 30
+_SECONDS = 60  # for a page to load, and for a script in it to end
 _FLAGS = (
     "--ignore-certificate-errors",
     "--disable-gpu",
@@ -106,11 +106,17 @@ def _start(browser: str, port: int, *, headed: bool, allowed: Collection[str]) -
         options.add_argument("--no-sandbox")  # Chrome refuses to run as root with its sandbox
     options.page_load_strategy = "eager"
     driver = shutil.which("chromedriver")
-    service = webdriver.ChromeService(driver) if driver else webdriver.ChromeService()
-    try:
-        started = webdriver.Chrome(options=options, service=service)
-    except WebDriverException as error:
-        reason = (error.msg or str(error)).strip().partition("\n")[0]
-        raise BrowserError(f"{browser} does not start: {reason}") from None
-    started.set_page_load_timeout(_PAGE_SECONDS)
+    for last in (False, True):
+        service = webdriver.ChromeService(driver) if driver else webdriver.ChromeService()
+        try:
+            started = webdriver.Chrome(options=options, service=service)
+        except WebDriverException as error:
+            # Another program may get the driver's port before the driver does.
+            if last:
+                reason = (error.msg or str(error)).strip().partition("\n")[0]
+                raise BrowserError(f"{browser} does not start: {reason}") from None
+        else:
+            break
+    started.set_page_load_timeout(_SECONDS)
+    started.set_script_timeout(_SECONDS)
     return started

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from selenium.common.exceptions import WebDriverException
 
@@ -32,9 +31,10 @@ _ACTIONS = {
     "buy-button": ("appear",),
     "pricing-table": ("appear",),
 }
-_SETTLE = 0.4  # seconds in which a page that redirects by itself may do so
-_PATIENCE = 4.0  # seconds for a request that came without an id
-_IDLE = 1.2  # seconds for a request that may never come
+_SETTLE = 1.0  # seconds in which a page that redirects by itself may do so
+_PATIENCE = 15.0  # seconds for a request of a link, a form or an element of Stripe's
+_IDLE = 5.0  # seconds for a request of a handler, which may do something else
+_REFERENCE = "return arguments[0].getAttribute('client-reference-id')"
 
 
 class Target(NamedTuple):
@@ -144,9 +144,8 @@ class Walker:
 
     def _asked_by_itself(self, path: str, number: int) -> list[Asked]:
         """Return requests for payment pages that the page made without an action."""
-        if path in self._leaving:
-            self.visitor.web.wait_for_more(number, _SETTLE)
-        return [asked for asked in self.visitor.web.asked[number:] if asked.host != "js.stripe.com"]
+        seconds = _SETTLE if path in self._leaving else 0
+        return self.visitor.web.wait_for(_is_payment, number, seconds)
 
     # --- taking one ------------------------------------------------------------------------------
 
@@ -160,31 +159,30 @@ class Walker:
             return asked[0] if asked else "the page stays"
         if self._asked_by_itself(route.page, number):
             return "the page leaves by itself"
-        if route.kind in _ELEMENTS:
-            return self._of_element(route, number)
-        number = len(self.visitor.web.asked)
         scripted = self._targets[route.page].scripted
         with self.visitor.in_frame(route.frame) as entered:
             found = self.visitor.find(scripted=scripted) if entered else []
             if route.number >= len(found) or found[route.number]["kind"] != route.kind:
                 return "it is not there any more"
-            reason = self.visitor.act(route.action, found[route.number]["element"])
+            element = found[route.number]["element"]
+            if route.kind in _ELEMENTS:
+                shown = self.visitor.run(_REFERENCE, element)
+                return self._of_element(route.url, str(shown or ""), number)
+            number = len(self.visitor.web.asked)
+            reason = self.visitor.act(route.action, element)
         if reason:
             return reason
-        asked = [
-            entry
-            for entry in self.visitor.web.wait_for_more(number, _PATIENCE if route.url else _IDLE)
-            if entry.host != "js.stripe.com"
-        ]
+        seconds = _PATIENCE if route.url else _IDLE
+        asked = self.visitor.web.wait_for(_is_payment, number, seconds)
         self.visitor.close_tabs()
         return asked[0] if asked else "nothing is asked for"
 
-    def _of_element(self, route: Route, number: int) -> Asked | str:
-        deadline = time.monotonic() + _IDLE
-        while time.monotonic() < deadline:
-            self.visitor.web.wait_for_more(len(self.visitor.web.asked), 0.1)
-        wanted = f"product={quote(route.url)}&"
-        seen = [entry for entry in self.visitor.web.asked[number:] if wanted in entry.target]
+    def _of_element(self, product: str, reference: str, number: int) -> Asked | str:
+        """Return what an element of Stripe's has asked for with the reference that it shows."""
+        wanted = urlencode({"product": product, "client_reference_id": reference})
+        seen = self.visitor.web.wait_for(
+            lambda asked: asked.target.partition("?")[2] == wanted, number, _PATIENCE
+        )
         return seen[-1] if seen else "the element does not start: js.stripe.com is not loaded"
 
     # --- scenes ----------------------------------------------------------------------------------
@@ -244,3 +242,7 @@ class Walker:
     def _land(self) -> None:
         self.visitor.forget()
         self.visitor.open(next(iter(self._targets)), landing=True)
+
+
+def _is_payment(asked: Asked) -> bool:
+    return asked.host != "js.stripe.com"

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import trustme
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a connection with TLS (RFC 8446, 5.1)
 _SECONDS = 30
@@ -109,11 +109,14 @@ class StandInWeb:
         """The loopback port that every host name leads to."""
         return int(self._server.server_address[1])
 
-    def wait_for_more(self, number: int, seconds: float) -> list[Asked]:
-        """Return what was asked after the first ``number`` requests, once there is something."""
+    def wait_for(self, wanted: Callable[[Asked], bool], number: int, seconds: float) -> list[Asked]:
+        """Return the wanted requests after the first ``number`` ones, once there is one."""
+
+        def found() -> list[Asked]:
+            return [asked for asked in self.asked[number:] if wanted(asked)]
+
         with self._news:
-            self._news.wait_for(lambda: len(self.asked) > number, seconds)
-            return self.asked[number:]
+            return self._news.wait_for(found, seconds)
 
     def reply(self, method: str, host: str, target: str, body: str, *, by_page: bool) -> Reply:
         """Record a request and return what it is answered with.
