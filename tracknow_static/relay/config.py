@@ -119,8 +119,9 @@ class RelayConfig:
     forward_wait: float = option(
         900.0,
         relay_rules.seconds(0, 604_800),
-        "With TRACKNOW_RELAY_FORWARD=attributed: seconds that a charge waits for its Checkout "
-        "Session, which has the click id.",
+        "Seconds that a charge waits for its Checkout Session, which has the click id. Until then "
+        "its sale has the verdict waiting, and TRACKNOW_RELAY_FORWARD=attributed does not forward "
+        "it.",
     )
     accounts: tuple[str, ...] = option(
         (),

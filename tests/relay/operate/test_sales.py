@@ -13,6 +13,7 @@ import pytest
 from tests.events import CREATED
 from tests.relay.operate.parts import environment, run, run_json
 from tests.relay.sales.shapes import LINK, charge, new, paid, refund, session, subscribed
+from tests.relay.status.parts import application, get
 from tracknow_static.relay.sales import verdicts as verdict_list
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
@@ -216,6 +217,7 @@ def test_the_reason_is_finer(
             leases.settle(database, [DeliveryResult(delivery, "release")])
     Ledger(database).catch_up(60)
     database.close()
+    environ["TRACKNOW_RELAY_FORWARD_WAIT"] = "0"
     found = run_json(environ, "explain", wanted)
     assert (found["verdict"], found["reason"]) == (verdict, reason)
     if wanted == "cus_sub":
@@ -246,13 +248,38 @@ def test_the_story_for_people(environ: dict[str, str]) -> None:
     )
 
 
+def test_a_charge_is_not_judged_before_its_session_can_have_come(database_url: str) -> None:
+    """It counts neither as with a click id nor as without one; after the wait it does."""
+    database = Database(database_url)
+    store(database, [new(charge("new", at=5)), new(session("old", client_reference_id=None))])
+    Ledger(database).catch_up(60)
+    database.close()
+    environ = environment(database_url)
+    assert verdicts(environ) == [("ch_new", "waiting"), ("cs_old", "no-click-id")]
+    assert verdicts(environ, "--verdict", "waiting") == [("ch_new", "waiting")]
+    assert verdicts(environ, "--verdict", "no-click-id") == [("cs_old", "no-click-id")]
+    story = run_json(environ, "explain", "pi_new")
+    assert (story["verdict"], story["reason"]) == ("waiting", "session-awaited")
+    assert "TRACKNOW_RELAY_FORWARD_WAIT" in run(environ, "explain", "pi_new").output
+    report = run(environ, "report").output
+    assert "1 new charge waits for its Checkout Session." in report
+    assert "1 of 1 sale through plink_1 had no click id" in report
+    relay = application(environ)
+    assert "session-awaited" in get(relay, "/status/sales/ch_new")[2]
+    relay.stop(5)
+    environ["TRACKNOW_RELAY_FORWARD_WAIT"] = "0"
+    assert verdicts(environ) == [("ch_new", "no-click-id"), ("cs_old", "no-click-id")]
+    total = run_json(environ, "report")["total"]
+    assert (total["sales"], total["with_click_id"], total["share"]) == (2, 0, 0)
+
+
 @pytest.mark.parametrize(
     "wanted", [{"verdicts": (code,)} for code in CODES] + [{"payment_link": LINK}]
 )
 def test_a_filter_is_served_by_an_index(sqlite_url: str, wanted: dict[str, Any]) -> None:
     """However many sales there are, those of a filter are found in order, not looked for in all."""
     database = Database(sqlite_url)
-    statement = verdict_list._newest(Wanted(**wanted), None, 51)
+    statement = verdict_list._newest(database, Wanted(**wanted), None, 51)
     with database.read() as connection:
         compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
         plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]

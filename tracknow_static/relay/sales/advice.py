@@ -63,13 +63,13 @@ def _of_link(line: Line, site: Site) -> Advice | None:
     link = line.key or None
     reason = site.reason_of(link)
     through = f"through {link}" if link else "without a payment link"
-    text = f"{lost} of {counted(line.sales, 'sale')} {through} had no click id"
+    text = f"{lost} of {counted(line.judged, 'sale')} {through} had no click id"
     usual = False
     if reason.code == WITHOUT_SCRIPT:
         more = " and others" if len(reason.pages) > _SHOWN else ""
         text += f": without the script are {', '.join(reason.pages[:_SHOWN])}{more}"
     elif reason.code == WITH_SCRIPT:
-        usual = line.with_click_id > 0 or line.sales < _SUSPICIOUS
+        usual = line.with_click_id > 0 or line.judged < _SUSPICIOUS
         text += ": its pages carry the script"
         text += (
             ", so these visitors came without a click, refused consent or used another browser"
@@ -98,10 +98,13 @@ def _of_total(line: Line) -> Iterator[Advice]:
     if back := number(*TO_REVERSE):
         text = f"{_were(back)} refunded or disputed after a click: "
         yield Advice(back, f"{text}see `tracknow-relay report --refunds`.")
-    if waiting := number("waiting"):
+    if waiting := number("waiting") - line.awaited:
         wait = counted(waiting, "sale waits", "sales wait")
         text = f"{wait} for a delivery: see `tracknow-relay status`."
         yield Advice(waiting, text)
+    if line.awaited:
+        wait = counted(line.awaited, "new charge waits for its", "new charges wait for their")
+        yield Advice(line.awaited, f"{wait} Checkout Session.", usual=True)
 
 
 def _were(number: int) -> str:

@@ -159,7 +159,7 @@ def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
     if sale.verdict == "rejected":
         dead = any(delivery.state == DEAD for delivery in own)
         return "dead-letter" if dead else "success-false"
-    if sale.verdict == "waiting":
+    if sale.verdict == "waiting" and sale.reference:
         pending = [delivery for delivery in own if delivery.state == PENDING]
         if not pending:
             held = any(event.skipped_because == WAITING for event in stored)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from tracknow_static.relay.sales.objects import DISPUTE
-from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, depends_on_deliveries
+from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, may_be_corrected
 from tracknow_static.relay.store.schema import sale_objects, sales
 
 if TYPE_CHECKING:
@@ -55,13 +55,17 @@ _KEYS = (
 
 
 class Sum(NamedTuple):
-    """Sales of one kind: their number, and their money in the currency's minor unit."""
+    """Sales of one kind: their number, and their money in the currency's minor unit.
+
+    Those that are ``awaited`` are charges whose sessions may still come.
+    """
 
     month: str
     payment_link: str
     reference: str
     verdict: str
     currency: str
+    awaited: bool
     number: int
     amount: int
     refunded: int
@@ -85,10 +89,14 @@ class Refund(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """What several sums come to; ``money`` and ``refunded`` map a currency to minor units."""
+    """What several sums come to; ``money`` and ``refunded`` map a currency to minor units.
+
+    ``sales`` are paid; the session of those that are ``awaited`` may still come.
+    """
 
     key: str
     sales: int
+    awaited: int
     with_click_id: int
     money: dict[str, int]
     refunded: dict[str, int]
@@ -96,8 +104,13 @@ class Line:
 
     @property
     def share(self) -> float | None:
-        """The part of paid sales that carry a click id, from 0 to 1; None without sales."""
-        return self.with_click_id / self.sales if self.sales else None
+        """The part of :attr:`judged` sales that carry a click id, from 0 to 1; None without any."""
+        return self.with_click_id / self.judged if self.judged else None
+
+    @property
+    def judged(self) -> int:
+        """The paid sales of which it is known whether they carry a click id."""
+        return self.sales - self.awaited
 
 
 def sums(
@@ -121,10 +134,10 @@ def sums(
         func.sum(sales.c.refunded).label("refunded"),
     )
     statement = _period(select(*shown, *numbers).group_by(*keys), since, until)
-    verdict = corrected_verdict()
+    verdict = corrected_verdict(database)
     moved = _period(
         select(*shown, *numbers, verdict.label("corrected"))
-        .where(depends_on_deliveries())
+        .where(may_be_corrected(database))
         .group_by(*keys, verdict),
         since,
         until,
@@ -146,14 +159,14 @@ def sums(
 
 def _added(
     connection: Connection, statement: Select[Any], moved: Select[Any]
-) -> dict[tuple[str, str, str, str, str], list[int]]:
+) -> dict[tuple[str, str, str, str, str, bool], list[int]]:
     """Read the sums, and move what deliveries have changed from one verdict to another."""
-    found: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    found: dict[tuple[str, str, str, str, str, bool], list[int]] = defaultdict(lambda: [0, 0, 0])
 
-    def add(row: Sequence[Any], verdict: str, sign: int) -> None:
+    def add(row: Sequence[Any], verdict: str, sign: int, *, awaited: bool = False) -> None:
         month, payment_link, reference, _, currency, number, amount, refunded = row[:8]
         name = f"{month // 100}-{month % 100:02d}" if month else ""
-        cell = found[name, payment_link or "", reference or "", verdict, currency or ""]
+        cell = found[name, payment_link or "", reference or "", verdict, currency or "", awaited]
         cell[0] += sign * number
         # PostgreSQL adds up whole numbers as decimal ones; without an amount there is no sum.
         cell[1] += sign * int(amount or 0)
@@ -163,7 +176,7 @@ def _added(
         add(row, row[3], 1)
     for row in connection.execute(moved):
         add(row, row[3], -1)
-        add(row, row[8], 1)
+        add(row, row[8], 1, awaited=row[3] == "no-click-id" != row[8])
     return found
 
 
@@ -194,11 +207,11 @@ def months(database: Database, wanted: Sequence[dt.date]) -> dict[tuple[int, str
         )
         .scalar_subquery()
     )
-    verdict = corrected_verdict()
+    verdict = corrected_verdict(database)
     begin = min(row[2] for row in rows)
     moved = (
         select(sales.c.month, sales.c.verdict, verdict.label("corrected"), func.count())
-        .where(depends_on_deliveries(), sales.c.created >= begin)
+        .where(may_be_corrected(database), sales.c.created >= begin)
         .group_by(sales.c.month, sales.c.verdict, verdict)
     )
     found: dict[tuple[int, str], int] = defaultdict(int)
@@ -241,8 +254,17 @@ def _line(key: str, group: list[Sum]) -> Line:
             if one.refunded:
                 refunded[one.currency] += one.refunded
     paid = sum(number for verdict, number in verdicts.items() if verdict not in NO_MONEY)
+    awaited = sum(one.number for one in group if one.awaited)
     known = sum(number for verdict, number in verdicts.items() if verdict in WITH_CLICK_ID)
-    return Line(key, paid, known, dict(money), dict(refunded), dict(sorted(verdicts.items())))
+    return Line(
+        key=key,
+        sales=paid,
+        awaited=awaited,
+        with_click_id=known - awaited,
+        money=dict(money),
+        refunded=dict(refunded),
+        verdicts=dict(sorted(verdicts.items())),
+    )
 
 
 def refunds(

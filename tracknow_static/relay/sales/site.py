@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NO_CLICK_ID = "no-click-id"
 OWN_CODE = "own-code"
+AWAITED = "session-awaited"
 NOT_ON_SITE = "link-not-on-site"
 WITH_SCRIPT = "page-with-script"
 WITHOUT_SCRIPT = "page-without-script"
@@ -36,8 +37,12 @@ REASONS = {
     NOT_ON_SITE: "The link is on no page of the site: it was opened from a mail, a QR code or "
     "another site.",
     OWN_CODE: "It was not made by a payment link: the code that made it set no client_reference_id.",
+    AWAITED: "It is a new charge. Its Checkout Session may still come, and carries the click id if "
+    "there is one: look again when TRACKNOW_RELAY_FORWARD_WAIT (15 minutes) is over.",
 }
-"""The reasons for ``no-click-id`` with their meanings; the codes are stable."""
+"""The reasons for ``no-click-id``, and for ``waiting`` without one, with their meanings.
+
+The codes are stable."""
 
 _NO_SITE = (
     "To see why a sale has no click id, set --site or TRACKNOW_RELAY_SITE to the URL of your site, "
@@ -92,7 +97,9 @@ class Site:
             self._catalog  # noqa: B018 - reads it
 
     def reason(self, sale: Sale) -> Reason | None:
-        """Return why a sale has no click id; None for a sale of another verdict."""
+        """Return why a sale has no click id, or none yet; None for a sale of another verdict."""
+        if sale.verdict == "waiting" and not sale.reference:
+            return Reason(AWAITED)
         if sale.verdict != NO_CLICK_ID:
             return None
         unknown = sale.payment_link is None and not is_own_code(sale)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CODES = {
     "attributed": "It carries a click id, and the destinations accepted everything.",
-    "waiting": "It carries a click id; a delivery is pending or retried, or its events are not "
-    "forwarded.",
+    "waiting": "A delivery is pending or retried, its events are not forwarded, or it is a new "
+    "charge whose Checkout Session may still come.",
     "rejected": "It carries a click id; a destination refused it: a delivery is a dead letter, or was "
     "answered with success: false.",
     "renewal": "A later charge of a customer whose first session carried a click id.",
@@ -41,6 +41,7 @@ CODES = {
 """Every verdict with its meaning; the codes are stable."""
 
 _DEPEND = ("attributed", "renewal")
+_NO_CLICK_ID = "no-click-id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def find(database: Database, wanted: Wanted, *, limit: int = 50, cursor: str | N
     """
     # One more than asked for shows whether more follow.
     after = None if cursor is None else parse_cursor(cursor)
-    statement = _newest(wanted, after, limit + 1)
+    statement = _newest(database, wanted, after, limit + 1)
     with database.read() as connection:
         rows = connection.execute(statement).all()
     found = tuple(map(_sale, rows[:limit]))
@@ -98,7 +99,8 @@ def unfinished(database: Database, click_id: re.Pattern[str] | None) -> str:
 
 def by_id(database: Database, sale: str) -> Sale | None:
     """Return one sale, or None."""
-    statement = select(sales, corrected_verdict().label("corrected")).where(sales.c.id == sale)
+    corrected = corrected_verdict(database).label("corrected")
+    statement = select(sales, corrected).where(sales.c.id == sale)
     with database.read() as connection:
         row = connection.execute(statement).first()
     return None if row is None else _sale(row)
@@ -108,13 +110,15 @@ def _sale(row: Any) -> Sale:
     return Sale(*row[: len(Sale._fields)])._replace(verdict=row.corrected)
 
 
-def _newest(wanted: Wanted, after: tuple[int, str] | None, limit: int) -> Select[Any]:
+def _newest(
+    database: Database, wanted: Wanted, after: tuple[int, str] | None, limit: int
+) -> Select[Any]:
     """Return the statement for the newest sales that are wanted, of those after a place.
 
     Each verdict is a statement of its own: an index has its sales in this order, so that no more
     are read than are shown, however many there are.
     """
-    corrected = corrected_verdict()
+    corrected = corrected_verdict(database)
     every = _restricted(select(sales, corrected.label("corrected")), wanted)
     if after is not None:
         every = every.where(tuple_(sales.c.created, sales.c.id) < tuple_(*after))
@@ -129,7 +133,9 @@ def _newest(wanted: Wanted, after: tuple[int, str] | None, limit: int) -> Select
     if changed := {"waiting", "rejected"}.intersection(verdicts):
         # As an expression no index gives this order: the few ids are looked up, and sorted.
         by_id = (func.coalesce(sales.c.created, 0).desc(), sales.c.id.desc())
-        parts.append(every.where(depends_on_deliveries(), corrected.in_(changed)).order_by(*by_id))
+        parts.append(
+            every.where(may_be_corrected(database), corrected.in_(changed)).order_by(*by_id)
+        )
     found = union_all(*(select(part.limit(limit).subquery()) for part in parts)).subquery()
     return select(found).order_by(found.c.created.desc(), found.c.id.desc()).limit(limit)
 
@@ -146,24 +152,26 @@ def _restricted(statement: Select[Any], wanted: Wanted) -> Select[Any]:
     return statement
 
 
-def corrected_verdict() -> ColumnElement[str]:
-    """Return the verdict as an expression: a delivery that is not accepted makes it another one.
+def corrected_verdict(database: Database) -> ColumnElement[str]:
+    """Return the verdict as an expression: deliveries and the present time make it another one.
 
-    What is pending, rejected or dead is few, and found in an index of its own.
+    What is pending, rejected, dead or new is few, and found in an index of its own.
     """
     depends = sales.c.verdict.in_(_DEPEND)
     return case(
         (depends & sales.c.id.in_(_refused()), "rejected"),
         (depends & sales.c.id.in_(_with_deliveries("pending")), "waiting"),
+        ((sales.c.verdict == _NO_CLICK_ID) & sales.c.id.in_(_awaited(database)), "waiting"),
         else_=sales.c.verdict,
     )
 
 
-def depends_on_deliveries() -> ColumnElement[bool]:
-    """Return the condition that a delivery has made the verdict another one."""
-    unsettled = sales.c.id.in_(union(*_refused().selects, _with_deliveries("pending")))
+def may_be_corrected(database: Database) -> ColumnElement[bool]:
+    """Return the condition without which :func:`corrected_verdict` is the stored one."""
+    ids = (*_refused().selects, _with_deliveries("pending"), _awaited(database))
+    few: CompoundSelect[Any] = union(*ids)
     # As an expression no index serves it: the few ids are looked up, not the many sales.
-    return unsettled & func.coalesce(sales.c.verdict, "").in_(_DEPEND)
+    return sales.c.id.in_(few) & func.coalesce(sales.c.verdict, "").in_((*_DEPEND, _NO_CLICK_ID))
 
 
 def _refused() -> CompoundSelect[Any]:
@@ -178,6 +186,19 @@ def _with_deliveries(state: str) -> Select[Any]:
         .join(events, events.c.object_id == sale_objects.c.id)
         .join(deliveries, deliveries.c.event_id == events.c.id)
         .where(in_state(state), sale_objects.c.sale.is_not(None))
+    )
+
+
+def _awaited(database: Database) -> Select[Any]:
+    """Return the ids of charges that came so lately that their sessions may still follow."""
+    return (
+        select(sale_objects.c.id)
+        .join(events, events.c.object_id == sale_objects.c.id)
+        .where(
+            events.c.received_at > database.now() - database.session_wait,
+            events.c.type == "charge.succeeded",
+            sale_objects.c.sale == sale_objects.c.id,
+        )
     )
 
 

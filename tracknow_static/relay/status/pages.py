@@ -10,6 +10,7 @@ from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.operate.explain import WORDS, detail_of
 from tracknow_static.relay.sales import report, verdicts
 from tracknow_static.relay.sales.explain import explain
+from tracknow_static.relay.sales.site import AWAITED
 from tracknow_static.relay.status import chart, query, render
 from tracknow_static.relay.status.numbers import DAYS, SiteReader, Summary
 from tracknow_static.relay.store import queries
@@ -154,7 +155,7 @@ class Pages:
             "meaning": verdicts.CODES.get(sale.verdict, ""),
             "reason": why.code if why else found.reason,
             "why": str(why or ""),
-            "help": _HELP.get(sale.verdict, ""),
+            "help": "" if why and why.code == AWAITED else _HELP.get(sale.verdict, ""),
             "facts": facts,
             "story": steps,
             "command": f"tracknow-relay explain {shlex.quote(sale.id)}",

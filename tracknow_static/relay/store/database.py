@@ -54,6 +54,7 @@ class Database:
     ``url`` is an SQLAlchemy URL of SQLite or PostgreSQL. ``destinations`` are the URLs that every
     event stored from now on is delivered to; one that is added later gets later events only
     (``replay`` sends it older ones). Those in ``signed`` get events with a signature only.
+    For ``session_wait`` seconds after a charge came, its session may still follow.
     Without ``create`` a database that is
     not there is an error. ``clock`` replaces the database's clock (tests); times are
     Unix seconds.
@@ -67,12 +68,14 @@ class Database:
         destinations: Sequence[str] = (),
         *,
         signed: Collection[str] = (),
+        session_wait: float = 0.0,
         create: bool = True,
         clock: Callable[[], float] | None = None,
         pool_size: int = 5,
     ) -> None:
         self.destinations = tuple(destinations)
         self.signed = frozenset(signed)
+        self.session_wait = session_wait
         parsed = make_url(url)
         self.backend = parsed.get_backend_name()
         if self.backend == "postgresql" and parsed.drivername == "postgresql":
@@ -103,6 +106,7 @@ class Database:
             config.database,
             config.destinations,
             signed=config.signed_destinations,
+            session_wait=config.forward_wait,
             create=create,
             clock=clock,
         )
