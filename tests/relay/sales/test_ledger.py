@@ -140,6 +140,34 @@ def test_a_clock_that_is_wrong_for_a_moment(database: Database, clock: Clock, wr
     assert set(summary(database)) == {"cs_before", "cs_meanwhile", "cs_after"}
 
 
+def test_a_clock_that_is_set_back_during_a_batch(
+    database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored behind the position that the batch is about to write is read by the next one."""
+    database, other = (Database(database_url, clock=clock) for _ in range(2))
+    ledger = Ledger(database)
+    accept(database, new(session("before")))
+    assert ledger.advance() == 1
+    clock.time += 100
+    accept(database, new(session("batch")))
+    stored: list[Any] = []
+
+    def meanwhile(point: str) -> None:
+        if point == ledgers.READ and not stored:
+            clock.time -= 60
+            stored.append(accept(other, new(session("meanwhile"))))
+            clock.time += 60
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crash_points, "reach", meanwhile)
+        assert ledger.advance() == 1
+    assert stored[0].new
+    assert [ledger.advance(), ledger.advance()] == [1, 0]
+    assert set(summary(database)) == {"cs_before", "cs_batch", "cs_meanwhile"}
+    database.close()
+    other.close()
+
+
 def test_one_process_at_a_time_and_another_goes_on(database_url: str, clock: Clock) -> None:
     """While one reads the other waits; when it is dead for its lease, the other takes over."""
     first, second = (Database(database_url, clock=clock) for _ in range(2))

@@ -3,6 +3,14 @@
 A batch is read and computed outside of any lock. Its one short transaction replaces the state that
 it was computed from, or nothing: two processes that work at once, or one that dies anywhere, change
 nothing but who does the work.
+
+Events are read by the time at which they were stored, and no clock that is wrong, or was, hides
+one. Whoever stores events at a time c sees the ledger's position p in the same transaction, and
+takes it back if c is before p, less the overlap. So an event can only come to lie behind while a
+batch is under way that started from p. The ledger reads again from p, and the overlap, after that
+batch: then the event is there. SQLite has one writer, so that it was committed before the batch
+was. On PostgreSQL its transaction may still be open, and as long as it is no later batch goes
+beyond the time at which it began, which is c.
 """
 
 from __future__ import annotations
@@ -44,9 +52,9 @@ LEASE_SECONDS = 30.0
 CATCH_UP_SECONDS = 20.0
 
 _COLUMNS = [column for column in events.c if column.name not in ("content_type", "signature")]
-# Seconds since the oldest transaction began that may still store an event.
+# Seconds from when the oldest transaction began that may still store an event.
 _OLDEST = text(
-    "SELECT extract(epoch FROM coalesce(statement_timestamp() - min(xact_start), '0'))::float8"
+    "SELECT extract(epoch FROM coalesce(now() - min(xact_start), '0'))::float8"
     " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     " AND (backend_xid IS NOT NULL OR application_name = current_setting('application_name'))"
 )
@@ -73,7 +81,7 @@ class Ledger:
     def __init__(self, database: Database, *, click_id: re.Pattern[str] | None = None) -> None:
         self._database = database
         self._pattern = click_id.pattern if click_id else ""
-        # Events of the last seconds before the state's time, which were read already.
+        # Events that were read already, of those from `_since` on.
         self._recent: dict[str, float] = {}
         self._recent_until = 0.0
 
@@ -110,8 +118,9 @@ class Ledger:
         at = min(max((received for _, received in found), default=0.0), now)
         if len(found) == limit:  # more may have come at that time
             at = math.nextafter(at, 0.0)
-        until = now + LEASE_SECONDS
-        new = replace(state, at=max(at, state.at), owner=database.identity, until=until)
+        new = replace(state, owner=database.identity, until=now + LEASE_SECONDS)
+        if at > state.at:
+            new = replace(new, at=at, since=state.at)
 
         def work(connection: Connection) -> bool:
             if not _write(connection, batch, old, new):
@@ -123,7 +132,7 @@ class Ledger:
         if not database.run(work):
             return 0
         crash_points.reach(COMMITTED)
-        self._remember(found, new.at)
+        self._remember(found, new)
         return len(ids)
 
     def catch_up(self, seconds: float) -> None:
@@ -191,10 +200,9 @@ class Ledger:
         """Return ids and times of the next events that were not read yet."""
         if self._recent_until != state.at:
             self._recent.clear()
-        since = state.at - OVERLAP
         statement = (
             select(events.c.id, events.c.received_at)
-            .where(events.c.received_at >= since)
+            .where(events.c.received_at >= _since(state))
             .order_by(events.c.received_at, events.c.id)
             .limit(limit + len(self._recent))
         )
@@ -203,14 +211,11 @@ class Ledger:
         rows = connection.execute(statement).all()
         return [(row.id, row.received_at) for row in rows if row.id not in self._recent][:limit]
 
-    def _remember(self, found: Sequence[tuple[str, float]], at: float) -> None:
+    def _remember(self, found: Sequence[tuple[str, float]], state: State) -> None:
+        since = _since(state)
         self._recent.update(found)
-        self._recent = {
-            event_id: received
-            for event_id, received in self._recent.items()
-            if received >= at - OVERLAP
-        }
-        self._recent_until = at
+        self._recent = {name: at for name, at in self._recent.items() if at >= since}
+        self._recent_until = state.at
 
     def _read(self, connection: Connection, ids: Sequence[str]) -> list[Object]:
         objects: dict[str, Object] = {}
@@ -224,6 +229,11 @@ class Ledger:
                     known = objects.get(shown.id)
                     objects[shown.id] = shown if known is None else merge(known, shown)
         return list(objects.values())
+
+
+def _since(state: State) -> float:
+    """Return the time from which events are read, most of them again."""
+    return min(state.since, state.at) - OVERLAP
 
 
 def _batch(

@@ -37,7 +37,8 @@ _Result = TypeVar("_Result")
 
 # Not now(), the time when the transaction began, nor clock_timestamp(), which no index can serve.
 _SERVER_CLOCK: ColumnElement[float] = cast(extract("epoch", func.statement_timestamp()), Double)
-_READ_CLOCK = "SELECT extract(epoch FROM statement_timestamp())::float8"
+# When the transaction began: `sales.ledger` relies on it.
+_READ_CLOCK = "SELECT extract(epoch FROM now())::float8"
 _TRIES = 3
 _CONNECT_SECONDS = 5
 # Pages given back to the disk while others wait to write.
@@ -176,7 +177,7 @@ class Database:
         return _SERVER_CLOCK
 
     def read_clock(self, connection: Connection) -> float:
-        """Read the present time, for statements that take it as a value."""
+        """Read the time, of PostgreSQL that of the transaction's begin, to use it as a value."""
         if self._clock is not None or self.backend == "sqlite":
             return float((self._clock or time.time)())
         return float(connection.exec_driver_sql(_READ_CLOCK).scalar_one())

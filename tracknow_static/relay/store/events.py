@@ -75,9 +75,9 @@ def store(
     def work(connection: Connection) -> set[str]:
         crash_points.reach(BEGUN)
         now = database.read_clock(connection)
-        fresh = _add_events(connection, ordered, now)
+        fresh, ledger = _add_events(connection, ordered, now)
         if fresh:
-            ledger_state.read_from(connection, now)
+            ledger_state.take_back(connection, ledger, now)
         crash_points.reach(INSERTED)
         _add_deliveries(connection, fresh, database, now)
         _remember_customers(connection, fresh, now)
@@ -119,27 +119,31 @@ def write_tallies(
 # -- one batch ------------------------------------------------------------------------------------
 
 
-def _add_events(connection: Connection, batch: Sequence[NewEvent], now: float) -> list[NewEvent]:
-    """Insert the events that are not stored yet; return those."""
+def _add_events(
+    connection: Connection, batch: Sequence[NewEvent], now: float
+) -> tuple[list[NewEvent], str | None]:
+    """Insert the events that are not stored yet; return those, and the ledger's state."""
     if connection.dialect.name == "postgresql":
-        new = set(_EVENTS.insert(connection, [(*event, now) for event in batch]))
-        return [event for event in batch if event.id in new]
+        rows = _EVENTS.insert(connection, [(*event, now) for event in batch])
+        new = dict(rows)
+        return [event for event in batch if event.id in new], next(iter(new.values()), None)
     # SQLite's transaction holds the one lock for writing: what is not there now stays absent.
-    known = _known(connection, [event.id for event in batch])
+    known, ledger = _known(connection, [event.id for event in batch])
     fresh = [event for event in batch if event.id not in known]
     _EVENTS.insert(connection, [(*event, now) for event in fresh])
-    return fresh
+    return fresh, ledger
 
 
-def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+def _known(connection: Connection, ids: Sequence[str]) -> tuple[set[str], str | None]:
     # Filled up to a power of two, so that the driver finds the statement prepared.
     marks = ",".join("?" * (1 << (len(ids) - 1).bit_length()))
     filled = tuple(ids) + (ids[-1],) * (marks.count("?") - len(ids))
-    found = connection.exec_driver_sql(
-        f"SELECT id FROM events WHERE id IN ({marks})",  # noqa: S608 - marks alone
+    rows = connection.exec_driver_sql(
+        f"SELECT id, NULL FROM events WHERE id IN ({marks})"  # noqa: S608 - marks alone
+        f" UNION ALL SELECT NULL, ({ledger_state.STATE})",
         filled,
-    )
-    return set(found.scalars())
+    ).all()
+    return {row[0] for row in rows[:-1]}, rows[-1][1]
 
 
 def _add_deliveries(
@@ -193,7 +197,8 @@ def _counts(fresh: Sequence[NewEvent], duplicates: int) -> Counter[tuple[str, st
 class _Rows:
     """Rows of one table: the columns that are given, and fixed ones as SQL.
 
-    ``finish`` is what happens on a conflict; ``returning`` a column that PostgreSQL returns.
+    ``finish`` is what happens on a conflict; ``returning`` what PostgreSQL returns of
+    each row that is inserted.
     """
 
     def __init__(
@@ -221,7 +226,7 @@ class _Rows:
             values = tuple(chain.from_iterable(left[:number]))
             result = connection.exec_driver_sql(text, values)
             if result.returns_rows:
-                found.extend(result.scalars())
+                found.extend(result)
             left = left[number:]
         return found
 
@@ -241,7 +246,7 @@ class _Rows:
 
 
 # A new event's fields are columns; it lacks only the time at which it is stored.
-_EVENTS = _Rows(events, [*NewEvent._fields, "received_at"], returning="id")
+_EVENTS = _Rows(events, [*NewEvent._fields, "received_at"], returning=f"id, ({ledger_state.STATE})")
 _DELIVERIES = _Rows(
     deliveries,
     ["event_id", "destination", "due_at", "accepted_at"],
