@@ -31,6 +31,7 @@ from tracknow_static.relay.operate.conditions import CODES, conditions, observe
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import backfill_state, destinations, leases, watch
 from tracknow_static.relay.store.database import Database
+from tracknow_static.relay.store.events import add_tallies
 from tracknow_static.relay.store.model import BREAKER_THRESHOLD, DeliveryResult
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ def test_what_waits_for_a_former_destination_needs_attention(environ: dict[str, 
     ("secret", "needs_attention"), [("whsec_of_another_endpoint", True), ("", False)]
 )
 def test_calls_that_are_all_refused_need_attention(
-    environ: dict[str, str], secret: str, needs_attention: bool
+    sqlite_url: str, secret: str, needs_attention: bool
 ) -> None:
     """A wrong secret loses every sale; a stranger without a signature is no reason to wake anyone."""
+    environ = environment(sqlite_url, ONE, TWO)
+    run(environ, "migrate")
     application = create_application(RelayConfig.from_environ(environ))
     body = encode(purchase(9))
     headers = {"HTTP_STRIPE_SIGNATURE": sign(body, secret)} if secret else {}
@@ -314,16 +317,28 @@ def test_sales_without_a_click_id_need_attention_when_earlier_ones_had_one(
     assert "no-click-ids" not in found(database)
 
 
-def test_refused_calls_need_attention_for_a_day(environ: dict[str, str]) -> None:
-    """Stripe repeats a call after hours, and then a wrong secret shows again."""
-    application = create_application(RelayConfig.from_environ(environ))
-    body = encode(purchase(9))
-    header = sign(body, "whsec_of_another_endpoint")
-    assert request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=header)[0] == 400
-    assert application.stop(5)
-    (text, *_) = [one for one in texts(environ, later=20 * 3600) if "refused" in one]
-    assert "signature_mismatch" in text
-    assert not [one for one in texts(environ, later=25 * 3600) if "refused" in one]
+def test_refused_calls_need_attention_while_all_are_refused(
+    database: Database, clock: Clock
+) -> None:
+    """One call of a stranger does not; Stripe repeats its calls for days. A duplicate is accepted."""
+    add(database, plain(1))
+
+    def refuse(later: float) -> Condition | None:
+        clock.time += later
+        add_tallies(database, {("refused:signature_mismatch", ""): 1})
+        return found(database).get("calls-refused")
+
+    assert refuse(5) is None
+    needed = refuse(61)
+    assert needed is not None
+    assert (needed.about, needed.since) == ("signature_mismatch", START + 5)
+    clock.time += DAY + 1
+    assert "calls-refused" not in found(database)
+    assert refuse(0) is not None
+    clock.time += 1
+    add(database, plain(1))
+    assert "calls-refused" not in found(database)
+    assert refuse(61) is None
 
 
 def test_the_metrics_count_conditions(environ: dict[str, str]) -> None:

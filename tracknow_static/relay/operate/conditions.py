@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_AGE = 3600.0
 # Stripe repeats a refused call after hours, so that a wrong secret shows only now and then.
 _REFUSED_SECONDS = 86_400.0
+# A stranger who calls once does not call again.
+_REPEATED_SECONDS = 60.0
 _DAY = 86_400.0
 _WAIT = ("delivery waits", "deliveries wait")
 
@@ -39,8 +41,8 @@ CODES = {
     "decides about them.",
     "former-destination": "Deliveries wait for a destination that is not configured any more.",
     "disk-low": "The disk has less free space than TRACKNOW_RELAY_MIN_FREE_MB: events are refused.",
-    "calls-refused": "Every call of the webhook since the last event was refused, "
-    "for a reason that only Stripe's own calls have, such as a wrong signing secret.",
+    "calls-refused": "Every call of the webhook is refused, for a reason that only Stripe's own "
+    "calls have, such as a wrong signing secret; after one that was accepted, a minute apart.",
     "endpoint-disabled": "Stripe has disabled the relay's webhook endpoint.",
     "endpoint-absent": "Stripe has no webhook endpoint for the relay.",
     "never-pushed": "Backfill keeps finding events that Stripe did not push.",
@@ -92,15 +94,15 @@ class Condition(NamedTuple):
 class Observed(NamedTuple):
     """What the conditions are made of; times are Unix seconds by the database's clock.
 
-    ``pushed_at`` is when Stripe pushed the newest event, ``refused_at`` when calls were refused
-    last, by reason. ``held_since`` is when the oldest event came that waits for its session.
+    ``accepted_at`` is when Stripe's last call was accepted, ``refused`` when calls began to be
+    refused and were refused last, by reason. ``held_since`` is when the oldest event came that waits for its session.
     ``free`` bytes are on the disk, None if the database is on another host.
     """
 
     now: float
     places: tuple[watch.Place, ...] = ()
-    pushed_at: float | None = None
-    refused_at: dict[str, float] = {}  # noqa: RUF012 - never changed
+    accepted_at: float | None = None
+    refused: dict[str, tuple[float, float]] = {}  # noqa: RUF012 - never changed
     held_since: float | None = None
     free: int | None = None
     backfill: backfill_state.State | None = None
@@ -120,8 +122,8 @@ def observe(database: Database, config: RelayConfig) -> Observed:
             places=tuple(
                 watch.places(connection, config.destinations, now=now, settled_since=settled_since)
             ),
-            pushed_at=watch.pushed_at(connection),
-            refused_at=watch.refused_at(connection),
+            accepted_at=watch.accepted_at(connection),
+            refused=watch.refused(connection),
             held_since=watch.held_since(connection),
             free=database.free_bytes(),
             backfill=backfill_state.load(connection),
@@ -243,18 +245,20 @@ def _settled(place: watch.Place, url: str) -> Iterator[Condition]:
 
 
 def _of_calls(seen: Observed) -> Iterator[Condition]:
-    pushed_at = seen.pushed_at or 0.0
-    for reason, at in sorted(seen.refused_at.items()):
-        if reason in _BY_ANYONE or at <= pushed_at or seen.now - at > _REFUSED_SECONDS:
+    accepted_at = seen.accepted_at
+    for reason, (began, last) in sorted(seen.refused.items()):
+        if reason in _BY_ANYONE or seen.now - last > _REFUSED_SECONDS:
+            continue
+        if accepted_at is not None and (began <= accepted_at or last - began < _REPEATED_SECONDS):
             continue
         hint = f": {HINTS[reason]}" if reason in HINTS else ""
         yield Condition(
             "calls-refused",
             reason,
-            f"since the last event, calls were refused ({reason}){hint}",
+            f"every call of the webhook is refused ({reason}){hint}",
             "tracknow-relay check",
             stalls=True,
-            since=seen.pushed_at,
+            since=began,
         )
 
 

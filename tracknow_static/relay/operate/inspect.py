@@ -137,7 +137,7 @@ def known_destination(database: Database, text: str) -> str:
     is_flag=True,
     help="Exit with 1 when something needs your attention: a dead letter, a rejected delivery, a "
     "destination that is paused or down, a delivery older than --max-age, too little space on the "
-    "disk, only refused calls since the last event, or only sales without a click id.",
+    "disk, only refused calls of the webhook, or only sales without a click id.",
 )
 @click.option(
     "--max-age",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.store import ledger_state
+from tracknow_static.relay.store import ledger_state, watch
 from tracknow_static.relay.store.model import API, PENDING, WAITING, WEBHOOK, Accepted, NewEvent
 from tracknow_static.relay.store.schema import (
     customer_references,
@@ -102,11 +102,13 @@ def add_delivery(connection: Connection, event_id: str, url: str, now: float) ->
 
 def add_tallies(database: Database, counted: Mapping[tuple[str, str], int]) -> None:
     """Add to this process's counters, in a transaction of its own."""
-    database.run(
-        lambda connection: write_tallies(
-            connection, counted, owner=database.identity, now=database.read_clock(connection)
-        )
-    )
+
+    def work(connection: Connection) -> None:
+        now = database.read_clock(connection)
+        watch.note_refusals(connection, (name for name, _ in counted), now)
+        write_tallies(connection, counted, owner=database.identity, now=now)
+
+    database.run(work)
 
 
 def write_tallies(

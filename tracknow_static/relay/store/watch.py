@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import func, select
 
 from tracknow_static.relay.store.destinations import breaker_of, untouched
+from tracknow_static.relay.store.facts import note_fact
 from tracknow_static.relay.store.filters import in_state
 from tracknow_static.relay.store.model import BREAKER_THRESHOLD, PAUSED, WEBHOOK
 from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
+    facts,
     is_waiting,
     tallies,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -83,8 +85,8 @@ def places(
     return [_place(connection, url, rows.get(url), now, settled_since) for url in sorted(known)]
 
 
-def pushed_at(connection: Connection) -> float | None:
-    """Return when the newest event came that Stripe pushed; None if no late one was pushed."""
+def accepted_at(connection: Connection) -> float | None:
+    """Return when Stripe's last call was accepted, a duplicate too; None if no late one was."""
     latest = (
         select(events.c.received_at, events.c.source)
         .order_by(events.c.received_at.desc(), events.c.id.desc())
@@ -92,18 +94,32 @@ def pushed_at(connection: Connection) -> float | None:
         .subquery()
     )
     pushed = select(func.max(latest.c.received_at)).where(latest.c.source == WEBHOOK)
-    at: float | None = connection.execute(pushed).scalar()
-    return at
+    repeated = select(func.max(tallies.c.updated_at)).where(tallies.c.name == "duplicate")
+    times = [connection.execute(statement).scalar() for statement in (pushed, repeated)]
+    return max((at for at in times if at is not None), default=None)
 
 
-def refused_at(connection: Connection) -> dict[str, float]:
-    """Return when calls of the webhook were refused last, by reason."""
+def note_refusals(connection: Connection, names: Iterable[str], now: float) -> None:
+    """Note for counters that are counted now when calls began to be refused in a row."""
+    for name in names:
+        if name.startswith(_REFUSED):
+            began = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+            if began is None or float(began) <= (accepted_at(connection) or 0.0):
+                note_fact(connection, name, str(now))
+
+
+def refused(connection: Connection) -> dict[str, tuple[float, float]]:
+    """Return, by reason, when calls of the webhook began to be refused, and were refused last."""
     statement = (
-        select(tallies.c.name, func.max(tallies.c.updated_at).label("last"))
+        select(tallies.c.name, func.max(tallies.c.updated_at).label("last"), facts.c.value)
+        .join(facts, facts.c.name == tallies.c.name)
         .where(tallies.c.name.startswith(_REFUSED))
-        .group_by(tallies.c.name)
+        .group_by(tallies.c.name, facts.c.value)
     )
-    return {row.name.removeprefix(_REFUSED): row.last for row in connection.execute(statement)}
+    return {
+        row.name.removeprefix(_REFUSED): (float(row.value), row.last)
+        for row in connection.execute(statement)
+    }
 
 
 def held_since(connection: Connection) -> float | None:
