@@ -93,6 +93,9 @@ CREATE INDEX events_unattributed ON events (skipped_because, received_at)
     WHERE skipped_because IN ('waiting', 'unattributed');
 ALTER TABLE attempts ADD COLUMN answer TEXT;
 ALTER TABLE destinations ADD COLUMN failing_since DOUBLE PRECISION;
+DROP INDEX deliveries_pending;
+CREATE INDEX deliveries_pending
+    ON deliveries (destination, due_at, attempts, claimed_at, accepted_at) WHERE state = 'pending';
 CREATE INDEX deliveries_rejected ON deliveries (destination, settled_at) WHERE state = 'rejected';
 CREATE INDEX sales_verdict ON sales (verdict, created, id);
 CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)
