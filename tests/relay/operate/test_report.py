@@ -92,6 +92,11 @@ def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
     assert [(row["currency"], row["money"]) for row in rows] == [("eur", "8000"), ("jpy", "2000")]
     refunds = run(environ, "report", "--refunds", "--format", "csv").stdout
     assert "click_back,ch_back,partly-refunded,jpy,2000,500" in refunds
+    for option in ("--by=month", "--site=https://shop.example"):
+        assert (
+            "leave out --by and --site"
+            in run(environ, "report", "--refunds", option, code=2).output
+        )
 
 
 @pytest.mark.parametrize("args", [[], ["--refunds"], ["--since", "2030-01-01"]])

@@ -12,8 +12,19 @@ import pytest
 
 from tests.events import CREATED
 from tests.relay.operate.parts import environment, run, run_json
-from tests.relay.sales.shapes import LINK, charge, new, paid, refund, session, subscribed
+from tests.relay.sales.shapes import (
+    LINK,
+    MONTH,
+    charge,
+    dispute,
+    new,
+    paid,
+    refund,
+    session,
+    subscribed,
+)
 from tests.relay.status.parts import application, get
+from tests.relay.store.parts import retry
 from tracknow_static.relay.sales import verdicts as verdict_list
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
@@ -242,6 +253,21 @@ def test_the_story_for_people(environ: dict[str, str]) -> None:
     assert "partly-refunded: It carries a click id" in text
     steps = [line[21:34] for line in text.splitlines() if "evt_ch_back_refunded" in line]
     assert steps == ["received     ", "not forwarded"]
+    database = Database(environ["TRACKNOW_RELAY_DATABASE"], [DESTINATION])
+    lost = dispute("good", "closed", "lost", MONTH, created=CREATED + HOUR)
+    store(database, [new(dispute("good", "created", "needs_response", HOUR)), new(lost)])
+    Ledger(database).catch_up(60)
+    for delivery in leases.claim(database, limit=9, lease_seconds=60):
+        retry(database, delivery, delay=60, status=None, error="connect")
+    database.close()
+    text = run(environ, "explain", "cs_good").output
+    disputed = [line[21:].split() for line in text.splitlines() if "du_good" in line]
+    assert ["disputed", "du_good"] in disputed
+    assert ["the", "dispute", "now", "du_good", "lost"] in disputed
+    assert "it cannot be connected to (connect)" in run(environ, "explain", "cs_wait").output
+    assert (
+        "it cannot be connected to (connect)" in run(environ, "show", "evt_wait_completed").output
+    )
     assert (
         "the ledger has no sale for 'cs_none_such'"
         in run(environ, "explain", "cs_none_such", code=1).output

@@ -110,6 +110,15 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
         ],
         {"cs_a": ("attributed", 0, None)},
     ),
+    "dispute lost, and won on appeal": (
+        [
+            *paid("a"),
+            dispute("a", "created", "needs_response", 50),
+            dispute("a", "closed", "lost", 500),
+            dispute("a", "closed", "won", 900, event={"id": "evt_du_a_appeal"}),
+        ],
+        {"cs_a": ("attributed", 0, None)},
+    ),
     "inquiry": (
         [*paid("a"), dispute("a", "created", "warning_needs_response", 50)],
         {"cs_a": ("attributed", 0, None)},
@@ -318,6 +327,6 @@ MIXED = [
     *subscribed("n", 2, basil=False, customer="cus_m", created=CREATED + 900),
     *paid("o", customer="cus_m", created=CREATED + 50),
     *CASES["partial refunds"][0],
-    *CASES["dispute won"][0][2:],
+    *CASES["dispute lost, and won on appeal"][0][2:],
     *CASES["delayed, failed"][0][1:],
 ]

@@ -100,6 +100,7 @@ def invoice(name: str, at: int = 0, *, basil: bool, **fields: Any) -> Event:
 
 def dispute(name: str, kind: str, status: str, at: int = 0, **fields: Any) -> Event:
     """Return an event about a dispute of the charge ``ch_NAME``."""
+    top = fields.pop("event", {})
     subject = {
         "id": f"du_{name}",
         "object": "dispute",
@@ -111,7 +112,8 @@ def dispute(name: str, kind: str, status: str, at: int = 0, **fields: Any) -> Ev
         "created": CREATED + at,
         **fields,
     }
-    return event(f"du_{name}_{kind}", f"charge.dispute.{kind}", subject, created=CREATED + at)
+    moment = {"created": CREATED + at, **top}
+    return event(f"du_{name}_{kind}", f"charge.dispute.{kind}", subject, **moment)
 
 
 def paid(name: str, **fields: Any) -> list[Event]:

@@ -125,6 +125,8 @@ WORDS = {
     "dead": "dead letter",
     "rejected": "rejected: success: false",
     "refunded": "refunded",
+    "disputed": "disputed",
+    "dispute": "the dispute now",
 }
 
 

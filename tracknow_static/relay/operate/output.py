@@ -336,10 +336,10 @@ def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
         url = clean(without_query(delivery.destination))
         click.echo(f"\n{url}  {_styled(delivery.state)}{due}")
         for attempt in delivery.history:
-            answered = attempt.status is not None
-            result = str(attempt.status) if answered else clean(attempt.error or "?")
             answer = f"  {clean(attempt.answer)}" if attempt.answer else ""
-            click.echo(f"  {_moment(attempt.at)}  {result}  {attempt.took_ms} ms{answer}")
+            click.echo(
+                f"  {_moment(attempt.at)}  {clean(attempt.result)}  {attempt.took_ms} ms{answer}"
+            )
 
 
 def _states(event: StoredEvent) -> str:

@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
@@ -63,6 +64,9 @@ def report(
     --format html makes one file without scripts, for a mail. Amounts in JSON and CSV are in the
     currency's minor unit.
     """
+    by_option = click.get_current_context().get_parameter_source("by")
+    if refunds and (place or by_option is ParameterSource.COMMANDLINE):
+        raise click.UsageError("--refunds lists sales one by one: leave out --by and --site.")
     check_period(since, until)
     config = configured()
     with opened(config) as database:

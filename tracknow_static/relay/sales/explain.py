@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import or_, select
 
 from tracknow_static.relay.sales import ledger, verdicts
+from tracknow_static.relay.sales.objects import DISPUTE
 from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import (
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tracknow_static.relay.sales.derive import Sale
+    from tracknow_static.relay.sales.objects import Object
     from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Delivery, StoredEvent
 
@@ -36,8 +39,9 @@ _MOST_OTHERS = 100
 class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
-    ``what`` is ``created``, ``received``, ``fetched``, ``unsigned``, ``kept``, ``attempt``, ``due``, ``dead``, ``rejected``
-    or ``refunded``; ``id`` names the object or event. ``detail`` holds what was answered or why.
+    ``what`` is ``created``, ``received``, ``fetched``, ``unsigned``, ``kept``, ``attempt``, ``due``,
+    ``dead``, ``rejected``, ``refunded``, ``disputed`` or ``dispute``, its later state; ``id`` names
+    the object or event. ``detail`` holds what was answered, or why, or the dispute's status.
     """
 
     at: float
@@ -80,7 +84,8 @@ def explain(database: Database, wanted: str) -> Explanation | None:
     if sale is None:  # it became part of another one just now
         return None
     # Of one moment, in the order in which they are made: received, then not forwarded.
-    steps = _story(sale, stored, sorted(database.signed))
+    disputes = [one for one in own if one.kind == DISPUTE]
+    steps = chain(_story(sale, stored, sorted(database.signed)), *map(_dispute, disputes))
     story = sorted(steps, key=lambda step: step.at)
     return Explanation(sale, _reason(sale, stored), tuple(story), tuple(found[1:]))
 
@@ -136,14 +141,18 @@ def _story(sale: Sale, stored: list[StoredEvent], signed: Sequence[str]) -> Iter
             yield from _deliveries(event, delivery)
 
 
+def _dispute(dispute: Object) -> Iterator[Step]:
+    yield Step(dispute.at, "disputed", dispute.id)
+    if dispute.status is not None and not dispute.status.endswith("needs_response"):
+        status = dispute.status.replace("_", " ")
+        yield Step(dispute.refunded_at or dispute.seen, "dispute", dispute.id, status)
+
+
 def _deliveries(event: StoredEvent, delivery: Delivery) -> Iterator[Step]:
     where = without_query(delivery.destination)
     for attempt in delivery.history:
-        answer = attempt.error or ""
-        if attempt.status is not None:
-            answer = f"{attempt.status} {answer}".strip()
         said = f": {attempt.answer}" if attempt.answer else ""
-        yield Step(attempt.at, "attempt", event.id, f"{where}: {answer}{said}")
+        yield Step(attempt.at, "attempt", event.id, f"{where}: {attempt.result}{said}")
     if delivery.state == PENDING:
         yield Step(delivery.due_at, "due", event.id, where)
     elif delivery.state in (DEAD, REJECTED) and delivery.settled_at is not None:

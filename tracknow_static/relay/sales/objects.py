@@ -20,8 +20,9 @@ SESSION, CHARGE, INVOICE, DISPUTE = "session", "charge", "invoice", "dispute"
 UNPAID, EXPIRED, FAILED, FREE, PAID = "unpaid", "expired", "failed", "no_payment_required", "paid"
 
 # What counts when events disagree: the last one. A session is paid, or fails, after it was unpaid
-# (docs.stripe.com/payments/checkout/fulfill-orders); an inquiry becomes a dispute, and a dispute is
-# decided (docs.stripe.com/api/disputes/object).
+# (docs.stripe.com/payments/checkout/fulfill-orders). Of a dispute the newest state counts, and this
+# order only within one second: a lost one may be appealed (docs.stripe.com/api/disputes/object) or
+# withdrawn (support.stripe.com/questions/lost-dispute-faq), and is closed again, then as won.
 _RANKS = {
     name: rank
     for rank, name in enumerate(
@@ -40,7 +41,8 @@ class Object(NamedTuple):
 
     ``amount`` and ``refunded`` are in the currency's minor unit. ``created`` of an invoice is when
     it was paid. ``forwarded`` means that at least one event about it goes to the destinations.
-    ``sale`` is the id of the sale that it belongs to.
+    ``sale`` is the id of the sale that it belongs to. ``refunded_at`` of a dispute is when its status
+    was seen.
     """
 
     id: str
@@ -95,6 +97,10 @@ def merge(one: Object, other: Object) -> Object:
         if mine is None or (theirs is not None and theirs > mine):
             merged[number] = theirs
     merged[_SEEN] = min(one.seen, other.seen)
+    if one.kind == DISPUTE:
+        newest = max(one, other, key=lambda of: (of.refunded_at or 0, _rank(of.status)))
+        merged[_STATUS], merged[_REFUNDED_AT] = newest.status, newest.refunded_at
+        return Object(*merged)
     if _rank(other.status) > _rank(one.status):
         merged[_STATUS] = other.status
     # What was refunded only grows; its time is when it first was as much.
@@ -241,12 +247,14 @@ def _invoice(found: Object, subject: dict[str, Any]) -> Object:
 
 
 def _dispute(found: Object, subject: dict[str, Any]) -> Object:
+    status = _known(subject.get("status"), None)
     return found._replace(
         created=whole_number_of(subject.get("created")),
         amount=whole_number_of(subject.get("amount")),
         currency=text_of(subject.get("currency")),
         charge=id_of(subject.get("charge")),
-        status=_known(subject.get("status"), found.status),
+        status=status,
+        refunded_at=found.seen if status else None,
     )
 
 

@@ -37,6 +37,26 @@ KEPT_REASONS = ("type", "mode", "account", "thin", "unsigned", "waiting", "unatt
 WAITING = "waiting"
 UNATTRIBUTED = "unattributed"
 
+# What ended an attempt, or the delivery with it.
+ERRORS = {
+    "dns": "its name has no address",
+    "dns_timeout": "looking up its name took too long",
+    "address_refused": "its address is not public",
+    "connect": "it cannot be connected to",
+    "connect_timeout": "no connection in time",
+    "tls": "TLS fails",
+    "timeout": "no answer in time",
+    "reset": "the connection was closed without an answer",
+    "protocol": "the answer is not valid HTTP",
+    "unsendable": "a header of the event is not valid",
+    "internal": "an internal error: see the log",
+    "rejected": "refused for good",
+    "success_false": "rejected",
+    "gave_up": "that was the last attempt",
+    "too_old": "it has waited for too long",
+    "event_unreadable": "the stored event cannot be read",
+}
+
 
 def without_query(url: str) -> str:
     """Return a destination's URL as logs and tables show it: a query can hold a token."""
@@ -231,6 +251,13 @@ class Attempt:
     error: str | None
     took_ms: int
     answer: str | None = None
+
+    @property
+    def result(self) -> str:
+        """What came of it, in words, with the error's code beside them."""
+        error = self.error
+        words = f"{ERRORS[error]} ({error})" if error in ERRORS else error
+        return ", ".join(filter(None, (str(self.status or ""), words))) or "?"
 
 
 @dataclass(frozen=True)
