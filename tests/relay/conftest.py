@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _USER = "nobody"
-_START_SECONDS = 30
+_START_SECONDS = 100
 _MEMORY = Path("/dev/shm")
 _ROOM = 1024**3
 _FILE_ROOM = 256 * 1024 * 1024
@@ -58,7 +58,7 @@ class Postgres:
         ]
         command += ["--no-sync", "--no-locale", "-E", "UTF8"]
         subprocess.run(
-            command, user=self._user, cwd=self.folder, check=True, capture_output=True, timeout=60
+            command, user=self._user, cwd=self.folder, check=True, capture_output=True, timeout=100
         )
 
     def start(self) -> None:
@@ -170,7 +170,9 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
     if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _FILE_ROOM:
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(prefix="tn-relay-", dir=_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tn-relay-", dir=_MEMORY, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,26 @@ from tracknow_static.relay.store.schema import deliveries
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 FLAWS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {}
+
+_reported: set[str] = set()
+_news = threading.Condition()
+
+
+def reported(event_id: str) -> None:
+    """Note that an event was acknowledged, and that whoever looks for it knows."""
+    with _news:
+        _reported.add(event_id)
+        _news.notify_all()
+
+
+def _wait_until_reported(ids: Iterable[str]) -> None:
+    """Let a process that dies early have acknowledged these events before."""
+    wanted = set(ids)
+    with _news:
+        _news.wait_for(lambda: wanted <= _reported, 60)
 
 
 def flaw(make: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
@@ -42,10 +60,11 @@ def acknowledges_before_the_commit() -> Iterator[Any]:
     store = events.store
 
     def early(database: Any, batch: Sequence[NewEvent], *more: Any) -> list[Accepted]:
-        import threading
+        def late() -> None:
+            _wait_until_reported(event.id for event in batch)
+            store(database, batch, *more)
 
-        # A moment later, so that the process does not die before it has acknowledged.
-        threading.Timer(0.2, store, args=(database, batch, *more)).start()
+        threading.Thread(target=late).start()
         return [Accepted(event.id, new=True) for event in batch]
 
     with mock.patch.object(events, "store", early):
@@ -63,6 +82,7 @@ def settles_before_it_sends() -> Iterator[Any]:
         leases.settle(
             self._database, [DeliveryResult(claimed, "delivered", 200) for claimed in found]
         )
+        _wait_until_reported(claimed.event_id for claimed in found)
         start(self, found, leased_at, probe=probe)
 
     with mock.patch.object(DestinationWorker, "_start", settled):
@@ -204,7 +224,7 @@ def _unjudged(right: Any, self: GuardedBackend, host: str, port: int) -> Any:
 @flaw
 def times_each_read_and_not_the_attempt() -> Iterator[Any]:
     """A byte now and then keeps an attempt alive."""
-    with mock.patch.object(GuardedBackend, "left", return_value=0.5):
+    with mock.patch.object(GuardedBackend, "left", return_value=60.0):
         yield
 
 
@@ -272,8 +292,6 @@ def begins_an_attempt_after_its_lease() -> Iterator[Any]:
 @flaw
 def one_worker_for_all() -> Iterator[Any]:
     """All destinations share the same threads."""
-    import threading
-
     shared = threading.BoundedSemaphore(4)
     send = Sender.send
 

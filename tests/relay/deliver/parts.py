@@ -49,8 +49,8 @@ def claimed(payload: bytes = BODY, **changes: object) -> Claimed:
 def network(
     *,
     private: bool = True,
-    timeout: float = 5.0,
-    connect_timeout: float = 2.0,
+    timeout: float = 60.0,
+    connect_timeout: float = 60.0,
     lookup: Callable[..., list[Any]] = socket.getaddrinfo,
     tls: ssl.SSLContext | None = None,
 ) -> Network:
@@ -78,7 +78,7 @@ class Shop:
     now: float = NOON
     network: Network = field(default_factory=network)
     concurrency: int = 4
-    lease_seconds: float = 15.0
+    lease_seconds: float = 90.0
     database: Database = field(init=False)
     _number: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -115,7 +115,7 @@ class Shop:
             clock=lambda: self.now,
         )
 
-    def drain(self, seconds: float = 30.0) -> Drained:
+    def drain(self, seconds: float = 100.0) -> Drained:
         """Deliver what is due at this moment of the shop's clock."""
         return self.dispatcher().drain(seconds)
 
@@ -164,10 +164,10 @@ def one_peer(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 
         def serve() -> None:
             peer, _ = server.accept()
-            with peer:
+            with peer, contextlib.suppress(OSError):
                 talk(peer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-        thread.join(10)
+        thread.join(100)

@@ -65,7 +65,7 @@ def raw(whole: bytes) -> Action:
     return Action(act)
 
 
-def hang(seconds: float = 60.0) -> Action:
+def hang(seconds: float = 300.0) -> Action:
     """Answer nothing."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
@@ -157,7 +157,7 @@ class StandIn:
         with self.arrived:
             return Counter(request.event for request in self.requests)
 
-    def wait_for(self, what: Callable[[], bool], seconds: float = 30.0) -> bool:
+    def wait_for(self, what: Callable[[], bool], seconds: float = 100.0) -> bool:
         """Wait until something is true that requests bring about."""
         until = time.monotonic() + seconds
         with self.arrived:
@@ -213,12 +213,12 @@ class StandIn:
         task = loop.create_task(main())
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(100)
         try:
             yield self
         finally:
             loop.call_soon_threadsafe(task.cancel)
-            thread.join(10)
+            thread.join(100)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

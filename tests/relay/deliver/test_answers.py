@@ -162,8 +162,11 @@ def test_an_answer_without_end_is_judged_by_what_came(destination: StandIn) -> N
     assert judged.answer == NO.decode()
 
 
-def test_of_a_flood_the_beginning_is_kept(destination: StandIn) -> None:
+def test_of_a_flood_the_beginning_is_kept(
+    destination: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A huge answer is an acceptance whose first 512 bytes are kept."""
+    monkeypatch.setattr("tracknow_static.relay.deliver.sender.BODY_SECONDS", 60.0)
     destination.decide = lambda _: flood(4 * 1024 * 1024)
     judged = judge(attempt(destination.url), now=0)
     assert judged.meaning is Meaning.DELIVERED

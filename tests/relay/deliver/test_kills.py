@@ -66,34 +66,27 @@ class Death:
     acknowledged: set[str]
 
 
-def let_live(spec: victim.Spec, *, kill_after: float | None = None) -> Death:
-    """Run a victim until it dies, or kill it."""
+def let_live(spec: victim.Spec, *, kill_after: int | None = None) -> Death:
+    """Run a victim until it dies, or kill it when it has acknowledged that number of events."""
     receiver, sender = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=victim.live, args=(spec, sender), daemon=True)
     process.start()
     sender.close()
     acknowledged = set()
-    until = None if kill_after is None else time.monotonic() + kill_after
-    for number in _listen(receiver, until):
+    for number in _listen(receiver):
         acknowledged.add(f"evt_{number}")
-    if until is not None:
-        process.kill()
-        acknowledged |= {f"evt_{number}" for number in _listen(receiver, None)}
-    process.join(60)
+        if len(acknowledged) == kill_after:
+            process.kill()
+    process.join(100)
     receiver.close()
     return Death(process.exitcode, acknowledged)
 
 
-def _listen(receiver: Connection, until: float | None) -> Iterator[int]:
-    """Yield what a victim reports until it is dead, or until then."""
-    while True:
-        left = None if until is None else max(until - time.monotonic(), 0)
-        try:
-            if not receiver.poll(left):
-                return
+def _listen(receiver: Connection) -> Iterator[int]:
+    """Yield what a victim reports until it is dead."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
             yield receiver.recv()
-        except (EOFError, OSError):
-            return
 
 
 def recover(url: str, stand_in: StandIn) -> None:

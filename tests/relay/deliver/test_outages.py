@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.relay.deliver.parts import NOON, Shop, network, to
 from tests.relay.deliver.stand_in import (
+    Action,
+    Request,
     StandIn,
     answer,
-    hang,
+    later,
     reset,
 )
 from tracknow_static.relay.deliver import schedule
@@ -20,6 +23,9 @@ from tracknow_static.relay.deliver.schedule import LONGEST_OPEN
 from tracknow_static.relay.store import destinations, queries, replay
 from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import PAUSED, Filter
+
+if TYPE_CHECKING:
+    from tracknow_static.relay.deliver.dispatcher import Drained
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
@@ -126,17 +132,25 @@ def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn
     shop.sell(50)
     shop.drain()
     opened = len(destination.requests)
-    destination.decide = lambda _: hang(0.3)
+    ended: list[Drained] = []
+
+    def wait_for_all(_request: Request) -> Action:
+        # By then each of them has sent a probe, or found that it may not.
+        destination.wait_for(lambda: len(destination.requests) - opened + len(ended) >= 5)
+        return answer(500)
+
+    destination.decide = lambda request: later(wait_for_all, request)
     shop.now += LONGEST_OPEN
     others = [shop.another_database() for _ in range(4)]
+    dispatchers = [shop.dispatcher(database) for database in (*others, shop.database)]
     threads = [
-        threading.Thread(target=shop.dispatcher(database).drain, args=(10,))
-        for database in (*others, shop.database)
+        threading.Thread(target=lambda made: ended.append(made.drain(100)), args=(dispatcher,))
+        for dispatcher in dispatchers
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(200)
     for database in others:
         database.close()
     assert len(destination.requests) == opened + 1

@@ -1,13 +1,14 @@
 """Everything at once, for a while: what was acknowledged arrives unchanged and has its sale.
 
 ``TRACKNOW_SOAK_SECONDS`` makes it longer (from two minutes on processes are frozen, too), and
-``TRACKNOW_SOAK_SEED`` another one.
+``TRACKNOW_SOAK_SEED`` another one: in the suite the order of troubles is always the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import os
 import random
 import signal
@@ -35,7 +36,8 @@ from tests.relay.deliver.stand_in import (
     reset,
 )
 from tests.relay.deliver.test_kills import WINDOW, check
-from tests.relay.deliver.test_processes import Fleet, Stripe
+from tests.relay.deliver.test_processes import Fleet, Stripe, wait_until_it_listens
+from tests.servers import call
 from tracknow_static import exit_codes
 from tracknow_static.relay.deliver.dispatcher import Dispatcher
 from tracknow_static.relay.sales.ledger import Ledger
@@ -90,6 +92,8 @@ class Trouble:
         self._destination = destination
         self._clock = clock
         self._chance = chance
+        # Of its own: the destination's thread asks for it whenever an event comes.
+        self._answers = random.Random(chance.random())
         self.misbehave()
 
     def make(self, seconds: float) -> None:
@@ -106,7 +110,7 @@ class Trouble:
         """Let the destination do something else than accept, one time in four."""
 
         def decide(_request: Request) -> Action:
-            return self._chance.choice(HOSTILE)() if self._chance.random() < 0.25 else answer()
+            return self._answers.choice(HOSTILE)() if self._answers.random() < 0.25 else answer()
 
         self._destination.decide = decide
 
@@ -152,6 +156,24 @@ class Trouble:
                 del self._fleet.running[name]
                 self._start(name)
 
+    def wait_until_all_work(self) -> None:
+        """Wait until every process has its database; those that give up are started again."""
+        names = sorted(self._fleet.running)
+        until = time.monotonic() + 200
+        while not all(self._works(name) for name in names):
+            assert time.monotonic() < until, "a process does not start"
+            time.sleep(0.05)
+            self.revive()
+
+    def _works(self, name: str) -> bool:
+        process = self._fleet.running[name]
+        wait_until_it_listens(process)
+        if process.poll() is not None or name not in self._fleet.ports:
+            return process.poll() is None
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return call(self._fleet.ports[name], "GET", "/readyz").status == 200
+        return False
+
     def _restart(self, name: str) -> None:
         self._fleet.kill(name)
         self._start(name)
@@ -163,16 +185,15 @@ class Trouble:
             self._fleet.start(name, "worker")
 
 
-def soak(url: str, stand_in: StandIn, folder: Path, *, more: Callable[[Fleet], None]) -> None:
+def soak(url: str, stand_in: StandIn, folder: Path, *, more: Callable[[Trouble], None]) -> None:
     """Let three processes live through all of it, and look whether everything is there."""
     clock = folder / "clock"
     clock.write_bytes(OFFSET.pack(0.0))
-    fleet = Fleet(url, stand_in.url)
+    fleet = Fleet(url, stand_in.url, folder / "log")
     fleet.program = (sys.executable, "-m", "tests.relay.deliver.shifted", str(clock))
     fleet.changes = {"TRACKNOW_RELAY_TIMEOUT": "2"}
-    fleet.log = folder / "log"
     trouble = Trouble(fleet, stand_in, clock, random.Random(SEED))
-    trouble.kinds.append(functools.partial(more, fleet))
+    trouble.kinds.append(functools.partial(more, trouble))
     if SECONDS >= _LONG:
         trouble.kinds.append(trouble.freeze)
     try:
@@ -185,11 +206,9 @@ def soak(url: str, stand_in: StandIn, folder: Path, *, more: Callable[[Fleet], N
             assert stripe.wait_for_more(20)
             trouble.make(SECONDS)
             # One that was starting during the last trouble may give up only now.
-            if not stripe.wait_for_more(20):
-                trouble.revive()
-                assert stripe.wait_for_more(20), "after all of it nothing is received"
+            trouble.wait_until_all_work()
+            assert stripe.wait_for_more(20), "after all of it nothing is received"
         stand_in.decide = lambda _: answer()
-        trouble.revive()
         assert set(fleet.end().values()) == {0}
     finally:
         for name in list(fleet.running):
@@ -212,22 +231,12 @@ def settle(url: str, stand_in: StandIn) -> None:
         found = queries.status(database).destinations[0]
         database.close()
     assert (found.pending, found.dead, found.in_flight) == (0, 0, 0)
-    Ledger(database).catch_up(60)
+    Ledger(database).catch_up(200)
     with database.read() as connection:
         stored = connection.execute(select(func.count()).select_from(events)).scalar()
         verdicts = Counter(connection.execute(select(sales.c.verdict)).scalars())
     assert verdicts == {"attributed": stored}
     database.close()
-
-
-def _wait_until_it_holds(pid: int, file: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            if file in [handle.readlink() for handle in Path(f"/proc/{pid}/fd").iterdir()]:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"process {pid} did not open {file}")
 
 
 def _moved(seconds: float) -> float:
@@ -240,10 +249,9 @@ def test_a_soak_on_sqlite(sqlite_url: str, destination: StandIn, tmp_path: Path)
     """Kills, wrong clocks, a bad destination, and a volume that is away for a while."""
     volume = Path(sqlite_url.removeprefix("sqlite:///")).parent
 
-    def lose_the_volume(fleet: Fleet) -> None:
+    def lose_the_volume(trouble: Trouble) -> None:
         # One that starts while it is away makes a database, and would lose it under the volume.
-        for process in fleet.running.values():
-            _wait_until_it_holds(process.pid, volume / "relay.sqlite3")
+        trouble.wait_until_all_work()
         # As an unmounted volume: its place is an empty folder, and open handles go on in it.
         away, empty = volume.with_name("away"), volume.with_name("empty")
         volume.rename(away)
@@ -267,7 +275,7 @@ def test_a_soak_on_postgresql(
 ) -> None:
     """Kills, wrong clocks, a bad destination, and a server that crashes."""
 
-    def crash(_fleet: Fleet) -> None:
+    def crash(_trouble: Trouble) -> None:
         postgres.stop(signal.SIGQUIT)
         time.sleep(0.5)
         postgres.start()

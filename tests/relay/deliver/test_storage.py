@@ -52,7 +52,7 @@ def delivering(shop: Shop) -> Iterator[None]:
 
 def all_settled(shop: Shop, number: int) -> bool:
     """Wait until this number of deliveries is recorded."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 100
     while time.monotonic() < until:
         with contextlib.suppress(StorageError):
             if shop.states()["delivered"] == number:
@@ -78,7 +78,10 @@ def test_a_locked_database_costs_time_and_nothing_else(
     shop = Shop(sqlite_url, [destination.url])
     ids = shop.sell(50)
     locker = sqlite3.connect(
-        sqlite_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+        sqlite_url.removeprefix("sqlite:///"),
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=100,
     )
     break_after_first(destination, lambda: locker.execute("BEGIN EXCLUSIVE"))
     with caplog.at_level(logging.WARNING), delivering(shop):

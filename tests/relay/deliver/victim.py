@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.events import SECRET, charge, encode, purchase, sign
-from tests.relay.deliver.flaws import FLAWS
+from tests.relay.deliver import flaws
 from tracknow_static.relay import crash_points, create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.signing_secrets import Secrets
@@ -43,7 +43,7 @@ class Spec:
     events: int = 24
     threads: int = 4
     first: int = 0
-    seconds: float = 20.0
+    seconds: float = 100.0
     forward: str = "all"
 
 
@@ -55,8 +55,8 @@ def config(database: str, destinations: tuple[str, ...], forward: str = "all") -
         destinations=destinations,
         allow_insecure_destinations=True,
         concurrency=CONCURRENCY,
-        timeout=5.0,
-        connect_timeout=2.0,
+        timeout=60.0,
+        connect_timeout=60.0,
         min_free_mb=0,
         forward=forward,
         forward_wait=0.2,
@@ -94,7 +94,7 @@ def live(spec: Spec, report: Connection) -> None:
     """Be a relay until killed; reports each acknowledged event's number."""
     # This process is a fork: nothing has read the environment for it.
     crash_points._name, crash_points._left = crash_points._armed(spec.point)
-    with FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
+    with flaws.FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
         relay = create_application(config(spec.database, spec.destinations, spec.forward))
         relay.start()
         if spec.point.startswith("ledger.") and spec.point.endswith(":2"):
@@ -106,6 +106,7 @@ def live(spec: Spec, report: Connection) -> None:
                 if post(relay, number).startswith("200"):
                     with reporting:
                         report.send(number)
+                    flaws.reported(f"evt_{number}")
 
         threads = [
             threading.Thread(
@@ -143,6 +144,6 @@ def fork_first(spec: Spec, report: Connection) -> None:
         if child == 0:
             first = number * spec.events
             statuses = {post(relay, one)[:3] for one in range(first, first + spec.events)}
-            os._exit(0 if relay.stop(20) and statuses == {"200"} else 4)
+            os._exit(0 if relay.stop(100) and statuses == {"200"} else 4)
         children.append(child)
     report.send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])

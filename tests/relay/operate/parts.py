@@ -69,7 +69,7 @@ def accept(environ: Mapping[str, str], *bodies: bytes) -> None:
     for body in bodies:
         status, _, answer = request(application, WEBHOOK, body, HTTP_STRIPE_SIGNATURE=sign(body))
         assert status == 200, answer
-    assert application.stop(5)
+    assert application.stop(100)
 
 
 def database_of(environ: Mapping[str, str]) -> Database:
@@ -101,7 +101,7 @@ class Running:
 
     def call(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """Make one request on a connection of its own; return status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=100)
         with contextlib.closing(connection):
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET" if body is None else "POST", path, body, names)
@@ -113,7 +113,7 @@ class Running:
         headers = {"Content_Type": CONTENT_TYPE, "Stripe_Signature": sign(body)}
         return self.call(WEBHOOK, body, **headers)[0]
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 100) -> int:
         """Send a signal and wait for the exit code."""
         self.process.send_signal(how)
         return self.process.wait(seconds)
@@ -152,7 +152,7 @@ def serving(environ: Mapping[str, str], folder: Path, *args: str) -> Iterator[Ru
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(60)
+                process.wait(100)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -160,7 +160,7 @@ def serving(environ: Mapping[str, str], folder: Path, *args: str) -> Iterator[Ru
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
     """Wait until the relay answers, and give its port."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 100
     while time.monotonic() < until and process.poll() is None:
         rest = log.read_text().partition("webhook at http://127.0.0.1:")[2]
         if "\n" in rest and _answers(int(rest.partition("/")[0])):
@@ -171,7 +171,7 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)
         with contextlib.closing(connection):
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
