@@ -156,7 +156,7 @@ class Stripe:
             if method == "POST" and key and (status < 400 or status >= 500):
                 self.answers[key] = (status, body)
         if self.meeting is not None and (method, path) == ("GET", _ENDPOINT):
-            self.meeting.wait(20)  # with the list as it was in hand
+            self.meeting.wait(200)  # with the list as it was in hand
         return status, body, more
 
     def _refusal(

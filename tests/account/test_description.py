@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = {"Authorization": "Bearer sk_test_good"}
+SECONDS = 100
 
 pytestmark = [pytest.mark.xdist_group("prism"), pytest.mark.slow, pytest.mark.timeout(500)]
+
+
+def get(url: str) -> httpx.Response:
+    """Ask a server that may be busy."""
+    return httpx.get(url, headers=KEY, timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,7 @@ def supervised() -> Iterator[tuple[Stripe, str]]:
 )
 def test_the_description_has_teeth(mock: str, form: dict[str, str]) -> None:
     """The server that takes our requests refuses a wrong one."""
-    answer = httpx.post(f"{mock}/v1/webhook_endpoints", headers=KEY, data=form)
+    answer = httpx.post(f"{mock}/v1/webhook_endpoints", headers=KEY, data=form, timeout=SECONDS)
     assert answer.status_code == 422
 
 
@@ -67,9 +73,9 @@ def test_supervision_has_teeth(supervised: tuple[Stripe, str]) -> None:
     """An answer of the stand-in that the description does not allow becomes an error."""
     state, front = supervised
     id_ = state.add(RELAY)
-    assert httpx.get(f"{front}/v1/webhook_endpoints", headers=KEY).status_code == 200
+    assert get(f"{front}/v1/webhook_endpoints").status_code == 200
     del state.endpoints[id_]["enabled_events"]
-    assert httpx.get(f"{front}/v1/webhook_endpoints", headers=KEY).status_code == 500
+    assert get(f"{front}/v1/webhook_endpoints").status_code == 500
     state.endpoints.clear()
 
 
@@ -91,16 +97,14 @@ def test_a_whole_life_under_supervision(supervised: tuple[Stripe, str], tmp_path
     merchant.run("remove --yes")
     (endpoint,) = state.endpoints.values()
     assert endpoint["url"] == "https://crm.example/hook"
-    answer = httpx.get(
-        f"{front}/v1/payment_links", headers={"Authorization": "Bearer sk_test_good"}
-    )
+    answer = get(f"{front}/v1/payment_links")
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"][0]["url"] == LINK["url"]
 
 
 def template(mock: str, path: str) -> dict[str, Any]:
     """Return an object with every field that the description wants of it."""
-    answer = httpx.get(f"{mock}{path}", headers=KEY)
+    answer = get(f"{mock}{path}")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()["data"][0]
     return found

@@ -65,7 +65,7 @@ def test_key_from_a_hidden_prompt(merchant: Merchant) -> None:
     while b"not shown" not in shown:
         shown += os.read(main, 1000)
     os.write(main, b"sk_test_good\n")
-    out, _ = process.communicate(timeout=110)
+    out, _ = process.communicate(timeout=200)
     shown += os.read(main, 1000)
     os.close(main)
     assert process.returncode == 0, out + shown

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.relay.deliver.stand_in import StandIn
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+def until(true: Callable[[], bool], seconds: float = 100) -> bool:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():
@@ -57,7 +57,7 @@ def test_serve_fetches_at_start(place: Place, destination: StandIn, tmp_path: Pa
         "TRACKNOW_RELAY_DELIVER": "true",
     }
     with serving(place.environ, tmp_path) as relay:
-        assert destination.wait_for(lambda: len(destination.requests) == 2, 120)
+        assert destination.wait_for(lambda: len(destination.requests) == 2)
         # The poll ends after its events are on their way.
         assert until(lambda: "missed events were fetched" in relay.log.read_text())
         assert relay.end() == 0
@@ -81,7 +81,7 @@ def test_worker_fetches_at_start(place: Place, destination: StandIn, tmp_path: P
             command("worker"), env=whole_environment(place.environ), stdout=log, stderr=log
         )
         with ended(process):
-            assert destination.wait_for(lambda: len(destination.requests) == 2, 120)
+            assert destination.wait_for(lambda: len(destination.requests) == 2)
 
 
 def test_nothing_is_fetched_without_being_wanted(small_shop: Shop) -> None:

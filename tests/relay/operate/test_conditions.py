@@ -127,7 +127,7 @@ def test_calls_that_are_all_refused_need_attention(
     body = encode(purchase(9))
     headers = {"HTTP_STRIPE_SIGNATURE": sign(body, secret)} if secret else {}
     assert request(application, WEBHOOK, body, **headers)[0] == 400
-    assert application.stop(5)
+    assert application.stop(100)
     result = run(environ, "status", "--strict", code=int(needs_attention))
     assert ("signature_mismatch" in result.stdout) is needs_attention
     accept(environ, body)

@@ -113,7 +113,7 @@ def test_caddy_accepts_the_file_as_it_is() -> None:
         DEPLOY / "Caddyfile",
         "--validate",
     ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stderr
     assert '"level":"warn"' not in result.stderr
 
@@ -129,7 +129,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         [program("systemd-analyze"), "verify", "--man=no", file],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
     ours = [line for line in result.stderr.splitlines() if "tracknow-relay" in line]
     assert ours == [], result.stderr

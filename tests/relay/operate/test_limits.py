@@ -80,13 +80,19 @@ def test_check_reports_a_lock(sqlite_url: str) -> None:
     assert "destination" in texts
 
 
-def test_progress_gives_a_command_more_time(sqlite_url: str) -> None:
+def test_progress_gives_a_command_more_time(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long purge is not ended while it purges, and is when nothing happens any more."""
     database = database_of(environment(sqlite_url))
-    with cli.limited(database, 0.4):
+    with monkeypatch.context() as patched, cli.limited(database, 3600):
+        patched.setattr(cli, "_PATIENCE", 3600)
         for _ in range(4):
-            time.sleep(0.2)
             cli.restart()
+            time.sleep(0.01)
+            left, _ = signal.getitimer(signal.ITIMER_REAL)
+            cli.restart()
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > left
     with pytest.raises(StorageError, match="gave up"), cli.limited(database, 0.2):
         time.sleep(30)
     database.close()

@@ -246,7 +246,7 @@ def test_a_long_task_shows_its_progress_on_a_terminal(
         env=whole_environment(environ),
         stdout=subprocess.PIPE,
         stderr=end,
-        timeout=60,
+        timeout=100,
     )
     os.close(end)
     written = b""
@@ -333,7 +333,7 @@ def test_retire_leaves_alone_what_is_in_flight(sqlite_url: str) -> None:
     """A worker that still runs with the old configuration settles what it holds."""
     environ = waiting(sqlite_url)
     database = database_of(environ)
-    leases.claim(database, limit=1, lease_seconds=60, destinations=[ONE])
+    leases.claim(database, limit=1, lease_seconds=600, destinations=[ONE])
     database.close()
     done = run_json(without_first(environ), "retire", ONE, "--to", NEW)
     assert (done["moved"], done["in_flight"]) == (4, 1)

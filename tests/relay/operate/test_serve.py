@@ -46,14 +46,14 @@ def hold(destination: StandIn) -> threading.Event:
     gate = threading.Event()
 
     def decide(_request: Request) -> Action:
-        gate.wait(60)
+        gate.wait(300)
         return answer()
 
     destination.decide = lambda request: later(decide, request)
     return gate
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+def until(true: Callable[[], bool], seconds: float = 100) -> bool:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -93,7 +93,7 @@ def test_sigterm_ends_a_delivery_in_flight(
         assert until(lambda: "Shutting down" in relay.log.read_text())
         assert relay.process.poll() is None
         gate.set()
-        assert relay.process.wait(60) == 0
+        assert relay.process.wait(100) == 0
     assert run_json(environ, "status")["destinations"][0]["delivered"] == 1
     assert len(destination.requests) == 1
 
@@ -103,12 +103,12 @@ def test_sigterm_ends_within_the_bound(
 ) -> None:
     """A destination that does not answer does not keep the relay from ending; nothing is lost."""
     gate = hold(destination)
-    environ = environment(sqlite_url, destination.url, deliver="true")
+    environ = environment(sqlite_url, destination.url, deliver="true", timeout="300")
     with serving(environ, tmp_path, "--grace", "0.5") as relay:
         assert relay.take(encode(purchase(1))) == 200
         assert destination.wait_for(lambda: bool(destination.requests))
-        # Its time-out is 30 seconds: without the bound it would take as long.
-        assert relay.end(seconds=25) == 0
+        # Its time-out is 300 seconds: without the bound it would take as long.
+        assert relay.end() == 0
         log = relay.log.read_text()
     # The worker ended by itself: the server's own kill is the second line of defence.
     assert "did not end in time" in log
@@ -119,12 +119,12 @@ def test_sigterm_ends_within_the_bound(
 
 def test_sigterm_answers_what_has_come_in(sqlite_url: str, tmp_path: Path) -> None:
     """Every request that the relay has begun with is answered, and what got 200 is stored."""
-    environ = environment(sqlite_url)
+    environ = environment(sqlite_url, commit_timeout="60")
     answers: list[int] = []
     with serving(environ, tmp_path) as relay, ThreadPoolExecutor(8) as pool:
 
         def send(first: int) -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=100)
             with contextlib.closing(connection):
                 for number in range(first, first + 1000):
                     body = encode(purchase(number))
@@ -140,7 +140,7 @@ def test_sigterm_answers_what_has_come_in(sqlite_url: str, tmp_path: Path) -> No
         assert until(lambda: len(answers) > 40)
         assert relay.end() == 0
         for future in futures:
-            future.result(60)
+            future.result(100)
     assert set(answers) == {200}
     assert run_json(environ, "status")["accepted"] >= len(answers)
 
@@ -151,7 +151,7 @@ def test_metrics_are_right_whichever_worker_answers(
 ) -> None:
     """Three processes share the work; each of them gives the numbers of all."""
     url = request.getfixturevalue(database)
-    environ = environment(url, destination.url, deliver="true")
+    environ = environment(url, destination.url, deliver="true", commit_timeout="60")
     with serving(environ, tmp_path, "--workers", "3") as relay:
         # One connection each: the kernel spreads connections over the processes.
         for number in range(30):
@@ -203,7 +203,7 @@ def test_alive_while_every_other_page_hangs(sqlite_url: str, tmp_path: Path) -> 
             assert not until(lambda: any(one.done() for one in waiting), seconds=1)
             assert relay.call("/healthz")[0] == 200
             assert not any(one.done() for one in waiting)
-        assert {one.result(60)[0] for one in waiting} == {200}
+        assert {one.result(100)[0] for one in waiting} == {200}
         database.close()
         assert relay.end() == 0
 
@@ -215,18 +215,28 @@ def test_idle_callers_hold_up_nobody(sqlite_url: str, tmp_path: Path) -> None:
         pytest.skip("not enough files may be open")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
     try:
-        with serving(environment(sqlite_url), tmp_path) as relay, contextlib.ExitStack() as idle:
-            for number in range(1500):
-                caller = socket.create_connection(("127.0.0.1", relay.port), timeout=30)
-                idle.enter_context(caller)
-                if number % 2:
-                    caller.sendall(b"POST /stripe/webhook HTTP/1.1\r\n")
-            assert relay.take(encode(purchase(1))) == 200
-            assert samples(relay.call("/metrics")[1])["open_files", ""] > 1500
-            assert caller.recv(1) == b"", "let go in the end"
+        with serving(environment(sqlite_url), tmp_path) as relay:
+            while not meet_a_crowd(relay):
+                # This machine is so busy that the first were let go before the last came.
+                pass
             assert relay.end() == 0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def meet_a_crowd(relay: Running) -> bool:
+    """Send an event beside 1,500 idle callers; return whether all were there at the same time."""
+    with contextlib.ExitStack() as idle:
+        for number in range(1500):
+            caller = socket.create_connection(("127.0.0.1", relay.port), timeout=100)
+            idle.enter_context(caller)
+            if number % 2:
+                caller.sendall(b"POST /stripe/webhook HTTP/1.1\r\n")
+        assert relay.take(encode(purchase(1))) == 200
+        if samples(relay.call("/metrics")[1])["open_files", ""] <= 1500:
+            return False
+        assert caller.recv(1) == b"", "let go in the end"
+        return True
 
 
 def test_a_killed_worker_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
@@ -267,6 +277,7 @@ def children(relay: Running) -> list[int]:
 def test_no_worker_outlives_the_main_process(sqlite_url: str, tmp_path: Path) -> None:
     """After SIGKILL of the main process its address is free again."""
     with serving(environment(sqlite_url), tmp_path, "--workers", "2") as relay:
+        assert until(lambda: started_workers(relay) == 2)
         workers = children(relay)
         assert len(workers) == 2
         relay.end(signal.SIGKILL)
@@ -284,7 +295,7 @@ def test_an_address_that_is_taken(sqlite_url: str) -> None:
             env=whole_environment(environment(sqlite_url)),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
         )
     assert result.returncode == 2
     assert f"TRACKNOW_RELAY_BIND (--bind): '{bind}'" in result.stderr
@@ -327,7 +338,7 @@ def test_a_worker_delivers_for_a_server_that_does_not(
             assert destination.wait_for(lambda: len(destination.requests) == 2)
         finally:
             worker.terminate()
-            assert worker.wait(60) == 0, log.read_text()
+            assert worker.wait(100) == 0, log.read_text()
         assert run_json(environ, "replay", "evt_1", "--rate", "0")["deliveries"] == 1
         assert run_json(environ, "drain")["delivered"] == 1
         assert relay.end() == 0
@@ -352,7 +363,7 @@ def test_a_worker_survives_the_end_of_its_terminal(
         assert destination.wait_for(lambda: len(destination.requests) == 2), log.read_text()
     finally:
         worker.terminate()
-        assert worker.wait(60) == 0, log.read_text()
+        assert worker.wait(100) == 0, log.read_text()
 
 
 def test_a_server_starts_while_its_database_is_away(tmp_path: Path) -> None:

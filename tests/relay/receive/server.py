@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
-_PATIENCE = 60
+_PATIENCE = 100
 
 
 class Server:

@@ -68,7 +68,7 @@ def granian(request: pytest.FixtureRequest, url: str) -> Iterator[Server]:
 
 def raw(server: Server, request: bytes, *, half: bool = False) -> tuple[int, bytes]:
     """Send bytes as they are and read the answer; ``half`` closes our side first."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=100) as connection:
         connection.sendall(request)
         if half:
             connection.shutdown(socket.SHUT_WR)
@@ -101,7 +101,7 @@ def test_keep_alive_and_answers(granian: Server) -> None:
     payload = encode(purchase("kept_alive"))
     headers = {"Stripe-Signature": sign(payload)}
     seen = []
-    connection = http.client.HTTPConnection("127.0.0.1", granian.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", granian.port, timeout=100)
     with contextlib.closing(connection):
         connection.connect()
         first = connection.sock
@@ -259,7 +259,7 @@ def test_the_first_look_at_a_fresh_file_takes_its_turn(tmp_path: Path) -> None:
         opening.join(0.3)
         assert opening.is_alive()
         assert not (tmp_path / "relay.sqlite3-wal").exists()
-    opening.join(20)
+    opening.join(100)
     assert queries.status(ours).schema_version
     ours.close()
     other.close()

@@ -74,7 +74,7 @@ def test_signed_by_stripe_node(sqlite_url: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=100,
     )
     headers = json.loads(done.stdout)
     application = relay(sqlite_url, STRIPE_WEBHOOK_SECRET=f"{SECRET},{second}")
@@ -108,7 +108,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
 def _ask(port: int, path: str, data: bytes) -> Any:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
     request.add_header("Authorization", "Bearer sk_test_12345")
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=100) as answer:
         return json.loads(answer.read() or b"null")
 
 
@@ -131,7 +131,7 @@ def test_real_run_of_localstripe(application: Relay, tmp_path: Path) -> None:
         found = _await_event(application)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(100)
         server.shutdown()
         server.server_close()
     assert (found.type, found.skipped_because, found.livemode) == ("customer.created", None, False)
@@ -141,12 +141,12 @@ def test_real_run_of_localstripe(application: Relay, tmp_path: Path) -> None:
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while True:
         assert process.poll() is None
         assert time.monotonic() < deadline
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60):
                 return
         except urllib.error.HTTPError:
             return
@@ -155,7 +155,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _await_event(application: Relay) -> Any:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while True:
         found = queries.find(application.database, Filter()).events
         if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 import time
@@ -33,9 +34,19 @@ def right(config: RelayConfig) -> Relay:
 module: Any = importlib.import_module("tracknow_static.relay.app")
 
 
+# The threads of those who answer too early, and what they wait for: their answer is on its way.
+early: list[threading.Thread] = []
+answered = threading.Event()
+
+
 class _EarlyIngest(Ingest):
     def accept(self, event: NewEvent) -> Accepted:
-        threading.Thread(target=super().accept, args=(event,), daemon=True).start()
+        def late() -> None:
+            answered.wait(60)
+            super(_EarlyIngest, self).accept(event)
+
+        early.append(threading.Thread(target=late, daemon=True))
+        early[-1].start()
         return Accepted(event.id, new=True)
 
 
@@ -45,10 +56,15 @@ def acknowledges_before_commit(config: RelayConfig) -> Relay:
 
 
 class _CheckingIngest(Ingest):
+    meeting = threading.Barrier(2)
+
     def accept(self, event: NewEvent) -> Accepted:
         seen = queries.event(self.database, event.id)
         if seen is not None:
             return Accepted(event.id, new=False)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            # With another one that has seen nothing.
+            self.meeting.wait(10)
         return super().accept(event._replace(id=_unique(event.id)))
 
 

@@ -213,6 +213,8 @@ def test_an_answer_that_never_ends(monkeypatch: pytest.MonkeyPatch, drip: bytes)
         thread = threading.Thread(target=_drip, args=(server, drip))
         thread.start()
         assert "no answer" in problem(f"http://127.0.0.1:{server.getsockname()[1]}/t.json")
+        # If this machine was so busy that nobody has come, the thread still waits for somebody.
+        socket.create_connection(server.getsockname(), 100).close()
         thread.join()
 
 

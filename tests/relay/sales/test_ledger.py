@@ -128,15 +128,15 @@ def test_a_clock_that_is_wrong_for_a_moment(database: Database, clock: Clock, wr
     """What is stored under it, and after it, is read, whenever the ledger looks."""
     ledger = Ledger(database)
     accept(database, new(session("before")))
-    ledger.catch_up(10)
+    ledger.catch_up(100)
     clock.time += wrong
     accept(database, new(session("meanwhile")))
     if wrong > 0:
-        ledger.catch_up(10)
+        ledger.catch_up(100)
     clock.time -= wrong - 1
     accept(database, new(session("after")))
     clock.time += 200
-    ledger.catch_up(10)
+    ledger.catch_up(100)
     assert set(summary(database)) == {"cs_before", "cs_meanwhile", "cs_after"}
 
 

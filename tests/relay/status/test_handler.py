@@ -15,7 +15,7 @@ from tests.relay.calls import call, environ
 from tests.relay.operate.parts import WEBHOOK, environment, request
 from tests.relay.status.parts import PASSWORD, application, authorization, get
 from tests.servers import call as ask
-from tracknow_static.errors import SettingsError
+from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.relay import create_application
 from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
@@ -180,13 +180,12 @@ class HangingDatabase(Database):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.let_go = threading.Event()
-        self.waiting = threading.Semaphore(0)
 
     def open(self) -> None:
         """Wait."""
-        self.waiting.release()
-        self.let_go.wait(60)
-        super().open()
+        self.let_go.wait(300)
+        # Nothing is made when the test is over.
+        raise StorageError("database", "it hung")
 
 
 def test_a_hung_disk_holds_few_threads(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

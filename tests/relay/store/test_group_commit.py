@@ -39,7 +39,7 @@ class Store:
 
     def __call__(self, events: Sequence[NewEvent]) -> list[Accepted]:
         self.entered.release()
-        self.open.wait(30)
+        self.open.wait(300)
         if self.error is not None:
             raise self.error
         self.batches.append(len(events))
@@ -48,7 +48,7 @@ class Store:
 
 def queued(writer: Writer, number: int) -> None:
     """Wait until that number of events waits for the thread."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while writer._queue.qsize() < number:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -57,11 +57,11 @@ def queued(writer: Writer, number: int) -> None:
 def test_waiting_requests_share_one_commit() -> None:
     """What gathers while a commit is under way is committed together, in order of arrival."""
     store = Store()
-    writer = Writer(store, timeout=20)
+    writer = Writer(store, timeout=100)
     store.open.clear()
     with ThreadPoolExecutor(40) as pool:
         sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         sent += [pool.submit(writer.submit, new(number)) for number in range(1, 40)]
         queued(writer, 39)
         store.open.set()
@@ -78,6 +78,7 @@ def test_hung_commit_becomes_an_answer() -> None:
     with pytest.raises(StorageError) as caught:
         writer.submit(new())
     assert caught.value.code == "timeout"
+    writer._timeout = 100
     store.open.set()
     assert writer.submit(new(2)).new  # the same thread goes on when the disk does
     writer.stop()
@@ -90,7 +91,7 @@ def test_abandoned_event_is_not_committed_later() -> None:
     writer = Writer(store, timeout=0.3)
     with ThreadPoolExecutor(5) as pool:
         sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         sent += [pool.submit(writer.submit, new(number)) for number in range(1, 5)]
         assert all(isinstance(one.exception(), StorageError) for one in sent)
     store.open.set()
@@ -103,10 +104,10 @@ def test_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BACKLOG", 3)
     store = Store()
     store.open.clear()
-    writer = Writer(store, timeout=5)
+    writer = Writer(store, timeout=100)
     with ThreadPoolExecutor(4) as pool:
         sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         sent += [pool.submit(writer.submit, new(number)) for number in (1, 2, 3)]
         queued(writer, 3)
         with pytest.raises(StorageError) as caught:
@@ -122,7 +123,7 @@ def test_failed_commit_fails_its_whole_batch(error: Exception) -> None:
     """Nobody of a batch that failed is answered "stored", and the next batch is unharmed."""
     store = Store()
     store.error = error
-    writer = Writer(store, timeout=5)
+    writer = Writer(store, timeout=100)
     with pytest.raises(StorageError):
         writer.submit(new())
     store.error = None
@@ -141,11 +142,11 @@ def test_an_event_that_cannot_be_stored_fails_no_other(error: Exception) -> None
             raise error
         return accepted
 
-    writer = Writer(picky, timeout=20)
+    writer = Writer(picky, timeout=100)
     store.open.clear()
     with ThreadPoolExecutor(6) as pool:
         sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
         queued(writer, 5)
         store.open.set()
@@ -164,11 +165,11 @@ def test_a_full_disk_is_asked_once_for_a_batch() -> None:
         store(events)
         raise StorageError("disk_full", "full")
 
-    writer = Writer(full, timeout=20)
+    writer = Writer(full, timeout=100)
     store.open.clear()
     with ThreadPoolExecutor(6) as pool:
         sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
         queued(writer, 5)
         store.open.set()
@@ -180,7 +181,7 @@ def test_a_full_disk_is_asked_once_for_a_batch() -> None:
 def test_stop_commits_what_waits() -> None:
     """Stopping finishes what was taken; a later event starts anew."""
     store = Store()
-    writer = Writer(store, timeout=5)
+    writer = Writer(store, timeout=100)
     writer.submit(new())
     writer.stop()
     assert writer.submit(new()).new
@@ -191,22 +192,23 @@ def test_stop_commits_what_waits() -> None:
 def test_stop_waits_for_its_own_thread() -> None:
     """A request that comes while the thread is stopped starts another one, and both are served."""
     store = Store()
-    writer = Writer(store, timeout=20)
+    writer = Writer(store, timeout=100)
     store.open.clear()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(writer.submit, new(1))
-        assert store.entered.acquire(timeout=20)
+        assert store.entered.acquire(timeout=100)
         thread = writer._thread
         assert thread is not None
         stopped = pool.submit(writer.stop)
         while writer._thread is not None:
             time.sleep(0.001)
         second = pool.submit(writer.submit, new(2))
-        assert store.entered.acquire(timeout=20), "the second thread commits beside the first"
+        assert store.entered.acquire(timeout=100), "the second thread commits beside the first"
         store.open.set()
         assert first.result().new
         assert second.result().new
         stopped.result()
+    thread.join(100)
     assert not thread.is_alive()
     writer.stop()
 
@@ -228,19 +230,22 @@ def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.Monkey
 
 def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     """While the database hangs the answer is 503 with Retry-After; then the same event is taken."""
-    application = relay(sqlite_url, TRACKNOW_RELAY_COMMIT_TIMEOUT="0.3")
-    post(application, purchase())
+    application = relay(sqlite_url, TRACKNOW_RELAY_COMMIT_TIMEOUT="60")
+    assert code(post(application, purchase())) == (200, "stored")
+    writer = application.ingest._writer
     hung, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         with application.database.write():
             hung.set()
-            release.wait(30)
+            release.wait(300)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    hung.wait(10)
+    assert hung.wait(100)
+    writer._timeout = 0.3
     reply = post(application, purchase(2))
+    writer._timeout = 60
     assert code(reply) == (503, "storage_unavailable")
     assert ("Retry-After", "30") in reply.headers
     release.set()
