@@ -36,7 +36,7 @@ class Service:
         """Return an Apprise URL."""
         return f"json://user:planted-password@127.0.0.1:{self.port}{path}"
 
-    def wait_for(self, what: Callable[[], bool], seconds: float = 90.0) -> bool:
+    def wait_for(self, what: Callable[[], bool], seconds: float = 200.0) -> bool:
         """Wait until something is true that messages bring about."""
         until = time.monotonic() + seconds
         with self.arrived:

@@ -45,7 +45,7 @@ def test_each_url_has_its_own_result(service: Service) -> None:
         "slack://planted",
     ]
     orders = [Order(url, [MESSAGE]) for url in urls]
-    errors = [error for (error,) in send.send(orders, seconds=90)]
+    errors = [error for (error,) in send.send(orders, seconds=200)]
     unknown = "Apprise does not know such a URL, or a part of it is missing"
     assert errors[0] == ""
     assert "500" in errors[1]
@@ -86,7 +86,9 @@ def test_the_process_ends_by_itself_when_the_relay_has_died(service: Service) ->
             {"url": service.url("/hang"), "messages": [{"title": "", "body": "x", "type": "info"}]}
         ],
     }
-    done = subprocess.run(NOTIFY, input=json.dumps(order).encode(), capture_output=True, timeout=90)
+    done = subprocess.run(
+        NOTIFY, input=json.dumps(order).encode(), capture_output=True, timeout=200
+    )
     assert done.returncode == -signal.SIGALRM
 
 
@@ -111,7 +113,7 @@ def test_an_apprise_that_raises_or_prints_harms_nothing(
         {body}
     """
     fake_apprise.write_text(textwrap.dedent(code))
-    assert send.send([Order("json://planted", [MESSAGE])], seconds=60) == [[reason]]
+    assert send.send([Order("json://planted", [MESSAGE])], seconds=200) == [[reason]]
     assert capfd.readouterr() == ("", "")
 
 
@@ -136,7 +138,7 @@ def test_after_a_failure_a_receiver_gets_nothing_more(fake_apprise: Path) -> Non
     os.environ["COUNT"] = str(count)
     try:
         messages = [Message(BEGIN, title, "") for title in ("first", "second", "third")]
-        (errors,) = send.send([Order("json://x", messages)], seconds=60)
+        (errors,) = send.send([Order("json://x", messages)], seconds=200)
     finally:
         del os.environ["COUNT"]
     assert errors == ["", "a warning that goes on", "a warning that goes on"]
