@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.operate.parts import environment, run, run_json
+from tests.relay.sales.test_inventory import manifest
 from tracknow_static.options import markdown_table
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.operate.cli import COMMANDS
@@ -51,6 +52,17 @@ def test_check_finds_an_unreachable_destination(sqlite_url: str) -> None:
     assert result == "failed"
     assert "http://127.0.0.1:1/hook" in text
     assert "connect" in text
+
+
+def test_check_finds_a_site_that_is_none(sqlite_url: str, tmp_path: Path) -> None:
+    """The reasons of sales would stay coarse, and nobody would know why."""
+    environ = environment(sqlite_url, site="nonsense")
+    result, text = check(environ, 1)["site"]
+    assert (result, text.partition(":")[0]) == ("failed", "TRACKNOW_RELAY_SITE")
+    assert "no such file or folder" in text
+    (tmp_path / "tracknow.json").write_bytes(manifest())
+    environ["TRACKNOW_RELAY_SITE"] = str(tmp_path / "tracknow.json")
+    assert check(environ, 1)["site"][1].endswith("has 1 route to Stripe")
 
 
 def test_check_finds_a_full_disk(sqlite_url: str, destination: StandIn) -> None:

@@ -86,8 +86,13 @@ def test_the_folder_of_the_script(tmp_path: Path) -> None:
 
 
 def test_places_without_a_file(tmp_path: Path) -> None:
-    """A missing file, an empty folder and a pipe that nobody writes to are named at once."""
+    """A missing file, a folder that is no site and a pipe that nobody writes to are named at once."""
     assert "no such file or folder" in problem(str(tmp_path / "none.json"))
+    (tmp_path / "below" / "assets").mkdir(parents=True)
+    (tmp_path / "below" / "assets" / "tracknow.json").write_bytes(manifest())
+    assert "the folder is no built site" in problem(str(tmp_path))
+    (tmp_path / "below" / "assets" / "tracknow.json").unlink()
+    (tmp_path / "index.html").touch()
     assert "the folder holds no tracknow.json" in problem(str(tmp_path))
     os.mkfifo(tmp_path / "pipe")
     assert "no such file or folder" in problem(str(tmp_path / "pipe"))

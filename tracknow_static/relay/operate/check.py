@@ -15,7 +15,7 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.errors import AccountError, SettingsError, StorageError
+from tracknow_static.errors import AccountError, RelayError, SettingsError, StorageError
 from tracknow_static.relay import health, logs
 from tracknow_static.relay.config import VARIABLES
 from tracknow_static.relay.deliver.network import Network
@@ -23,6 +23,7 @@ from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, limited
 from tracknow_static.relay.operate.conditions import conditions, free_space, observe
+from tracknow_static.relay.sales.inventory import read_inventory
 from tracknow_static.relay.store.backfill_state import ENABLED
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
@@ -67,6 +68,7 @@ def check(alert: bool, output_format: str) -> None:
 
     A destination's name is looked up, and a connection with TLS is made and closed: no event is
     sent. With STRIPE_API_KEY, Stripe is asked for the latest events and for the endpoint's state.
+    With TRACKNOW_RELAY_SITE, the site's inventory is read.
     """
     config = configured(needs_secrets=True, needs_key=True, needs_alerts=True)
     if alert and not config.alerts:
@@ -92,6 +94,8 @@ def check_all(config: RelayConfig, *, alert: bool = False) -> Iterator[CheckResu
     yield from _database(config)
     yield from _destinations(config)
     yield from _stripe(config)
+    if config.site:
+        yield _site(config.site)
     if config.alerts:
         yield from _alerts(config, test=alert)
 
@@ -220,6 +224,15 @@ def _stripe(config: RelayConfig) -> Iterator[CheckResult]:
     else:
         result = OK if state == ENABLED else FAILED
         yield CheckResult("endpoint", result, f"the relay's endpoint at Stripe is {state}")
+
+
+def _site(place: str) -> CheckResult:
+    """Check whether the site's inventory can be read."""
+    try:
+        found = counted(len(read_inventory(place).surfaces), "route")
+    except RelayError as error:
+        return CheckResult("site", FAILED, f"TRACKNOW_RELAY_SITE: {error}")
+    return CheckResult("site", OK, f"{logs.hide(place)} has {found} to Stripe")
 
 
 def _alerts(config: RelayConfig, *, test: bool) -> Iterator[CheckResult]:

@@ -71,6 +71,9 @@ def _local(place: str) -> list[Manifest]:
         if (path / NAME).is_file():  # the folder of the script's file
             path /= NAME
         if path.is_dir():
+            if not _is_site(path):
+                problem = f"the folder is no built site: there is no page and no {_USUAL} in it."
+                raise InventoryError(place, problem)
             found = list(find(place).values())
             if not found:
                 problem = (
@@ -85,6 +88,14 @@ def _local(place: str) -> list[Manifest]:
     except OSError as error:
         raise InventoryError(place, f"it cannot be read: {error.strerror}.") from None
     return [_parsed(content, place)]
+
+
+def _is_site(folder: Path) -> bool:
+    """Whether it is worth looking through: any other folder may be a whole disk."""
+    pages = (".html", ".htm", ".xhtml")
+    return (folder / _USUAL).is_file() or any(
+        entry.suffix.lower() in pages for entry in folder.iterdir()
+    )
 
 
 def _parsed(content: bytes, place: str) -> Manifest:
