@@ -181,15 +181,35 @@ def script_size() -> str:
     return f"{round(len(gzip.compress(''.join(parts).encode('ascii'), 9)), -2):,}"
 
 
+def deploy(name: str, language: str) -> dict[str, str]:
+    """Return a file of ``sample_site/deploy`` as a block of Markdown, by its name."""
+    text = (ROOT / "sample_site" / "deploy" / name).read_text(encoding="utf-8")
+    return {name: f'```{language} title="{name}"\n{text}```'}
+
+
 # What is made, by document and by the name of its comments.
 MADE: dict[str, dict[str, str]] = {
     "README.md": {"options": options.markdown_table(OPTIONS)},
+    "docs/changelog.md": {
+        "changelog": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").rstrip()
+    },
     "docs/explanation/browser.md": {"tag size": str(len(SCRIPT.capture_tag))},
     "docs/explanation/script-place.md": {
         "tag size": str(len(SCRIPT.capture_tag)),
         "script size": script_size(),
     },
     "docs/how-to/consent.md": {"consent managers": consent_table()},
+    "docs/how-to/relay.md": {
+        **deploy("tracknow-relay.env.example", "ini"),
+        **deploy("Dockerfile", "dockerfile"),
+        **deploy("passenger_wsgi.py", "python"),
+        **deploy("pythonanywhere_wsgi.py", "python"),
+    },
+    "docs/how-to/reverse-proxy.md": {
+        **deploy("Caddyfile", "text"),
+        **deploy("nginx.conf", "nginx"),
+    },
+    "docs/how-to/systemd.md": deploy("tracknow-relay.service", "ini"),
     "docs/reference/codes.md": {"codes": codes_table()},
     "docs/reference/commands.md": {"commands": commands()},
     "docs/reference/exit-codes.md": {"exit codes": exit_codes_table()},
