@@ -11,6 +11,7 @@ FORKS.set_forkserver_preload(
     [
         "tests.relay.backfill.victim",
         "tests.relay.deliver.victim",
+        "tests.relay.receive.variants",
         "tests.relay.sales.victim",
         "tracknow_static.relay.app",
         "tracknow_static.relay.background",

@@ -29,7 +29,7 @@ from tests.servers import free_port, wait_until_listens
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KILLS, ENOUGH = 16, 3000
+KILLS, ENOUGH = 10, 1500
 
 
 @pytest.mark.slow

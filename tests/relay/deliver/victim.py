@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.events import SECRET, charge, encode, purchase, sign
 from tests.relay.deliver import flaws
-from tracknow_static.relay import crash_points, create_application
+from tracknow_static.relay import background, crash_points, create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.signing_secrets import Secrets
 from tracknow_static.relay.store import ledger_state
@@ -94,6 +94,8 @@ def live(spec: Spec, report: Connection) -> None:
     """Be a relay until killed; reports each acknowledged event's number."""
     # This process is a fork: nothing has read the environment for it.
     crash_points._name, crash_points._left = crash_points._armed(spec.point)
+    # The ledger follows soon, so that a point of it is reached soon.
+    background._POLL_SECONDS = 0.05
     with flaws.FLAWS[spec.flaw]() if spec.flaw else threading.Lock():
         relay = create_application(config(spec.database, spec.destinations, spec.forward))
         relay.start()

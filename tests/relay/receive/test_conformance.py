@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 
 from tests.events import encode, purchase, sign
 from tests.relay.calls import call, code, config, environ, post
-from tests.relay.receive.server import ROOT, environment
-from tests.relay.receive.variants import VARIANTS, module
+from tests.relay.forks import FORKS
+from tests.relay.receive.server import ROOT
+from tests.relay.receive.variants import VARIANTS, module, post_once
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.store import events, group_commit, leases, queries
 from tracknow_static.relay.store.database import Database
@@ -26,33 +28,17 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.app import Relay
 
-# Makes a variant, posts one event in a process of its own, and writes down the status it got.
-_ONE_POST = """
-import os, sys
-from tests.events import purchase
-from tests.relay.calls import code, post
-from tests.relay.receive.variants import VARIANTS, answered, early
-from tracknow_static.relay.config import RelayConfig
-application = VARIANTS[sys.argv[1]](RelayConfig.from_environ())
-status = code(post(application, purchase()))[0]
-os.write(1, str(status).encode())
-answered.set()
-for thread in early:
-    thread.join(60)
-os._exit(0)
-"""
-
 
 def killed_at(url: str, variant: str, point: str) -> str:
     """What a process that is killed at a point had answered by then: the status or nothing."""
-    done = subprocess.run(
-        [sys.executable, "-c", _ONE_POST, variant],
-        cwd=ROOT,
-        env={**environment(url), crash_points.VARIABLE: point},
-        capture_output=True,
-        timeout=90,
-    )
-    return done.stdout.decode()
+    receiver, sender = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=post_once, args=(variant, url, point, sender), daemon=True)
+    process.start()
+    sender.close()
+    process.join(100)
+    with receiver, contextlib.suppress(EOFError):
+        return str(receiver.recv())
+    return ""
 
 
 def survives_a_kill(url: str, variant: str) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event as hooks
 
-from tests.relay.calls import with_ingest
+from tests.events import purchase
+from tests.relay.calls import code, config, post, with_ingest
 from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.app import Relay
@@ -22,6 +24,7 @@ from tracknow_static.relay.store.model import Accepted, NewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection
 
     from tracknow_static.relay.config import RelayConfig
 
@@ -179,6 +182,17 @@ def tells_which_part_failed(config: RelayConfig) -> Relay:
 
 def _ingest(kind: type[Ingest], config: RelayConfig) -> Ingest:
     return kind.from_config(config, Database.from_config(config))
+
+
+def post_once(variant: str, url: str, point: str, report: Connection) -> None:
+    """Post one event to a variant and report its answer; die at a point. Runs in a fork."""
+    # Nothing has read the environment for it.
+    crash_points._name, crash_points._left = crash_points._armed(point)
+    report.send(code(post(VARIANTS[variant](config(url)), purchase()))[0])
+    answered.set()
+    for thread in early:
+        thread.join(60)
+    os._exit(0)
 
 
 VARIANTS: dict[str, Callable[[RelayConfig], Relay]] = {

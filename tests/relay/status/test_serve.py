@@ -95,7 +95,7 @@ def test_raw_heads(relay: Running, head: bytes) -> None:
     assert answer.split(b" ", 2)[1] in (b"401", b"400", b"431")
 
 
-def test_ten_thousand_wrong_tries(relay: Running) -> None:
+def test_thousands_of_wrong_tries(relay: Running) -> None:
     """Events are stored all the while; other callers are let in; the guesser is, after its pause."""
     guess = {"Authorization": authorization("wrong"), "X-Forwarded-For": "8.8.8.8"}
     statuses = set()
@@ -103,7 +103,7 @@ def test_ten_thousand_wrong_tries(relay: Running) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in guess.items())
         request = f"GET /status HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode()
         file = connection.makefile("rb")
-        for number in range(10_000):
+        for number in range(2000):
             connection.sendall(request)
             statuses.add(int(file.readline().split()[1]))
             length = 0
@@ -111,7 +111,7 @@ def test_ten_thousand_wrong_tries(relay: Running) -> None:
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.partition(b":")[2])
             file.read(length)
-            if number % 2500 == 0:
+            if number % 500 == 0:
                 assert relay.take(encode(purchase(f"between{number}"))) == 200
     assert statuses == {401, 429}
     assert relay.call("/status", Authorization=authorization())[0] == 200
