@@ -198,7 +198,7 @@ def test_a_rejected_event_is_not_sent_again_before_a_replay(
     assert [tried.answer for tried in delivery.history] == [NO.decode()]
     status = queries.status(shop.database)
     (entry,) = status.destinations
-    assert (entry.rejected, entry.dead, entry.pending, entry.is_down) == (1, 0, 0, False)
+    assert (entry.rejected, entry.dead, entry.pending, entry.breaker.is_down) == (1, 0, 0, False)
     assert status.tallies["rejected", destination.url] == 1
     listed = queries.find(shop.database, Filter(state="rejected"))
     assert [event.id for event in listed.events] == [event_id]

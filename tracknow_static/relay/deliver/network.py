@@ -19,6 +19,7 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ class Resolver:
     def __init__(self, lookup: Callable[..., list[Any]] = socket.getaddrinfo) -> None:
         self._lookup = lookup
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], _Lookup] = {}
+        self._running: dict[tuple[str, int], Future[list[str]]] = {}
 
     def resolve(self, host: str, port: int, timeout: float) -> list[str]:
         """Return the IP addresses of a host in the system's order of preference.
@@ -129,33 +130,30 @@ class Resolver:
         with self._lock:
             running = self._running.get((host, port))
             if running is None:
-                running = self._running[host, port] = _Lookup()
+                running = self._running[host, port] = Future()
                 threading.Thread(
                     target=self._run, args=(host, port, running), name="relay-dns", daemon=True
                 ).start()
-        if not running.done.wait(timeout):
-            raise NetworkError("dns_timeout", f"looking up {host} took over {timeout:.1f} s")
-        if running.error or not running.found:
-            raise NetworkError("dns", f"looking up {host}: {running.error or 'no address'}")
-        return running.found
+        try:
+            found = running.result(timeout)
+        except TimeoutError:
+            text = f"looking up {host} took over {timeout:.1f} s"
+            raise NetworkError("dns_timeout", text) from None
+        except (OSError, UnicodeError) as error:
+            raise NetworkError("dns", f"looking up {host}: {error}") from None
+        if not found:
+            raise NetworkError("dns", f"looking up {host}: no address")
+        return found
 
-    def _run(self, host: str, port: int, running: _Lookup) -> None:
+    def _run(self, host: str, port: int, running: Future[list[str]]) -> None:
         try:
             found = self._lookup(host, port, type=socket.SOCK_STREAM)
-            running.found = list(dict.fromkeys(str(info[4][0]) for info in found))
-        except (OSError, UnicodeError) as error:
-            running.error = str(error)
+            running.set_result(list(dict.fromkeys(str(info[4][0]) for info in found)))
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+            running.set_exception(error)
         finally:
             with self._lock:
                 del self._running[host, port]
-            running.done.set()
-
-
-class _Lookup:
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.found: list[str] = []
-        self.error = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,10 +242,6 @@ class GuardedBackend(httpcore.NetworkBackend):
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-
-    def sleep(self, seconds: float) -> None:
-        """Never called: ``httpcore`` sleeps between connection attempts, and makes only one."""
-        time.sleep(seconds)
 
 
 class _TimedStream(httpcore.NetworkStream):

@@ -24,7 +24,7 @@ from __future__ import annotations
 import enum
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracknow_static.relay.deliver import answers, schedule
 from tracknow_static.relay.store.model import DeliveryResult
@@ -170,20 +170,21 @@ def result(
     """
     meaning = verdict.meaning
     if meaning is Meaning.DELIVERED:
-        return _ended(claimed, verdict, "delivered", error=None)
+        return _result(claimed, verdict, "delivered", None)
     if meaning is Meaning.REJECTED:
-        return _ended(claimed, verdict, "rejected", error="success_false")
+        return _result(claimed, verdict, "rejected", "success_false")
     if meaning is Meaning.DEAD:
-        return _ended(claimed, verdict, "dead", error="rejected")
+        return _result(claimed, verdict, "dead", "rejected")
     if meaning is Meaning.UNSENT:
-        return _ended(claimed, verdict, "dead", error=verdict.error)
+        return _result(claimed, verdict, "dead", verdict.error)
     if meaning in _ABOUT_THE_EVENT or (meaning is Meaning.FAILED and not probe):
         step = schedule.delay(claimed.attempts, chance=chance)
         if step is None:
-            return _ended(claimed, verdict, "dead", error=verdict.error or "gave_up")
-        return _retry(claimed, verdict, max(step, verdict.retry_after), counted=True)
+            return _result(claimed, verdict, "dead", verdict.error or "gave_up")
+        delay = max(step, verdict.retry_after)
+        return _result(claimed, verdict, "retry", verdict.error, delay=delay)
     if schedule.too_old(now - claimed.accepted_at):
-        return _ended(claimed, verdict, "dead", error=verdict.error or "too_old")
+        return _result(claimed, verdict, "dead", verdict.error or "too_old")
     if meaning is Meaning.MISCONFIGURED:
         # An event that alone gets such answers, while others are accepted, soon pauses its
         # destination once an hour at most.
@@ -196,10 +197,12 @@ def result(
             else schedule.jittered(_LEAST_WAIT, chance=chance)
         )
         delay = max(least, verdict.retry_after)
-    return _retry(claimed, verdict, delay, counted=False)
+    return _result(claimed, verdict, "retry", verdict.error, delay=delay, counted=False)
 
 
-def _ended(claimed: Claimed, verdict: Verdict, kind: str, *, error: str | None) -> DeliveryResult:
+def _result(
+    claimed: Claimed, verdict: Verdict, kind: str, error: str | None, **of_retry: Any
+) -> DeliveryResult:
     return DeliveryResult(
         claimed,
         kind,
@@ -207,17 +210,5 @@ def _ended(claimed: Claimed, verdict: Verdict, kind: str, *, error: str | None) 
         error=error,
         took_ms=verdict.took_ms,
         answer=verdict.answer,
-    )
-
-
-def _retry(claimed: Claimed, verdict: Verdict, delay: float, *, counted: bool) -> DeliveryResult:
-    return DeliveryResult(
-        claimed,
-        "retry",
-        status=verdict.status,
-        error=verdict.error,
-        delay=delay,
-        counted=counted,
-        took_ms=verdict.took_ms,
-        answer=verdict.answer,
+        **of_retry,
     )

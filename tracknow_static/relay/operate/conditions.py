@@ -13,7 +13,7 @@ from tracknow_static.relay.operate.output import duration
 from tracknow_static.relay.receive.response import HINTS
 from tracknow_static.relay.sales.recent import without_click_id
 from tracknow_static.relay.store import backfill_state, watch
-from tracknow_static.relay.store.model import without_query
+from tracknow_static.relay.store.model import PAUSED, without_query
 from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _of_destination(
             )
         return
     command = "tracknow-relay list --state pending"
-    if place.is_paused:
+    if place.breaker.state == PAUSED:
         command = f"tracknow-relay resume {quoted}"
         because = f": {place.breaker.paused_because}" if place.breaker.paused_because else ""
         yield Condition(
@@ -195,7 +195,7 @@ def _of_destination(
             stalls=True,
             since=place.paused_at,
         )
-    elif place.is_down:
+    elif place.breaker.is_down:
         command = "tracknow-relay check"
         yield Condition(
             "destination-down",

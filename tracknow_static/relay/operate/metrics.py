@@ -190,7 +190,7 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
     yield for_each(
         "destination_down",
         "1 while a destination's circuit breaker is open.",
-        {url: float(entry.is_down) for url, entry in every.items()},
+        {url: float(entry.breaker.is_down) for url, entry in every.items()},
     )
     yield for_each(
         "destination_configured",

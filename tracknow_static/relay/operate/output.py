@@ -185,7 +185,7 @@ def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
         "state": entry.state,
         "paused_because": entry.paused_because,
         "paused_at": time_of(entry.paused_at),
-        "down": entry.is_down,
+        "down": entry.breaker.is_down,
         "pending": entry.pending,
         "due": entry.due,
         "retrying": entry.retrying,
@@ -244,7 +244,11 @@ def status_text(status: Status, needs: Sequence[Condition]) -> None:
 def _state(entry: DestinationStatus) -> str:
     if entry.state == PAUSED:
         return _styled(PAUSED)
-    return click.style("down", fg="red") if entry.is_down else click.style("active", fg="green")
+    return (
+        click.style("down", fg="red")
+        if entry.breaker.is_down
+        else click.style("active", fg="green")
+    )
 
 
 # -- events ---------------------------------------------------------------------------------------

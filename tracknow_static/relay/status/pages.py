@@ -178,4 +178,4 @@ def _word(entry: DestinationStatus, is_configured: bool) -> str:
         return "not configured"
     if entry.state == PAUSED:
         return "paused"
-    return "down" if entry.is_down else "active"
+    return "down" if entry.breaker.is_down else "active"

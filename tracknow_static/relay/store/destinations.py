@@ -128,32 +128,19 @@ def breaker(database: Database, url: str) -> Breaker:
     statement = select(destinations, database.now().label("now")).where(destinations.c.url == url)
     with database.read() as connection:
         row = connection.execute(statement).first()
-    return breaker_of(row, row.now) if row else untouched(url)
+    return breaker_of(url, row, row.now if row else 0.0)
 
 
-def untouched(url: str) -> Breaker:
-    """Return the breaker of a destination without a row."""
+def breaker_of(url: str, row: Any, now: float) -> Breaker:
+    """Return a destination's breaker from its row of ``destinations``, if any, read at ``now``."""
     return Breaker(
         destination=url,
-        state=ACTIVE,
-        paused_because=None,
-        failures=0,
-        open_for=0.0,
-        probing_for=0.0,
-        version=0,
-    )
-
-
-def breaker_of(row: Any, now: float) -> Breaker:
-    """Return the breaker in a row of ``destinations`` that was read at ``now``."""
-    return Breaker(
-        destination=row.url,
-        state=row.state,
-        paused_because=row.paused_because,
-        failures=row.failures,
-        open_for=max(0.0, row.open_until - now),
-        probing_for=max(0.0, row.probing_until - now),
-        version=row.version,
+        state=row.state if row else ACTIVE,
+        paused_because=row.paused_because if row else None,
+        failures=row.failures if row else 0,
+        open_for=max(0.0, row.open_until - now) if row else 0.0,
+        probing_for=max(0.0, row.probing_until - now) if row else 0.0,
+        version=row.version if row else 0,
     )
 
 

@@ -56,9 +56,13 @@ class SharedState(Generic[_State]):
         self._name = name
         self._kind = kind
 
-    def load(self, connection: Connection) -> _State | None:
-        """Return the state, None when the task has not begun."""
-        return self._read(connection)
+    def load(self, connection: Connection, *, lock: bool = False) -> _State | None:
+        """Return the state, None when the task has not begun; ``lock`` it for the transaction."""
+        statement = select(facts.c.value).where(facts.c.name == self._name)
+        if lock:
+            statement = statement.with_for_update()
+        value = connection.execute(statement).scalar()
+        return None if value is None else self._kind(**json.loads(value))
 
     def store(self, connection: Connection, old: _State | None, new: _State) -> bool:
         """Replace the state, in the caller's transaction; False if another one did meanwhile.
@@ -69,15 +73,8 @@ class SharedState(Generic[_State]):
         if old is None:
             row = {"name": self._name, "value": value}
             return bool(connection.execute(ADD_FACT, row).rowcount)
-        if self._read(connection, lock=True) != old:
+        if self.load(connection, lock=True) != old:
             return False
         statement = update(facts).where(facts.c.name == self._name).values(value=value)
         connection.execute(statement)
         return True
-
-    def _read(self, connection: Connection, *, lock: bool = False) -> _State | None:
-        statement = select(facts.c.value).where(facts.c.name == self._name)
-        if lock:
-            statement = statement.with_for_update()
-        value = connection.execute(statement).scalar()
-        return None if value is None else self._kind(**json.loads(value))

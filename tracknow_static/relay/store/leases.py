@@ -56,7 +56,8 @@ def claim(
     A lease must be longer than an attempt can take: when it runs out, the delivery is due again.
     """
     urls = database.destinations if destinations is None else destinations
-    if not _any_due(database, urls, paused=paused):
+    # Without a lock, so that idle workers do not delay commits.
+    if next_due(database, urls, paused=paused) != 0:
         return []
 
     def work(connection: Connection) -> list[Claimed]:
@@ -74,23 +75,6 @@ def claim(
     claimed = database.run(work)
     crash_points.reach(CLAIMED)
     return claimed
-
-
-def _any_due(database: Database, urls: Sequence[str], *, paused: bool) -> bool:
-    """Look without a lock, so that idle workers do not delay commits."""
-    with database.read() as connection:
-        return any(
-            connection.execute(
-                select(deliveries.c.id)
-                .where(
-                    deliveries.c.destination == url,
-                    is_pending,
-                    deliveries.c.due_at <= database.now(),
-                )
-                .limit(1)
-            ).first()
-            for url in _claimable(connection, urls, paused=paused)
-        )
 
 
 def _claimable(connection: Connection, urls: Sequence[str], *, paused: bool) -> Sequence[str]:
@@ -317,15 +301,18 @@ def _record_attempts(
         connection.execute(insert(attempts).values(at=now), rows)
 
 
-def next_due(database: Database, destinations: Sequence[str] | None = None) -> float | None:
+def next_due(
+    database: Database, destinations: Sequence[str] | None = None, *, paused: bool = False
+) -> float | None:
     """Return the seconds until a delivery is due (0 when one is), None when nothing is pending.
 
-    Leased deliveries count with the end of their lease; paused destinations do not count.
+    Leased deliveries count with the end of their lease; paused destinations do not count unless
+    ``paused`` is true.
     """
     urls = database.destinations if destinations is None else destinations
     with database.read() as connection:
         waits = []
-        for url in _claimable(connection, urls, paused=False):
+        for url in _claimable(connection, urls, paused=paused):
             statement = (
                 select(deliveries.c.due_at - database.now())
                 .where(deliveries.c.destination == url, is_pending)

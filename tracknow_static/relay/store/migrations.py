@@ -25,24 +25,27 @@ if TYPE_CHECKING:
     Step = Callable[[Connection], None]
 
 
+def _execute(connection: Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        connection.execute(text(statement))
+
+
 def _fewer_indexes(connection: Connection) -> None:
-    for name in ("events_type", "events_object", "customer_references_reference"):
-        connection.execute(text(f"DROP INDEX {name}"))
-    connection.execute(
-        text(
-            "CREATE INDEX events_object ON events (object_id)"
-            " WHERE object_id IS NOT NULL AND payment_intent IS NULL"
-        )
-    )
-    connection.execute(
-        text("CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)")
-    )
+    _execute(connection, _FEWER_INDEXES)
+
+
+_FEWER_INDEXES = """
+DROP INDEX events_type;
+DROP INDEX events_object;
+DROP INDEX customer_references_reference;
+CREATE INDEX events_object ON events (object_id)
+    WHERE object_id IS NOT NULL AND payment_intent IS NULL;
+CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)
+"""
 
 
 def _add_sales(connection: Connection) -> None:
-    for statement in _SALES.split(";"):
-        if statement.strip():
-            connection.execute(text(statement))
+    _execute(connection, _SALES)
 
 
 _SALES = """
@@ -79,8 +82,7 @@ INSERT INTO facts (name, value) VALUES ('sales', '{}')
 
 
 def _add_sources_and_answers(connection: Connection) -> None:
-    for statement in _SOURCES_AND_ANSWERS.split(";"):
-        connection.execute(text(statement))
+    _execute(connection, _SOURCES_AND_ANSWERS)
     first = connection.execute(text("SELECT min(received_at) FROM events")).scalar()
     if first is not None:
         connection.execute(ADD_FACT, {"name": CREATED_AT, "value": repr(float(first))})

@@ -102,21 +102,21 @@ class Claimed:
 
     ``token`` is the fence: a result counts only while it is the delivery's current one.
     ``attempts`` counts the attempts made before this one, outages left out; ``tries`` counts
-    them all. ``source`` is ``WEBHOOK`` or ``API``. It waits since ``accepted_at``: when it was stored, or last replayed. ``problem`` is
-    a short code when its event cannot be read: there is nothing to send then.
+    them all. It waits since ``accepted_at``: when it was stored, or last replayed. ``problem`` is a
+    short code when its event cannot be read: there is nothing to send then.
     """
 
     delivery_id: int
     token: int
     event_id: str
     destination: str
-    payload: bytes
-    content_type: str | None
-    signature: str | None
-    attempts: int
-    tries: int
-    type: str
-    accepted_at: float
+    payload: bytes = b""
+    content_type: str | None = None
+    signature: str | None = None
+    attempts: int = 0
+    tries: int = 0
+    type: str = ""
+    accepted_at: float = 0.0
     problem: str | None = None
     source: str = WEBHOOK
     payment_intent: str | None = None
@@ -175,6 +175,11 @@ class Breaker:
     probing_for: float
     version: int
 
+    @property
+    def is_down(self) -> bool:
+        """Whether it is open, or one event at a time is sent to see whether it may close."""
+        return self.open_for > 0 or self.failures >= BREAKER_THRESHOLD
+
 
 @dataclass(frozen=True)
 class DestinationStatus:
@@ -198,11 +203,6 @@ class DestinationStatus:
     delivered: int
     oldest_pending_age: float | None
     breaker: Breaker
-
-    @property
-    def is_down(self) -> bool:
-        """Whether the breaker is open, or one event at a time is sent to see whether it may close."""
-        return self.breaker.open_for > 0 or self.breaker.failures >= BREAKER_THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from tracknow_static.relay.store.model import WEBHOOK, Claimed
+from tracknow_static.relay.store.model import Claimed
 from tracknow_static.relay.store.schema import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
+
+
+# Fields of `Claimed` that are columns of the delivery, and of an event that can be read.
+_OF_DELIVERY = ("token", "event_id", "destination", "attempts", "tries", "accepted_at")
+_OF_EVENT = ("type", "payload", "content_type", "signature", "source", "payment_intent", "customer")
 
 
 def with_payloads(connection: Connection, leased: Sequence[Any]) -> Sequence[Claimed]:
@@ -27,44 +32,18 @@ def with_payloads(connection: Connection, leased: Sequence[Any]) -> Sequence[Cla
     for row in leased:
         event: Any = stored.get(row.event_id)
         problem = _problem(event)
+        values = {name: getattr(row, name) for name in _OF_DELIVERY}
+        if problem is None:
+            values |= {name: getattr(event, name) for name in _OF_EVENT}
         received_at = 0.0 if problem else event.received_at
-        found.append((received_at, row.id, _claimed(row, event, problem)))
+        found.append((received_at, row.id, Claimed(row.id, problem=problem, **values)))
     return [claimed for _, _, claimed in sorted(found, key=lambda entry: entry[:2])]
-
-
-def _claimed(row: Any, event: Any, problem: str | None) -> Claimed:
-    return Claimed(
-        delivery_id=row.id,
-        token=row.token,
-        event_id=row.event_id,
-        destination=row.destination,
-        payload=b"" if problem else bytes(event.payload),
-        content_type=None if problem else event.content_type,
-        signature=None if problem else event.signature,
-        attempts=row.attempts,
-        tries=row.tries,
-        type="" if problem else event.type,
-        accepted_at=row.accepted_at,
-        problem=problem,
-        source=WEBHOOK if problem else event.source,
-        payment_intent=None if problem else event.payment_intent,
-        customer=None if problem else event.customer,
-    )
 
 
 def _stored(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
     """Return the events that can be read, by their ids."""
-    statement = select(
-        events.c.id,
-        events.c.type,
-        events.c.received_at,
-        events.c.content_type,
-        events.c.signature,
-        events.c.source,
-        events.c.payment_intent,
-        events.c.customer,
-        events.c.payload,
-    )
+    columns = [events.c[name] for name in ("id", "received_at", *_OF_EVENT)]
+    statement = select(*columns)
     try:
         return {row.id: row for row in connection.execute(statement.where(events.c.id.in_(ids)))}
     except (DBAPIError, TypeError, ValueError):
@@ -89,7 +68,7 @@ def _problem(event: Any) -> str | None:
         return "payload_missing"
     texts = (event.type, event.content_type or "", event.signature or "", event.source)
     is_readable = (
-        isinstance(event.payload, bytes | memoryview)
+        isinstance(event.payload, bytes)
         and all(isinstance(text, str) for text in texts)
         and isinstance(event.received_at, int | float)
     )

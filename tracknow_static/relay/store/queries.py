@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, tuple_
 
 from tracknow_static.relay.store import backfill_state, migrations
-from tracknow_static.relay.store.destinations import breaker_of, untouched
+from tracknow_static.relay.store.destinations import breaker_of
 from tracknow_static.relay.store.filters import in_state, restrict
 from tracknow_static.relay.store.model import (
     Attempt,
@@ -31,11 +32,16 @@ from tracknow_static.relay.store.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Select
 
     from tracknow_static.relay.store.database import Database
+
+# Fields of `StoredEvent` and of `Delivery` that are columns.
+_COLUMNS = [events.c[each.name] for each in fields(StoredEvent) if each.name in events.c]
+_COLUMNS.remove(events.c.payload)
+_OF_DELIVERIES = [each.name for each in fields(Delivery) if each.name in deliveries.c]
 
 # How a cursor of a list with the newest first begins.
 _NEWEST = "newest "
@@ -78,7 +84,7 @@ def status(database: Database) -> Status:
 def _destination(
     url: str, row: Any, *, now: float, waiting: Any, dead: int, rejected: int, delivered: int
 ) -> DestinationStatus:
-    breaker = breaker_of(row, now) if row else untouched(url)
+    breaker = breaker_of(url, row, now)
     return DestinationStatus(
         destination=url,
         state=breaker.state,
@@ -153,7 +159,7 @@ def find(
         more, rows = len(rows) > limit, rows[:limit]
         by_event = _deliveries(connection, [row.id for row in rows])
         twins = _twins(connection, rows)
-    found = tuple(_event(row, by_event.get(row.id, ()), twins.get(row.id)) for row in rows)
+    found = tuple(_event(row, by_event, twins) for row in rows)
     return EventPage(found, _cursor(rows[-1], newest=newest) if more else None)
 
 
@@ -183,7 +189,7 @@ def event(database: Database, event_id: str) -> StoredEvent | None:
             return None
         by_event = _deliveries(connection, [event_id], history=True)
         twins = _twins(connection, [row])
-    return _event(row, by_event.get(event_id, ()), twins.get(event_id), payload=row.payload)
+    return _event(row, by_event, twins)
 
 
 def _columns() -> Select[Any]:
@@ -203,22 +209,8 @@ def _columns() -> Select[Any]:
         .correlate(events)
         .scalar_subquery()
     )
-    return select(
-        events.c.id,
-        events.c.type,
-        events.c.object_id,
-        events.c.reference,
-        events.c.payment_intent,
-        events.c.customer,
-        events.c.livemode,
-        events.c.account,
-        events.c.created,
-        events.c.received_at,
-        events.c.purged_at,
-        events.c.skipped_because,
-        events.c.source,
-        func.coalesce(events.c.reference, by_intent, by_customer).label("reference_found"),
-    )
+    found = func.coalesce(events.c.reference, by_intent, by_customer)
+    return select(*_COLUMNS, found.label("reference_found"))
 
 
 def _cursor(last: Any, *, newest: bool) -> str:
@@ -251,21 +243,9 @@ def _deliveries(
     tries = _attempts(connection, [row.id for row in rows]) if history else {}
     by_event: dict[str, list[Delivery]] = {}
     for row in rows:
-        by_event.setdefault(row.event_id, []).append(
-            Delivery(
-                id=row.id,
-                destination=row.destination,
-                state=row.state,
-                due_at=row.due_at,
-                claimed_at=row.claimed_at,
-                attempts=row.attempts,
-                tries=row.tries,
-                last_status=row.last_status,
-                last_error=row.last_error,
-                settled_at=row.settled_at,
-                history=tuple(tries.get(row.id, ())),
-            )
-        )
+        values = {name: getattr(row, name) for name in _OF_DELIVERIES}
+        delivery = Delivery(**values, history=tuple(tries.get(row.id, ())))
+        by_event.setdefault(row.event_id, []).append(delivery)
     return by_event
 
 
@@ -303,24 +283,7 @@ def _twins(connection: Connection, rows: Sequence[Any]) -> dict[str, str]:
 
 
 def _event(
-    row: Any, own: Sequence[Delivery], twin_of: str | None, *, payload: bytes | None = None
+    row: Any, deliveries_of: Mapping[str, Sequence[Delivery]], twins: Mapping[str, str]
 ) -> StoredEvent:
-    return StoredEvent(
-        id=row.id,
-        type=row.type,
-        object_id=row.object_id,
-        reference=row.reference,
-        payment_intent=row.payment_intent,
-        customer=row.customer,
-        livemode=row.livemode,
-        account=row.account,
-        created=row.created,
-        received_at=row.received_at,
-        purged_at=row.purged_at,
-        skipped_because=row.skipped_because,
-        twin_of=twin_of,
-        reference_found=row.reference_found,
-        deliveries=tuple(own),
-        source=row.source,
-        payload=None if payload is None else bytes(payload),
-    )
+    own = tuple(deliveries_of.get(row.id, ()))
+    return StoredEvent(**row._mapping, twin_of=twins.get(row.id), deliveries=own)  # noqa: SLF001

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -114,30 +114,22 @@ def _replay_chunk(
     return database.run(work)
 
 
+@dataclass(frozen=True)
 class _Plan:
     """What a replay is to do with each event; with ``write`` it is done."""
 
-    def __init__(
-        self,
-        database: Database,
-        wanted: Filter,
-        rate: float,
-        destinations: Sequence[str],
-        *,
-        write: bool,
-    ) -> None:
-        self._database = database
-        self._wanted = wanted
-        self._rate = rate
-        self._destinations = destinations
-        self._write = write
+    database: Database
+    wanted: Filter
+    rate: float
+    destinations: Sequence[str]
+    write: bool
 
     def apply(
         self, connection: Connection, rows: Sequence[Any], done: Counter[str]
     ) -> Counter[str]:
         """Decide for each event what is made due; return the new totals."""
         count = done.copy()
-        now = self._database.now()
+        now = self.database.now()
         ids = [row.id for row in rows]
         whole = self._whole(connection, ids)
         deliveries_of = self._deliveries(connection, ids, now)
@@ -156,7 +148,7 @@ class _Plan:
             before = count["deliveries"]
             for url in self._urls(own):
                 delivery = own.get(url)
-                if row.source != WEBHOOK and url in self._database.signed:
+                if row.source != WEBHOOK and url in self.database.signed:
                     count["unsigned"] += 1
                     continue
                 if not self._is_delivered_to(url):
@@ -165,11 +157,11 @@ class _Plan:
                 if delivery is not None and delivery.leased:
                     count["in_flight"] += 1
                     continue
-                due = now + (count["deliveries"] / self._rate if self._rate else 0.0)
+                due = now + (count["deliveries"] / self.rate if self.rate else 0.0)
                 count["deliveries"] += 1
-                if self._write:
-                    _make_due(connection, self._database, row.id, url, due, is_new=delivery is None)
-            if self._write and row.skipped_because is not None and count["deliveries"] > before:
+                if self.write:
+                    _make_due(connection, self.database, row.id, url, due, is_new=delivery is None)
+            if self.write and row.skipped_because is not None and count["deliveries"] > before:
                 connection.execute(
                     update(events).where(events.c.id == row.id).values(skipped_because=None)
                 )
@@ -179,18 +171,18 @@ class _Plan:
     @property
     def _is_named(self) -> bool:
         """Whether somebody who has no click id is meant: not by a state or a time alone."""
-        return bool(self._wanted.ids) or self._wanted.skipped_because in (WAITING, UNATTRIBUTED)
+        return bool(self.wanted.ids) or self.wanted.skipped_because in (WAITING, UNATTRIBUTED)
 
     def _is_delivered_to(self, url: str) -> bool:
-        return url in self._destinations or url in self._database.destinations
+        return url in self.destinations or url in self.database.destinations
 
     def _urls(self, own: dict[str, Any]) -> Sequence[str]:
-        if self._destinations:
-            return self._destinations
-        if filters.means_deliveries(self._wanted):
+        if self.destinations:
+            return self.destinations
+        if filters.means_deliveries(self.wanted):
             # None is left where somebody settled it, or made it due, since the event was found.
             return tuple(own)
-        return tuple(own) or self._database.destinations
+        return tuple(own) or self.database.destinations
 
     def _whole(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         """Return the events whose payload is there, and keep a purge from removing it meanwhile."""
@@ -199,7 +191,7 @@ class _Plan:
             .where(events.c.id.in_(ids), events.c.payload.is_not(None))
             .order_by(events.c.id)
         )
-        if self._write:
+        if self.write:
             statement = statement.with_for_update()
         return set(connection.execute(statement).scalars())
 
@@ -218,9 +210,9 @@ class _Plan:
             .where(deliveries.c.event_id.in_(ids))
             .order_by(deliveries.c.id)
         )
-        if not self._destinations:
-            statement = filters.narrow(statement, self._wanted)
-        if self._write:
+        if not self.destinations:
+            statement = filters.narrow(statement, self.wanted)
+        if self.write:
             statement = statement.with_for_update()
         found: dict[str, dict[str, Any]] = {}
         for row in connection.execute(statement):

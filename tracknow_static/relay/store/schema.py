@@ -5,7 +5,7 @@ Times are Unix seconds. Texts that come from outside are bounded by ``classify``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -52,6 +52,10 @@ def parts(values: Collection[str]) -> Iterator[list[str]]:
         yield left[first : first + _MOST_VALUES]
 
 
+def _partial_index(name: str, *columns: Column[Any], where: str) -> None:
+    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 # SQLite numbers rows only in a column of exactly the type INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -80,12 +84,7 @@ events = Table(
 # An event is written into each of its indexes while Stripe waits: there is one only for what claims,
 # duplicates, purges and pages need, and for what joins a charge with its checkout session.
 Index("events_received", events.c.received_at, events.c.id)
-Index(
-    "events_kept",
-    events.c.received_at,
-    sqlite_where=text("skipped_because IS NOT NULL"),
-    postgresql_where=text("skipped_because IS NOT NULL"),
-)
+_partial_index("events_kept", events.c.received_at, where="skipped_because IS NOT NULL")
 # Those that wait for their session, and those that are not forwarded for want of a click id.
 _UNATTRIBUTED = "skipped_because IN ('waiting', 'unattributed')"
 # Literals, since a bound value would hide from the planner that the partial index applies.
@@ -94,34 +93,15 @@ is_waiting: ColumnElement[bool] = literal_column(
     f"({_UNATTRIBUTED} AND skipped_because = 'waiting')"
 )
 is_unforwarded: ColumnElement[bool] = literal_column(_UNATTRIBUTED)
-Index(
-    "events_unattributed",
-    events.c.skipped_because,
-    events.c.received_at,
-    sqlite_where=text(_UNATTRIBUTED),
-    postgresql_where=text(_UNATTRIBUTED),
+_partial_index(
+    "events_unattributed", events.c.skipped_because, events.c.received_at, where=_UNATTRIBUTED
 )
 # Twins share the object. Most share the payment intent, too, and are found by it.
 _UNPAID = "object_id IS NOT NULL AND payment_intent IS NULL"
-Index(
-    "events_object",
-    events.c.object_id,
-    sqlite_where=text(_UNPAID),
-    postgresql_where=text(_UNPAID),
-)
+_partial_index("events_object", events.c.object_id, where=_UNPAID)
 for _column in ("reference", "payment_intent", "customer"):
-    Index(
-        f"events_{_column}",
-        events.c[_column],
-        sqlite_where=text(f"{_column} IS NOT NULL"),
-        postgresql_where=text(f"{_column} IS NOT NULL"),
-    )
-Index(
-    "events_unpurged",
-    events.c.received_at,
-    sqlite_where=text("purged_at IS NULL"),
-    postgresql_where=text("purged_at IS NULL"),
-)
+    _partial_index(f"events_{_column}", events.c[_column], where=f"{_column} IS NOT NULL")
+_partial_index("events_unpurged", events.c.received_at, where="purged_at IS NULL")
 
 deliveries = Table(
     "deliveries",
@@ -147,29 +127,23 @@ deliveries = Table(
 )
 # Claims look at what is pending only, however many settled rows there are. The last columns are for
 # the summary, which reads nothing else: they change with the due time, so that they cost no write.
-Index(
+_partial_index(
     "deliveries_pending",
     deliveries.c.destination,
     deliveries.c.due_at,
     deliveries.c.attempts,
     deliveries.c.claimed_at,
     deliveries.c.accepted_at,
-    sqlite_where=text("state = 'pending'"),
-    postgresql_where=text("state = 'pending'"),
+    where="state = 'pending'",
 )
-Index(
-    "deliveries_dead",
-    deliveries.c.destination,
-    deliveries.c.settled_at,
-    sqlite_where=text("state = 'dead'"),
-    postgresql_where=text("state = 'dead'"),
+_partial_index(
+    "deliveries_dead", deliveries.c.destination, deliveries.c.settled_at, where="state = 'dead'"
 )
-Index(
+_partial_index(
     "deliveries_rejected",
     deliveries.c.destination,
     deliveries.c.settled_at,
-    sqlite_where=text("state = 'rejected'"),
-    postgresql_where=text("state = 'rejected'"),
+    where="state = 'rejected'",
 )
 
 # Literals, since a bound value would hide from the planner that the partial index applies.
@@ -264,11 +238,8 @@ sale_objects = Table(
 )
 # What joins the objects of a sale, and where old ones are found.
 for _column in ("payment_intent", "charge", "invoice", "subscription", "customer"):
-    Index(
-        f"sale_objects_{_column}",
-        sale_objects.c[_column],
-        sqlite_where=text(f"{_column} IS NOT NULL"),
-        postgresql_where=text(f"{_column} IS NOT NULL"),
+    _partial_index(
+        f"sale_objects_{_column}", sale_objects.c[_column], where=f"{_column} IS NOT NULL"
     )
 Index("sale_objects_seen", sale_objects.c.seen, sale_objects.c.id)
 
@@ -324,12 +295,7 @@ Index(
     sales.c.amount,
     sales.c.refunded,
 )
-Index(
-    "sales_refunded",
-    sales.c.refunded_at,
-    sqlite_where=text("refunded > 0"),
-    postgresql_where=text("refunded > 0"),
-)
+_partial_index("sales_refunded", sales.c.refunded_at, where="refunded > 0")
 
 # What the database says of itself: its id, when it was purged last, how far the ledger has read.
 facts = Table(

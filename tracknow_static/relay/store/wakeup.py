@@ -61,19 +61,11 @@ class WakeUp:
             return self._notified(left)
         except Exception as error:
             self._drop()
-            if not isinstance(error, (StorageError, *self._errors())):
+            driver: Any = self._database.engine.dialect.loaded_dbapi
+            if not isinstance(error, (StorageError, driver.Error)):
                 raise
             self._woken.wait(min(left, 1.0))
             return False
-
-    def _errors(self) -> tuple[type[Exception], ...]:
-        if self._database.backend == "sqlite":
-            import sqlite3
-
-            return (sqlite3.Error,)
-        import psycopg
-
-        return (psycopg.Error,)
 
     def _connect(self) -> None:
         connection = self._database.raw_connection()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from tracknow_static.relay.store.destinations import breaker_of, untouched
+from tracknow_static.relay.store.destinations import breaker_of
 from tracknow_static.relay.store.facts import note_fact
 from tracknow_static.relay.store.filters import in_state
-from tracknow_static.relay.store.model import BREAKER_THRESHOLD, PAUSED, WEBHOOK
+from tracknow_static.relay.store.model import WEBHOOK
 from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
@@ -55,16 +55,6 @@ class Place(NamedTuple):
     oldest_at: float | None
     dead: Settled
     rejected: Settled
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether it is paused by a configuration error."""
-        return self.breaker.state == PAUSED
-
-    @property
-    def is_down(self) -> bool:
-        """Whether its circuit breaker is open."""
-        return self.breaker.open_for > 0 or self.breaker.failures >= BREAKER_THRESHOLD
 
 
 def is_low(free: int | None, floor: int) -> bool:
@@ -148,7 +138,7 @@ def _place(connection: Connection, url: str, row: Any, now: float, since: float)
     pending, oldest = _pending(connection, url)
     return Place(
         url=url,
-        breaker=breaker_of(row, now) if row else untouched(url),
+        breaker=breaker_of(url, row, now),
         paused_at=row.paused_at if row else None,
         failing_since=row.failing_since if row else None,
         pending=pending,
