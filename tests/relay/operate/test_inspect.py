@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -13,6 +14,8 @@ import pytest
 from tests.events import charge, encode, purchase
 from tests.relay.operate.parts import accept, database_of, environment, run, run_json
 from tests.relay.store.parts import dead, delivered, release
+from tests.relay.store.test_faults import mounted
+from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import leases
 
 if TYPE_CHECKING:
@@ -201,6 +204,24 @@ def test_show_payload_gives_the_bytes(either: dict[str, str]) -> None:
 def test_show_says_why_an_event_is_not_forwarded(environ: dict[str, str]) -> None:
     """The reason names the variable that decides."""
     assert "TRACKNOW_RELAY_EVENTS" in run(environ, "show", "evt_3").stdout
+
+
+def test_a_full_disk_can_be_read(tmp_path: Path) -> None:
+    """No room for the index of SQLite's log: without a relay that has made one, it is in memory."""
+    folder = tmp_path / "small"
+    with mounted(folder, "8m"):
+        environ = environment(f"sqlite:///{folder}/relay.sqlite3")
+        accept(environ, encode(purchase(1)))
+        database = database_of(environ)
+        Ledger(database).catch_up(60)
+        database.close()
+        with (folder / "rest").open("wb", buffering=0) as rest, contextlib.suppress(OSError):
+            while rest.write(bytes(4096)):
+                pass
+        assert not (folder / "relay.sqlite3-shm").exists()
+        for command in (["status"], ["list"], ["show", "evt_1"], ["sales"], ["report"]):
+            assert run(environ, *command).stdout
+        assert run(environ, "explain", "cs_1").stdout
 
 
 def test_show_of_an_unknown_event(environ: dict[str, str]) -> None:

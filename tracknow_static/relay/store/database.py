@@ -347,7 +347,7 @@ class Database:
             }
         engine = create_engine(self.url, **options)
         if self._file is not None:
-            listen(engine)
+            listen(engine, create=create)
         else:
             event.listen(engine, "connect", _postgres_connected)
         return engine

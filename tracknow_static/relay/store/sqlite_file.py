@@ -16,6 +16,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -98,6 +99,21 @@ class SqliteFile:
 
     def connect(self) -> sqlite3.Connection:
         """Return a connection of the driver to the file, which has to be there."""
+        connection = self._connect()
+        try:
+            if not self._create:
+                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
+                raise
+            # On a full disk there is no room for the log's index, unless a relay runs and has made
+            # one: who is alone keeps it in memory (sqlite.org/wal.html, 8).
+            connection = self._connect()
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
         try:
             # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
             return sqlite3.connect(
@@ -256,18 +272,19 @@ def _inode(path: str | Path) -> _Inode:
     return stat.st_dev, stat.st_ino
 
 
-def listen(engine: Engine) -> None:
+def listen(engine: Engine, *, create: bool) -> None:
     """Set up each connection of an engine, and begin its transactions as we mean them."""
-    event.listen(engine, "connect", _connected)
+    event.listen(engine, "connect", partial(_connected, create=create))
     event.listen(engine, "begin", _begin)
 
 
-def _connected(connection: Any, _record: object) -> None:
+def _connected(connection: Any, _record: object, *, create: bool) -> None:
     # The driver's own transactions would begin late and deferred; `begin` states them instead.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Before the first table: lets a purge give space back to the disk.
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if create:
+        # Before the first table: lets a purge give space back to the disk. It would write here.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
