@@ -89,7 +89,7 @@ class DestinationWorker(threading.Thread):
         self.window = concurrency * (1 + AHEAD)
         self.tally: Counter[str] = Counter()
         self._database = database
-        self._lease = lease_seconds
+        self._lease_seconds = lease_seconds
         # Later than this after the claim, the lease might end before an attempt does.
         self._start_within = lease_seconds - network.timeout - MARGIN
         self._drain = drain
@@ -228,12 +228,7 @@ class DestinationWorker(threading.Thread):
 
     def _claim_many(self) -> None:
         room, leased_at = self.window - self._under_way, time.monotonic()
-        found = leases.claim(
-            self._database,
-            limit=room,
-            lease_seconds=self._lease,
-            destinations=[self.destination],
-        )
+        found = self._lease(room)
         if found:
             crash_points.reach(CLAIMED)
         self._start(found, leased_at, probe=False)
@@ -243,15 +238,9 @@ class DestinationWorker(threading.Thread):
     def _claim_probe(self, state: Breaker) -> None:
         """Send one event, if this process is the one that gets to probe."""
         leased_at = time.monotonic()
-        found = leases.claim(
-            self._database,
-            limit=1,
-            lease_seconds=self._lease,
-            destinations=[self.destination],
-            paused=True,
-        )
+        found = self._lease(1, paused=True)
         if found and not destinations.set_breaker(
-            self._database, state, failures=state.failures, probing_for=self._lease
+            self._database, state, failures=state.failures, probing_for=self._lease_seconds
         ):
             leases.settle(self._database, [DeliveryResult(claimed, "release") for claimed in found])
             found = []
@@ -262,6 +251,15 @@ class DestinationWorker(threading.Thread):
             self._look_in(_LOOK_EVERY)
         else:
             self._look_in(leases.next_due(self._database, [self.destination]))
+
+    def _lease(self, limit: int, *, paused: bool = False) -> Sequence[Claimed]:
+        return leases.claim(
+            self._database,
+            limit=limit,
+            lease_seconds=self._lease_seconds,
+            destinations=[self.destination],
+            paused=paused,
+        )
 
     def _start(self, found: Sequence[Claimed], leased_at: float, *, probe: bool) -> None:
         self._under_way += len(found)

@@ -93,19 +93,12 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _shape(body: dict[str, Any]) -> tuple[str, str]:
-    event_id, kind = body.get("id"), body.get("type")
-    ok = (
-        body.get("object") in ("event", "v2.core.event")
-        and isinstance(event_id, str)
-        and _ID.fullmatch(event_id)
-        and isinstance(kind, str)
-        and _TYPE.fullmatch(kind)
-    )
-    if not ok:
-        raise Rejected(400, "not_an_event", "The body is not a Stripe event.")
-    assert isinstance(event_id, str)  # noqa: S101 - said above
-    assert isinstance(kind, str)  # noqa: S101
-    return event_id, kind
+    match body:
+        case {"object": "event" | "v2.core.event", "id": str(event_id), "type": str(kind)} if (
+            _ID.fullmatch(event_id) and _TYPE.fullmatch(kind)
+        ):
+            return event_id, kind
+    raise Rejected(400, "not_an_event", "The body is not a Stripe event.")
 
 
 def _account(body: dict[str, Any]) -> str | None:
