@@ -12,17 +12,26 @@ from tracknow_static import exit_codes
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    Function = Callable[..., Any]
+
 _JSON = f"{__name__}.json"
 
 
-def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def decorated(function: Function, *options: Callable[[Function], Function]) -> Function:
+    """Return a command's function with options, which ``--help`` lists in this order."""
+    for decorate in reversed(options):
+        function = decorate(function)
+    return function
+
+
+def format_option(*more: str) -> Callable[[Function], Function]:
     """Add ``--format text|json`` and ``--json``, its short form, to a command.
 
     The command's function gets the chosen name as ``output_format``. ``more`` adds names after
     ``text`` and ``json``, such as ``github`` and ``sarif``.
     """
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Function) -> Function:
         short = click.option(
             "--json",
             is_flag=True,
@@ -40,7 +49,7 @@ def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., An
             callback=_choose,
             help="Format of the output.",
         )
-        return full(short(command))
+        return decorated(command, full, short)
 
     return decorate
 
@@ -49,16 +58,14 @@ def format_option(*more: str) -> Callable[[Callable[..., Any]], Callable[..., An
 _FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
-def reporting_command(
-    *codes: int, epilog: str = ""
-) -> Callable[[Callable[..., Any]], click.Command]:
+def reporting_command(*codes: int, epilog: str = "") -> Callable[[Function], click.Command]:
     """Make a command of a function that reports findings: ``--format`` and ``--fail-on``.
 
     The function gets ``output_format`` and ``fail_on``. It can return ``codes`` beside the usual
     exit codes; ``epilog`` follows them in ``--help``.
     """
 
-    def decorate(function: Callable[..., Any]) -> click.Command:
+    def decorate(function: Function) -> click.Command:
         fail_on = click.option(
             "--fail-on",
             type=click.Choice(list(_FAILING)),

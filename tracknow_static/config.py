@@ -7,7 +7,7 @@ current folder only: a build must not depend on what lies above its own folder.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from tracknow_static.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tracknow_static.manifest import Manifest
 
 OWN_FILE = "tracknow.toml"
 SHARED_FILE = "pyproject.toml"
@@ -38,6 +40,28 @@ class Project:
     source: str
     in_file: dict[str, object] = field(default_factory=dict)
     in_flags: dict[str, object] = field(default_factory=dict)
+
+    def with_manifest(self, manifest: Manifest | None) -> Project:
+        """Return the project with a manifest's settings under those of its file and its flags.
+
+        Raises :class:`SettingsError` when the options contradict each other.
+        """
+        if manifest is None:
+            return self
+        source = self.source if self.in_file else manifest.path
+        options: dict[str, Any] = {**manifest.options, **self.in_file, **self.in_flags}
+        settings = Settings.from_mapping(options, where=source)
+        site_url = self.site_url or manifest.site_url
+        return replace(self, settings=settings, site_url=site_url, source=source)
+
+    def kept_from(self, manifest: Manifest) -> dict[str, object]:
+        """Return the options that come from the manifest alone and differ from their defaults."""
+        given = {*self.in_file, *self.in_flags}
+        return {
+            name: value
+            for name, value in asdict(self.settings).items()
+            if name in manifest.options.keys() - given and value != OPTIONS[name].default
+        }
 
 
 def load(flags: Mapping[str, object], *, file: Path | None = None) -> Project:

@@ -13,6 +13,10 @@ class TracknowError(Exception):
 
     exit_code = FAILED
 
+    def __init__(self, text: str, exit_code: int | None = None) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code or self.exit_code
+
 
 class SettingsError(TracknowError):
     """An option is unknown or has a value that is not accepted.
@@ -49,7 +53,3 @@ class StorageError(RelayError):
 
 class AccountError(TracknowError):
     """Something cannot be done with a Stripe account or with the file of its signing secrets."""
-
-    def __init__(self, text: str, exit_code: int) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code

@@ -141,6 +141,11 @@ def find(root: str) -> dict[str, Manifest]:
     return found
 
 
+def read_manifest(site_dir: str) -> Manifest | None:
+    """Return the manifest of the site in a folder; raise :class:`SettingsError` as :func:`find`."""
+    return find(os.path.realpath(site_dir)).get("")
+
+
 def _paths(root: str) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name != ".git")

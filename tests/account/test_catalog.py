@@ -117,29 +117,26 @@ def test_a_link_with_many_lines(merchant: Merchant, monkeypatch: pytest.MonkeyPa
 
 def test_three_decimals() -> None:
     """A Kuwaiti dinar has a thousand fils."""
-    assert str(Price("", 1500, "kwd", 1, None)) == "1.500 KWD"
+    assert str(Price(1500, "kwd", 1, None)) == "1.500 KWD"
 
 
 @pytest.mark.parametrize(
-    ("url", "standing", "mode"),
+    ("url", "standing"),
     [
-        ("https://buy.stripe.com/test_aEU14A9PY00000000?a=b#c", "active", "test"),
-        ("https://BUY.stripe.com./test_aEU14A9PY00000000/", "active", "test"),
-        ("https://buy.stripe.com/test_cIU14A9PY00000000", "deactivated", "test"),
-        ("https://buy.stripe.com/test_somebodyelses", "unknown", "test"),
-        ("https://buy.stripe.com/aEU14A9PY00000000", "other-mode", "live"),
-        ("https://pay.shop.example/b/test_bIU14A9PY00000000", "active", "test"),
-        ("https://pay.shop.example/b/elsewhere00000", "unknown", None),
-        ("https://pay.shop.example/test_aEU14A9PY00000000", "active", "test"),
-        ("no url", "invalid", None),
+        ("https://buy.stripe.com/test_aEU14A9PY00000000?a=b#c", "active"),
+        ("https://BUY.stripe.com./test_aEU14A9PY00000000/", "active"),
+        ("https://buy.stripe.com/test_cIU14A9PY00000000", "deactivated"),
+        ("https://buy.stripe.com/test_somebodyelses", "unknown"),
+        ("https://buy.stripe.com/aEU14A9PY00000000", "other-mode"),
+        ("https://pay.shop.example/b/test_bIU14A9PY00000000", "active"),
+        ("https://pay.shop.example/b/elsewhere00000", "unknown"),
+        ("https://pay.shop.example/test_aEU14A9PY00000000", "active"),
+        ("no url", "invalid"),
     ],
 )
-def test_what_a_url_is_to_the_account(
-    catalog: Catalog, url: str, standing: str, mode: str | None
-) -> None:
+def test_what_a_url_is_to_the_account(catalog: Catalog, url: str, standing: str) -> None:
     """In use, switched off, somebody else's, or of a mode that the key cannot see."""
-    verdict = catalog.look_up(url)
-    assert (verdict.standing, verdict.mode) == (standing, mode)
+    assert catalog.look_up(url).standing == standing
 
 
 def test_a_key_that_may_not_see_links(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +149,6 @@ def test_a_key_that_may_not_see_links(merchant: Merchant, monkeypatch: pytest.Mo
 
 def test_an_unread_price_is_no_free_one() -> None:
     """Without the right to see prices a link has none, which differs from an empty list."""
-    link = PaymentLink("plink_1", "https://buy.stripe.com/x", True, True, "usd", None)
+    link = PaymentLink("plink_1", "https://buy.stripe.com/x", True, "usd", None)
     assert link.prices is None
     assert link.custom_domain is None

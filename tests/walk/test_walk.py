@@ -130,6 +130,27 @@ def test_the_visitor_comes_back_and_lands_anywhere(report: Result) -> None:
     assert landing[0] == "exact"
 
 
+def test_closed_shadow_roots(tmp_path: Path) -> None:
+    """A link in a closed root is walked: made by a script or by markup, at the top or in a frame."""
+
+    def component(name: str) -> str:
+        return f"""<p></p><script>
+            document.querySelector("p").attachShadow({{mode: "closed"}}).innerHTML =
+                `<a target="_top" href="{BUY}/{name}">Buy</a>`;
+        </script>"""
+
+    pages = {
+        "index.html": component("scripted"),
+        "markup.html": f"""<p><template shadowrootmode="closed"><a href="{BUY}/markup">Buy</a>
+            </template></p><iframe srcdoc='{component("framed")}'></iframe>""",
+    }
+    found = results(walk(build(tmp_path, pages), "--all", "--json"))
+    for page, name in (("index", "scripted"), ("markup", "markup"), ("markup", "framed")):
+        asked = f"{BUY}/{name}?client_reference_id={ID}"
+        assert found[f"{page}.html", f"{BUY}/{name}", "click"] == ("exact", asked), name
+        assert found[f"{page}.html", f"{BUY}/{name}", "keyboard"] == ("exact", asked), name
+
+
 def test_the_option_window_open(tmp_path: Path) -> None:
     """The same page built with window_open is as expected."""
     site = build(tmp_path, {"opens.html": PAGES["opens.html"]}, Settings(window_open=True))

@@ -37,7 +37,6 @@ class Price:
     ``week``, ``month``, ``year`` or ``None`` for a single payment.
     """
 
-    description: str
     amount: int | None
     currency: str
     quantity: int | None
@@ -58,19 +57,19 @@ class PaymentLink:
     id: str
     url: str
     active: bool
-    livemode: bool
     currency: str
     prices: tuple[Price, ...] | None
 
     @property
-    def host(self) -> str:
-        """Host of its URL."""
-        return _parts(self.url)[0]
-
-    @property
     def custom_domain(self) -> str | None:
         """The merchant's own domain that it is on, if any."""
-        return None if self.host in PAYMENT_HOSTS else self.host
+        host = _parts(self.url)[0]
+        return None if host in PAYMENT_HOSTS else host
+
+    @property
+    def price(self) -> str:
+        """Its prices as text; the currency alone where they are not known."""
+        return " + ".join(map(str, self.prices or ())) or self.currency.upper()
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,10 @@ class Verdict:
 
     ``active`` and ``deactivated`` links are the account's; ``unknown`` ones are not;
     ``other-mode`` is a test link seen with a live key or the reverse, of which the account shows
-    nothing; ``invalid`` is not a URL. ``mode`` is ``live``, ``test`` or ``None`` when unknown.
+    nothing; ``invalid`` is not a URL.
     """
 
     standing: Standing
-    mode: Literal["live", "test"] | None
     link: PaymentLink | None = None
 
 
@@ -103,20 +101,17 @@ class Catalog:
         """Return what a URL found on a page is; query and fragment do not matter."""
         host, path = _parts(url)
         if not host:
-            return Verdict("invalid", None)
+            return Verdict("invalid")
         link = self._by_address.get((host, path))
         # A link keeps its path when a custom domain is added or dropped, and the old host still works
         # (docs.stripe.com/payments/checkout/custom-domains).
         if link is None and len(path) > 8 and host in PAYMENT_HOSTS | self.custom_domains:
             link = self._by_path.get(path)
         if link is not None:
-            return self._known(link)
-        mode: Literal["live", "test"] | None = None
-        if host in PAYMENT_HOSTS:
-            mode = "test" if path.startswith("/test_") else "live"
-            if mode != self.mode:
-                return Verdict("other-mode", mode)
-        return Verdict("unknown", mode)
+            return Verdict("active" if link.active else "deactivated", link)
+        if host in PAYMENT_HOSTS and path.startswith("/test_") != (self.mode == "test"):
+            return Verdict("other-mode")
+        return Verdict("unknown")
 
     @cached_property
     def _by_address(self) -> dict[tuple[str, str], PaymentLink]:
@@ -125,11 +120,6 @@ class Catalog:
     @cached_property
     def _by_path(self) -> dict[str, PaymentLink]:
         return {_parts(link.url)[1]: link for link in reversed(self.links)}
-
-    @staticmethod
-    def _known(link: PaymentLink) -> Verdict:
-        standing: Standing = "active" if link.active else "deactivated"
-        return Verdict(standing, "live" if link.livemode else "test", link)
 
 
 def _parts(url: str) -> tuple[str, str]:
@@ -185,7 +175,7 @@ def _link(client: Any, raw: Any, *, prices: bool) -> PaymentLink:
                 lines = tuple(_prices(listed.auto_paging_iter()))
         else:
             lines = tuple(_prices(items.data))
-    return PaymentLink(raw.id, raw.url, raw.active, raw.livemode, raw.currency, lines)
+    return PaymentLink(raw.id, raw.url, raw.active, raw.currency, lines)
 
 
 def _prices(items: Iterable[Any]) -> Iterable[Price]:
@@ -193,7 +183,6 @@ def _prices(items: Iterable[Any]) -> Iterable[Price]:
         price = item.price
         recurring = getattr(price, "recurring", None) if price else None
         yield Price(
-            description=item.description or "",
             amount=price.unit_amount if price else item.amount_total,
             currency=item.currency,
             quantity=item.quantity,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracknow_static.account import confirm, output, plan
-from tracknow_static.account.run import Run, changing, common, secret_option
+from tracknow_static.account import output, plan
+from tracknow_static.account.run import Run, changing, common, secret_option, secret_problem
 from tracknow_static.account.targets import Target
 from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import (
@@ -27,7 +27,7 @@ from tracknow_static.tracknow import EVENT_TYPES, SALE_EVENT_TYPES, counted, is_
 
 if TYPE_CHECKING:
     from tracknow_static.account.secret_file import SecretFile
-    from tracknow_static.account.stripe_api import Account, Undelivered
+    from tracknow_static.account.stripe_api import Undelivered
     from tracknow_static.account.targets import Endpoint
 
 _DAY = 86_400
@@ -92,13 +92,13 @@ def setup(
     if not chosen["namespace"] and not chosen["relay_url"]:
         raise click.UsageError("Where should the events go? Give --namespace or --relay-url.")
     run = Run.start(**chosen)
-    account, target, confirmation = run.account, run.target, run.confirmation
+    account, target = run.account, run.target
     assert target is not None  # noqa: S101 - one of both is given
     file = run.file() if target.kind == "relay" else None
     wanted = SALE_EVENT_TYPES if file else EVENT_TYPES
     events = tuple(dict.fromkeys((*wanted, *also)))
     steps = plan.plan_setup(target, events, run.endpoints, not_a_relay=not_a_relay)
-    changed = confirmation.confirm(steps)
+    changed = run.confirm(steps)
     attention: list[str] = []
     endpoint, secret = steps.endpoint, None
     if changed:
@@ -106,21 +106,19 @@ def setup(
         if step.endpoint is not None:
             endpoint = account.update(step.endpoint.id, **step.changes)
         elif file is not None:
-            endpoint, secret, attention = confirm.create_with_secret(
-                account, target, events, run.endpoints, file
-            )
+            endpoint, secret, attention = run.create_with_secret(target, events, file)
         else:
             endpoint, secret = account.create(target, events, run.endpoints)
     if endpoint is not None and file is not None and not secret:
-        attention += confirm.secret_problem(endpoint, file)
+        attention += secret_problem(endpoint, file)
     shown = secret if show_secret else None
-    if not confirmation.as_json:
+    if not run.as_json:
         output.print_done(endpoint if changed else None, file if secret else None, shown)
     facts: dict[str, object] = {
         "endpoint": endpoint.as_json() if endpoint else None,
         "secret_file": str(file.path) if file else None,
     }
-    confirmation.finish(steps, attention, changed=changed, facts=facts, secret=shown)
+    run.finish(steps, attention, changed=changed, facts=facts, secret=shown)
 
 
 @stripe.command(epilog=_EPILOG)
@@ -143,20 +141,20 @@ def status(*, days: int, **chosen: Any) -> None:
         if file and endpoint.kind == "relay":
             held = file.holds(endpoint.fingerprint)
             if held != "yes" and endpoint.ours:
-                attention += confirm.secret_problem(endpoint, file)
+                attention += secret_problem(endpoint, file)
         rows.append((endpoint, held))
     events, problems = _undelivered(run, days)
     attention += problems
-    if run.confirmation.as_json:
+    if run.as_json:
         facts = {
-            "mode": run.confirmation.mode,
+            "mode": run.mode,
             "endpoints": [{**row.as_json(), "secret_in_file": held} for row, held in rows],
             "undelivered": None if events is None else [event.as_json() for event in events],
             "attention": attention,
         }
         click.echo(json.dumps(facts, indent=2))
     else:
-        output.print_endpoints(rows, run.confirmation.mode)
+        output.print_endpoints(rows, run.mode)
         output.print_undelivered(events or [])
         output.print_attention(attention)
     if attention:
@@ -226,20 +224,18 @@ def _begin(run: Run, rotation: plan.Rotation, file: SecretFile, *, show_secret: 
     text = f"create a second endpoint for {current.url}, to replace {current.id}"
     details = (f"events: {', '.join(current.events)}", f"its secret goes first into {file.path}")
     steps = plan.Plan((plan.Step("create", text, details=details),))
-    if not run.confirmation.confirm(steps):
-        run.confirmation.finish(steps, changed=False)
+    if not run.confirm(steps):
+        run.finish(steps, changed=False)
         return
     target = Target("relay", current.url)
-    new, secret, attention = confirm.create_with_secret(
-        run.account, target, current.events, run.endpoints, file, replaces=current
-    )
+    new, secret, attention = run.create_with_secret(target, current.events, file, replaces=current)
     shown = secret if show_secret else None
-    if not run.confirmation.as_json:
+    if not run.as_json:
         output.print_done(new, file, shown)
         click.echo("The relay accepts both secrets once it has read the file again. Then run:")
         click.echo("  tracknow-static stripe rotate --finish")
     facts: dict[str, object] = {"endpoint": new.as_json(), "secret_file": str(file.path)}
-    run.confirmation.finish(steps, attention, changed=True, facts=facts, secret=shown)
+    run.finish(steps, attention, changed=True, facts=facts, secret=shown)
 
 
 def _finish(run: Run, rotation: plan.Rotation, file: SecretFile, *, force: bool) -> None:
@@ -251,7 +247,7 @@ def _finish(run: Run, rotation: plan.Rotation, file: SecretFile, *, force: bool)
         problem = f"{file.path} does not hold the secret of {new.id}, the only endpoint left then."
     elif not new.enabled:
         problem = f"{new.id}, the only endpoint left then, is disabled. Run setup to enable it."
-    elif not force and (waiting := confirm.still_tried(run.account, [old], before=new.created)):
+    elif not force and (waiting := run.still_tried([old], before=new.created)):
         # The new endpoint never gets events from before it was created.
         ids = ", ".join(event.id for event in waiting[:3])
         problem = (
@@ -261,7 +257,7 @@ def _finish(run: Run, rotation: plan.Rotation, file: SecretFile, *, force: bool)
     if problem:
         raise AccountError(f"Refused: {problem}", CONFLICT)
     steps = plan.Plan((plan.deletion(old),))
-    changed = run.confirmation.confirm(steps)
+    changed = run.confirm(steps)
     attention = []
     if changed:
         run.account.delete(old.id)
@@ -270,9 +266,9 @@ def _finish(run: Run, rotation: plan.Rotation, file: SecretFile, *, force: bool)
             attention.append(
                 f"{file.path}: which secret belonged to {old.id} is unknown, so none was removed."
             )
-        if not run.confirmation.as_json:
+        if not run.as_json:
             output.print_removed([old], file if removed else None)
-    run.confirmation.finish(steps, attention, changed=changed)
+    run.finish(steps, attention, changed=changed)
 
 
 @stripe.command(epilog=_EPILOG)
@@ -294,31 +290,31 @@ def remove(*, ids: tuple[str, ...], **chosen: Any) -> None:
     run = Run.start(**chosen)
     steps = plan.plan_remove(run.endpoints, run.target, ids)
     chosen_endpoints = [step.endpoint for step in steps.steps if step.endpoint]
-    waiting = _waiting(run.account, chosen_endpoints)
+    waiting = _waiting(run, chosen_endpoints)
     steps = plan.Plan(steps.steps, (*steps.attention, *waiting))
     file = None
     if any(endpoint.fingerprint for endpoint in chosen_endpoints):
         file = run.file_if_any()
         if file:
             file.read()  # a file that cannot be read is reported before anything is deleted
-    if not run.confirmation.as_json:
+    if not run.as_json:
         output.print_attention(steps.attention)
-    changed = run.confirmation.confirm(steps)
+    changed = run.confirm(steps)
     removed = 0
     if changed:
         for endpoint in chosen_endpoints:
             run.account.delete(endpoint.id)
             if file and endpoint.fingerprint:
                 removed += file.forget(endpoint.fingerprint)
-        if not run.confirmation.as_json:
+        if not run.as_json:
             output.print_removed(chosen_endpoints, file if removed else None)
     facts: dict[str, object] = {"secrets_removed": removed}
-    run.confirmation.finish(steps, changed=changed, facts=facts, printed_before=True)
+    run.finish(steps, changed=changed, facts=facts, printed_before=True)
 
 
-def _waiting(account: Account, endpoints: list[Endpoint]) -> list[str]:
+def _waiting(run: Run, endpoints: list[Endpoint]) -> list[str]:
     try:
-        events = confirm.still_tried(account, endpoints)
+        events = run.still_tried(endpoints)
     except AccountError:
         return []  # the key may not read events; deleting does not need them
     if not events:

@@ -18,8 +18,6 @@ from tracknow_static.exit_codes import CONFLICT, KEY, MISUSE
 from tracknow_static.tracknow import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stripe import StripeClient
 
 # docs.stripe.com/keys: secret and restricted keys, with their mode in the prefix.
@@ -56,17 +54,16 @@ class ApiKey:
         wanted = "Expected sk_live_…, rk_live_…, sk_test_… or rk_test_…."
         raise AccountError(f"{problem} {wanted}", KEY)
 
-    def client(
-        self, environ: Mapping[str, str] = os.environ, *, http_client: Any = None
-    ) -> StripeClient:
+    def client(self, *, http_client: Any = None) -> StripeClient:
         """Return the official client; it repeats a request at most twice, with one idempotency key.
 
-        ``http_client`` is one of the library's to use instead of its default. Raises :class:`AccountError` when the library is not installed.
+        ``http_client`` is one of the library's to use instead of its default. Raises
+        :class:`AccountError` when the library is not installed.
         """
         stripe = library()
         options: dict[str, Any] = {"max_network_retries": 2, "http_client": http_client}
         # For this project's tests; loopback only, so that no key can be sent elsewhere.
-        base = environ.get("TRACKNOW_STRIPE_API_BASE")
+        base = os.environ.get("TRACKNOW_STRIPE_API_BASE")
         if base:
             if urlsplit(base).hostname not in LOOPBACK:
                 text = "TRACKNOW_STRIPE_API_BASE is for tests and accepts loopback addresses only."
@@ -96,21 +93,19 @@ def library(*others: str) -> Any:
     return stripe
 
 
-def obtain(
-    mode: str | None = None, environ: Mapping[str, str] = os.environ, *, prompt: bool = True
-) -> ApiKey:
+def obtain(mode: str | None = None) -> ApiKey:
     """Return the key from STRIPE_API_KEY, STRIPE_API_KEY_FILE or a hidden prompt.
 
     Raises :class:`AccountError` when there is no key, or when it is not of ``mode``.
     """
-    text = environ.get("STRIPE_API_KEY", "")
-    path = environ.get("STRIPE_API_KEY_FILE")
+    text = os.environ.get("STRIPE_API_KEY", "")
+    path = os.environ.get("STRIPE_API_KEY_FILE")
     if not text and path:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise AccountError(f"STRIPE_API_KEY_FILE: cannot read {path}: {error}", KEY) from None
-    if not text.strip() and prompt and sys.stdin.isatty():
+    if not text.strip() and sys.stdin.isatty():
         text = click.prompt("Stripe API key (not shown)", hide_input=True, err=True)
     if not text.strip():
         wanted = "Set STRIPE_API_KEY or STRIPE_API_KEY_FILE, or run it on a terminal to be asked."

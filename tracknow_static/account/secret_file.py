@@ -20,7 +20,7 @@ from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import CONFLICT, FAILED, MISUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _ROOM = 4096  # bytes reserved for a new secret, which has about 40
 
@@ -30,12 +30,12 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(b"tracknow-static:" + secret.encode()).hexdigest()[:12]
 
 
-def default_path(mode: str, environ: Mapping[str, str] = os.environ) -> Path:
+def default_path(mode: str) -> Path:
     """Return the file in the user's configuration folder for the secrets of a mode.
 
     Raises :class:`AccountError` for a user without a home folder.
     """
-    base = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
     if not os.path.isabs(base):  # noqa: PTH117
         text = "This user has no home folder: name the file for the secret with --secret-file."
         raise AccountError(text, MISUSE)

@@ -15,7 +15,7 @@ from tracknow_static.audit.site import SiteAudit
 from tracknow_static.audit.text import Report
 from tracknow_static.click_options import exit_by, format_option, reporting_command
 from tracknow_static.flags import with_settings
-from tracknow_static.page.built_with import read_manifest, with_manifest
+from tracknow_static.manifest import read_manifest
 from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import printable
 
@@ -75,7 +75,7 @@ def check(
     tracknow.json that the build or `inject` left in SITE_DIR.
     """
     manifest = read_manifest(site_dir)
-    project = with_manifest(project, manifest)
+    project = project.with_manifest(manifest)
     comparison = _comparison(project) if with_stripe else None
     site = printable(site_dir)
     audit = SiteAudit(site_dir, project, manifest, comparison)
@@ -101,7 +101,7 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
     buttons, pricing tables or forms; then what the site's own policies lack of these.
     """
     manifest = read_manifest(site_dir)
-    audit = SiteAudit(site_dir, with_manifest(project, manifest), manifest)
+    audit = SiteAudit(site_dir, project.with_manifest(manifest), manifest)
     wanted, lacks = advice(audit)
     if output_format == "json":
         policies = [

@@ -10,7 +10,7 @@ from tracknow_static.page.findings import finding
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tracknow_static.account.catalog import Catalog, Verdict
+    from tracknow_static.account.catalog import Catalog
     from tracknow_static.page.contents import Surface
     from tracknow_static.page.findings import Finding
 
@@ -27,6 +27,8 @@ class Comparison:
         self._elements = False
         self.links = len(catalog.links)
         self.mode = catalog.mode
+        other = "TN453" if self.mode == "live" else "TN454"
+        self._codes = {"unknown": "TN451", "deactivated": "TN452", "other-mode": other}
 
     @property
     def domains(self) -> frozenset[str]:
@@ -41,14 +43,14 @@ class Comparison:
             return None, (finding("TN457", file, surface.line, surface.kind),) if other else ()
         verdict = self._catalog.look_up(surface.url)
         findings = []
-        code = _code(verdict, self.mode)
-        if code:
+        if code := self._codes.get(verdict.standing):
             findings.append(finding(code, file, surface.line, surface.url))
         host = urlsplit(surface.url).hostname or ""
         if host in self._missing:
             self._reported.add(host)
             findings.append(finding("TN455", file, surface.line, host))
-        return _price(verdict), tuple(findings)
+        price = verdict.link.price if verdict.link else None
+        return price, tuple(findings)
 
     def site_findings(self) -> list[Finding]:
         """Return what is not about a single page, once the site has been read."""
@@ -58,22 +60,3 @@ class Comparison:
         if self._elements:
             findings.append(finding("TN456", ".", 1))
         return findings
-
-
-def _code(verdict: Verdict, mode: str) -> str | None:
-    if verdict.standing == "unknown":
-        return "TN451"
-    if verdict.standing == "deactivated":
-        return "TN452"
-    if verdict.standing == "other-mode":
-        return "TN453" if mode == "live" else "TN454"
-    return None
-
-
-def _price(verdict: Verdict) -> str | None:
-    link = verdict.link
-    if link is None:
-        return None
-    if link.prices is None:
-        return link.currency.upper()
-    return " + ".join(str(price) for price in link.prices) or link.currency.upper()

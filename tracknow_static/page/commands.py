@@ -14,7 +14,7 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.flags import with_settings
-from tracknow_static.page.built_with import kept_options, read_manifest, with_manifest
+from tracknow_static.manifest import read_manifest
 from tracknow_static.page.findings import grouped, on_more_pages, printable
 from tracknow_static.page.process import is_page
 from tracknow_static.page.report import SiteReport
@@ -90,7 +90,7 @@ def inject(
     """
     output = _Output(site_dir, output_format, quiet, verbose, csp)
     manifest = read_manifest(site_dir)
-    project = with_manifest(project, manifest)
+    project = project.with_manifest(manifest)
     if not project.settings.enabled:
         as_json = output_format == "json"
         click.echo("tracknow: switched off (enabled is false); nothing was done", err=as_json)
@@ -108,7 +108,7 @@ def inject(
             jobs=jobs,
             progress=progress,
         )
-    if manifest and not quiet and (kept := kept_options(project, manifest)):
+    if manifest and not quiet and (kept := project.kept_from(manifest)):
         names = ", ".join(f"{name} {value!r}" for name, value in kept.items())
         click.echo(f"tracknow: kept from {manifest.path}: {names}", err=True)
     _print(report, output)

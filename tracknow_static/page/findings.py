@@ -60,9 +60,9 @@ def grouped(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:
         yield first, len(files) - 1
 
 
-def on_more_pages(number: int, words: str = "and on") -> str:
+def on_more_pages(number: int) -> str:
     """Return "and on 2 more pages", or nothing for none."""
-    return f"{words} {number:,} more page{'s' * (number > 1)}" if number else ""
+    return f"and on {number:,} more page{'s' * (number > 1)}" if number else ""
 
 
 def printable(path: str | os.PathLike[str]) -> str:

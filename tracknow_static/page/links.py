@@ -56,6 +56,6 @@ def payment_url(url: str, base: str, hosts: Collection[str]) -> PaymentUrl | Non
     )
 
 
-def is_payment_url(url: str, base: str = ANYWHERE, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:
-    """Whether ``url``, written in a page at ``base``, leads to a payment page."""
-    return payment_url(url, base, hosts) is not None
+def is_payment_url(url: str, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:
+    """Whether ``url`` leads to a payment page."""
+    return payment_url(url, ANYWHERE, hosts) is not None

@@ -111,7 +111,6 @@ def probe(
     the deployed site.
     """
     from tracknow_static.audit.groups import Severities
-    from tracknow_static.page.built_with import with_manifest
     from tracknow_static.probe.client import Client
     from tracknow_static.probe.output import print_probe
     from tracknow_static.probe.run import Probe, live_manifest
@@ -119,7 +118,7 @@ def probe(
     severities = Severities(project.severity, project.source)
     with Client(seconds=timeout, resolve=resolve) as client:
         manifest = live_manifest(client, url, project.settings)
-        project = with_manifest(project, manifest)
+        project = project.with_manifest(manifest)
         probe = Probe(
             client=client,
             url=url,

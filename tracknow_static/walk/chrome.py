@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import TracknowError
-from tracknow_static.exit_codes import FAILED, MISUSE
+from tracknow_static.exit_codes import MISUSE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -43,10 +43,6 @@ _FLAGS = (
 
 class BrowserError(TracknowError):
     """No browser is installed, or it does not start."""
-
-    def __init__(self, text: str, exit_code: int = FAILED) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
 
 
 def find_browser(given: str | None = None) -> str:

@@ -11,7 +11,7 @@ from tracknow_static.audit.groups import Severities
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
-from tracknow_static.page.built_with import read_manifest, with_manifest
+from tracknow_static.manifest import read_manifest
 from tracknow_static.page.links import all_hosts
 from tracknow_static.walk.chrome import browsing, find_browser
 from tracknow_static.walk.output import Report
@@ -73,7 +73,7 @@ def walk(
     this machine: a local stand-in answers for every host.
     """
     manifest = read_manifest(site_dir)
-    project = with_manifest(project, manifest)
+    project = project.with_manifest(manifest)
     severities = Severities(project.severity, project.source)
     audit = SiteAudit(site_dir, project, manifest)
     program = find_browser(browser)

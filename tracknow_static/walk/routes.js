@@ -1,4 +1,5 @@
-// Returns the payment routes of this document, in the order of its elements: [{kind, url, element}].
+// Returns the payment routes of this document, in the order of its elements:
+// [{kind, url, element, closed}]; closed: it is in a closed shadow root.
 // arguments: payment hosts; whether a script of the page mentions a payment page.
 const [hosts, scripted] = arguments;
 const found = [];
@@ -12,7 +13,7 @@ const payment = (text) => {
 };
 const mentions = (text) => hosts.some((host) => text.includes(host));
 const looksLikeButton = 'button, [role=button], input[type=button], a[href^="#"], a[href^="javascript:"]';
-const visit = (root) => {
+const visit = (root, closed) => {
   for (const element of root.querySelectorAll("*")) {
     const tag = element.localName;
     const href = element.getAttribute("href") || element.getAttribute("xlink:href") || "";
@@ -29,9 +30,10 @@ const visit = (root) => {
       kind = "handler";
     else if (scripted && element.matches(looksLikeButton)) kind = "button";
     if (kind && !(kind === "handler" && /^(script|link|meta|iframe|img)$/.test(tag)))
-      found.push({ kind, url, element });
-    if (element.shadowRoot) visit(element.shadowRoot);
+      found.push({ kind, url, element, closed });
+    const inner = element.shadowRoot || element[Symbol.for("tracknow walk")];
+    if (inner) visit(inner, closed || !element.shadowRoot);
   }
 };
-visit(document);
+visit(document, false);
 return found;

@@ -13,6 +13,7 @@ from selenium.common.exceptions import (
     ElementNotInteractableException,
     WebDriverException,
 )
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.mouse_button import MouseButton
 from selenium.webdriver.common.keys import Keys
@@ -45,6 +46,9 @@ const done = arguments[0];
 const ready = () => Promise.resolve(self.tracknow && tracknow.ready).then(() => done());
 document.readyState === "complete" ? ready() : addEventListener("load", ready);
 """
+_SHOW = "function() { this.host[Symbol.for('tracknow walk')] = this; }"
+_SCROLL_TO = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
+_FOCUS = "arguments[0].focus(); return arguments[0].getRootNode().activeElement === arguments[0]"
 _HIDE = """
 const style = document.createElement("style");
 style.textContent = arguments[0] + "{display: none !important}";
@@ -70,6 +74,8 @@ class Visitor:
         except WebDriverException:
             return False
         self.settle()
+        with contextlib.suppress(WebDriverException):  # it may leave for Stripe meanwhile
+            self._show_closed_roots()
         return True
 
     def settle(self) -> None:
@@ -80,6 +86,18 @@ class Visitor:
                 self.driver.execute_script(_HIDE, banner)
             if self.consent is not None:
                 self.driver.execute_script("tracknow.consent(arguments[0])", self.consent)
+
+    def _show_closed_roots(self) -> None:
+        """Let routes.js find closed shadow roots: Chrome knows them, but no script does."""
+        ask = self.driver.execute_cdp_cmd
+        nodes = [ask("DOM.getDocument", {"depth": -1, "pierce": True})["root"]]
+        for node in nodes:  # it grows meanwhile
+            if node.get("shadowRootType") == "closed":
+                root = ask("DOM.resolveNode", {"nodeId": node["nodeId"]})["object"]
+                show = {"objectId": root["objectId"], "functionDeclaration": _SHOW}
+                ask("Runtime.callFunctionOn", show)
+            nodes += [*node.get("children", ()), *node.get("shadowRoots", ())]
+            nodes += [node["contentDocument"]] if "contentDocument" in node else []
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run a script in the page; returns None where it cannot run."""
@@ -106,7 +124,7 @@ class Visitor:
         self.driver.switch_to.window(fresh)
 
     def find(self, *, scripted: bool) -> list[dict[str, Any]]:
-        """Return the payment routes of the document: kind, url and element; see routes.js."""
+        """Return the payment routes of the document: see routes.js."""
         return list(self.run(_FIND, sorted(self.web.payment_hosts), scripted) or [])
 
     @contextlib.contextmanager
@@ -133,23 +151,22 @@ class Visitor:
         if others:
             self.driver.switch_to.window(first)
 
-    def act(self, action: str, element: Any) -> str:
-        """Do what a visitor does; returns why it cannot be done, or "" when it was."""
+    def act(self, action: str, element: Any, *, closed: bool = False) -> str:
+        """Do what a visitor does; returns why it cannot be done, or "" when it was.
+
+        ``closed``: the element is in a closed shadow root.
+        """
         try:
             if action == "middle click":
-                self.driver.execute_script(
-                    "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element
-                )
-                builder = ActionBuilder(self.driver)
-                pointer: Any = builder.pointer_action
-                pointer.move_to(element)
-                pointer.pointer_down(MouseButton.MIDDLE)
-                pointer.pointer_up(MouseButton.MIDDLE)
-                builder.perform()
+                self._press(element, MouseButton.MIDDLE)
             elif action == "keyboard":
-                element.send_keys(Keys.ENTER)
+                if not self.driver.execute_script(_FOCUS, element):
+                    return "it is hidden"
+                ActionChains(self.driver).send_keys(Keys.ENTER).perform()
             elif action == "submit":
                 return self._submit(element)
+            elif closed:  # the driver would look for the link in vain
+                self._press(element, MouseButton.LEFT)
             else:
                 element.click()
         except ElementClickInterceptedException:
@@ -159,6 +176,15 @@ class Visitor:
         except WebDriverException as error:
             return (error.msg or "the browser refuses").partition("\n")[0]
         return ""
+
+    def _press(self, element: Any, button: int) -> None:
+        self.driver.execute_script(_SCROLL_TO, element)
+        builder = ActionBuilder(self.driver)
+        pointer: Any = builder.pointer_action
+        pointer.move_to(element)
+        pointer.pointer_down(button)
+        pointer.pointer_up(button)
+        builder.perform()
 
     def _submit(self, element: Any) -> str:
         if element.tag_name == "form":

@@ -51,7 +51,10 @@ class Target(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One way from a page to Stripe. ``frame`` is the number of the frame it is in, or None."""
+    """One way from a page to Stripe. ``frame`` is the number of the frame it is in, or None.
+
+    ``closed``: it is in a closed shadow root.
+    """
 
     page: str
     kind: str
@@ -59,6 +62,7 @@ class Route(NamedTuple):
     action: str
     number: int
     frame: int | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class Walker:
         for target in targets:
             for route in self._routes(target):
                 shape = (target.path.partition("/")[0], target.path.count("/"))
-                key: tuple[object, ...] = (shape, route.kind, route.action, route.frame is None)
+                where = (route.frame is None, route.closed)
+                key: tuple[object, ...] = (shape, route.kind, route.action, where)
                 if self.every_route or route.kind in ("handler", "button", "load"):
                     key = (*key, route)
                 chosen.setdefault(key, route)
@@ -139,8 +144,9 @@ class Walker:
             with self.visitor.in_frame(frame) as entered:
                 found = self.visitor.find(scripted=target.scripted) if entered else []
             for number, entry in enumerate(found):
-                for action in _ACTIONS[entry["kind"]]:
-                    yield Route(target.path, entry["kind"], entry["url"], action, number, frame)
+                kind, url, closed = entry["kind"], entry["url"], entry["closed"]
+                for action in _ACTIONS[kind]:
+                    yield Route(target.path, kind, url, action, number, frame, closed)
 
     def _asked_by_itself(self, path: str, number: int) -> list[Asked]:
         """Return requests for payment pages that the page made without an action."""
@@ -169,7 +175,7 @@ class Walker:
                 shown = self.visitor.run(_REFERENCE, element)
                 return self._of_element(route.url, str(shown or ""), number)
             number = len(self.visitor.web.asked)
-            reason = self.visitor.act(route.action, element)
+            reason = self.visitor.act(route.action, element, closed=route.closed)
         if reason:
             return reason
         seconds = _PATIENCE if route.url else _IDLE
