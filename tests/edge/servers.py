@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests import web_servers
 from tests.servers import ended
 from tools.engines import npm
-from tracknow_static.edge.render import render
+from tracknow_static.edge.files import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracknow_static.cli import cli
-from tracknow_static.edge.files import HOSTS, outdated
-from tracknow_static.edge.render import render
+from tracknow_static.edge.files import HOSTS, outdated, render
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from tests.web_servers import serving
 from tracknow_static.cli import cli
-from tracknow_static.edge.render import render
+from tracknow_static.edge.files import render
 from tracknow_static.page.site import process_site
 from tracknow_static.settings import Settings
 

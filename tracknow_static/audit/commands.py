@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.audit import formats
+from tracknow_static.audit import output
 from tracknow_static.audit.policy import advice
 from tracknow_static.audit.site import SiteAudit
-from tracknow_static.audit.text import Report
 from tracknow_static.click_options import exit_by, format_option, reporting_command
 from tracknow_static.flags import with_settings
 from tracknow_static.manifest import read_manifest
@@ -80,12 +79,12 @@ def check(
     site = printable(site_dir)
     audit = SiteAudit(site_dir, project, manifest, comparison)
     if output_format == "text":
-        Report(site, verbose=verbose).print(audit)
+        output.Report(site, verbose=verbose).print(audit)
     elif output_format == "json":
-        formats.write_json(audit, site, sys.stdout)
+        output.write_json(audit, site, sys.stdout)
     else:
-        formats.WRITERS[output_format](formats.findings_of(audit), site, sys.stdout)
-    if audit.totals.unread:
+        output.WRITERS[output_format](output.findings_of(audit), site, sys.stdout)
+    if audit.totals.pages["unread"]:
         sys.exit(exit_codes.FAILED)
     exit_by(audit.totals.severities, fail_on)
 

@@ -69,7 +69,7 @@ class PageAudit:
     """One page. ``reason``: why it is skipped or unread; ``variant``: which script it carries.
 
     ``elements`` is whether Stripe's own elements are on it, ``forms`` to which payment hosts it
-    has forms.
+    has forms; ``redirects`` whether the page does nothing but send its visitor on.
     """
 
     file: str
@@ -81,6 +81,7 @@ class PageAudit:
     variant: tuple[str, str] | None = None
     elements: bool = False
     forms: tuple[str, ...] = ()
+    redirects: bool = False
 
 
 class _Page(NamedTuple):
@@ -96,6 +97,11 @@ class _Page(NamedTuple):
     def passes_query_on(self) -> bool:
         """Whether it is a stub whose redirect keeps the query, and so the click id."""
         return any(redirect.keeps_query for redirect in self.contents.redirects)
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether it is so small that it may be nothing but a redirect."""
+        return len(self.spliced.bare) <= _STUB
 
     @property
     def carries(self) -> bool:
@@ -155,6 +161,7 @@ class PageAuditor:
             variant=_variant(page.ours),
             elements=any(surface.kind in _ELEMENTS for surface in surfaces),
             forms=tuple(_form_hosts(page.contents)),
+            redirects=page.is_stub and bool(page.contents.redirects),
         )
 
     def script_file(self, path: str, content: bytes) -> PageAudit | None:

@@ -44,11 +44,6 @@ class Totals:
     severities: Counter[str] = field(default_factory=Counter)
     lost: int = 0
 
-    @property
-    def unread(self) -> int:
-        """The number of files and folders that could not be read."""
-        return self.pages["unread"]
-
     def add(self, page: PageAudit) -> None:
         """Count one page."""
         if page.state != "script":
@@ -91,6 +86,7 @@ class SiteAudit:
         self._others = [folder for folder in find(self.root) if folder]
         self.needs = Needs.of(self._processor, project.site_url)
         self._auditor = PageAuditor(self._processor, self.needs, url, comparison)
+        self.hosts = self._auditor.hosts
         self.headers, self._header_problems = read_headers(Path(self.root))
         self._variants: dict[str, tuple[int, str, str]] = {}
         self._covered: dict[tuple[int, str], None] = {}
@@ -117,7 +113,10 @@ class SiteAudit:
     def _page(self, entry: Entry) -> PageAudit:
         try:
             content = Path(self.root, entry.path).read_bytes()
-            copies = [(suffix, self._copy(entry.path + suffix)) for suffix in entry.copies]
+            copies = [
+                (suffix, Path(self.root, entry.path + suffix).read_bytes())
+                for suffix in entry.copies
+            ]
         except OSError as error:
             return _unread(entry.path, error)
         page = self._auditor.audit(entry.path, content, copies)
@@ -125,9 +124,6 @@ class SiteAudit:
         if page.findings:
             page = replace(page, findings=tuple(self._severities.apply(page.findings)))
         return page
-
-    def _copy(self, path: str) -> bytes:
-        return Path(self.root, path).read_bytes()
 
     def _script_file(self, path: str) -> PageAudit | None:
         """Look into a script for payment addresses, and for a precache made before our script."""
@@ -167,9 +163,9 @@ class SiteAudit:
         findings = [
             *self._of_pages(),
             *self._problems,
-            *self._of_manifests(),
+            *(finding("TN415", printable(folder), 1) for folder in self._others),
             *self._header_problems,
-            *read_redirects(Path(self.root), self._auditor.hosts),
+            *read_redirects(Path(self.root), self.hosts),
             *self._of_asset(),
             *self._of_edge_files(),
             *self._of_variants(),
@@ -210,10 +206,6 @@ class SiteAudit:
             yield finding("TN413", ".", 1, "no HTML page found")
         elif pages["skipped"] and not pages.keys() - {"skipped", "excluded"}:
             yield finding("TN413", ".", 1, "none of the pages can carry the script")
-
-    def _of_manifests(self) -> Iterator[Finding]:
-        for folder in self._others:
-            yield finding("TN415", printable(folder), 1)
 
     def _of_variants(self) -> Iterator[Finding]:
         if len(self._variants) < 2:

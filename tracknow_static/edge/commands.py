@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import jinja2  # noqa: F401 - without the extra the command is not available
 
 from tracknow_static import exit_codes
-from tracknow_static.edge.files import HOSTS, is_ours
-from tracknow_static.edge.render import render
+from tracknow_static.edge.files import HOSTS, is_ours, render
 from tracknow_static.flags import with_settings
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
-    from tracknow_static.edge.render import EdgeFile
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -38,25 +37,18 @@ def edge(project: Project, host: str, folder: Path | None) -> None:
     if folder is None:
         click.echo("\n".join(file.text for file in files), nl=False)
         return
-    foreign = [path for file in files if _is_foreign(path := folder / file.path)]
+    paths = [folder / file.path for file in files]
+    foreign = [path for path in paths if path.exists() and not is_ours(path)]
     if foreign:
         raise click.UsageError(
             f"--write {folder}: {foreign[0]} exists and was not made by this command. "
             f"Run it without --write and merge the two."
         )
-    for file in files:
-        _write(folder / file.path, file)
-
-
-def _is_foreign(path: Path) -> bool:
-    return path.exists() and not is_ours(path)
-
-
-def _write(path: Path, file: EdgeFile) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file.text, encoding="utf-8")
-    except OSError as error:
-        click.echo(f"Error: {path}: {error.strerror}", err=True)
-        sys.exit(exit_codes.FAILED)
-    click.echo(f"wrote {path}")
+    for path, file in zip(paths, files, strict=True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")
+        except OSError as error:
+            click.echo(f"Error: {path}: {error.strerror}", err=True)
+            sys.exit(exit_codes.FAILED)
+        click.echo(f"wrote {path}")

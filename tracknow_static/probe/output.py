@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.audit.formats import WRITERS
 from tracknow_static.audit.groups import Groups
-from tracknow_static.audit.text import print_groups, print_severities
+from tracknow_static.audit.output import WRITERS, print_groups, print_severities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

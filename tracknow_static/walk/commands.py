@@ -12,7 +12,6 @@ from tracknow_static.audit.site import SiteAudit
 from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
 from tracknow_static.manifest import read_manifest
-from tracknow_static.page.links import all_hosts
 from tracknow_static.walk.chrome import browsing, find_browser
 from tracknow_static.walk.output import Report
 from tracknow_static.walk.targets import site_address, targets
@@ -82,14 +81,13 @@ def walk(
             screenshots.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise click.UsageError(f"--screenshots {screenshots}: {error.strerror}") from None
-    hosts = all_hosts(project.settings.payment_hosts)
-    listed, lines = targets(audit, hosts, most=pages, every=every_route)
+    listed, lines = targets(audit, most=pages, every=every_route)
     if all(target.landing for target in listed):
         raise click.UsageError(f"{site_dir}: no page leads to a payment page.")
     report = Report(site_dir, lines, output_format, verbose=verbose)
     host, prefix = site_address(project)
     with (
-        StandInWeb(Path(audit.root), host, prefix, hosts) as web,
+        StandInWeb(Path(audit.root), host, prefix, audit.hosts) as web,
         browsing(program, web.port, headed=headed, allowed=allow) as driver,
     ):
         visitor = Visitor(driver, web, project.settings)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracknow_static.audit.formats import WRITERS
 from tracknow_static.audit.groups import Groups
-from tracknow_static.audit.text import print_groups
+from tracknow_static.audit.output import WRITERS, print_groups
 from tracknow_static.page.findings import Finding, finding
 
 if TYPE_CHECKING:

@@ -6,23 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracknow_static.page.contents import MARKUP
-from tracknow_static.page.reader import read
-from tracknow_static.page.splice import remove
 from tracknow_static.walk.walker import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from tracknow_static.audit.site import SiteAudit
     from tracknow_static.config import Project
 
-_STUB = 4096  # bytes of a page that is nothing but a redirect
 _LANDINGS = 10  # redirects that are landed on, unless all are
 
 
 def targets(
-    audit: SiteAudit, hosts: Collection[str], *, most: int | None, every: bool
+    audit: SiteAudit, *, most: int | None, every: bool
 ) -> tuple[list[Target], dict[tuple[str, str, str], int]]:
     """Return the pages to walk, and the line of each payment surface by page, kind and address.
 
@@ -44,16 +40,11 @@ def targets(
             leaves = loads or bool(kinds & {"script", "refresh"})
             scripted = loads or bool(kinds & {"script", "data"})
             found.append(Target(page.path, scripted, leaves))
-        if page.state != "excluded" and _redirects(Path(audit.root, page.path), hosts):
+        if page.state != "excluded" and page.redirects:
             landings.append(Target(page.path, leaves=True, landing=True))
     if Path(audit.root, "404.html").is_file():
         found.append(Target("walk/no-such-page/", landing=True))
     return [*found, *(landings if every else landings[:_LANDINGS])], lines
-
-
-def _redirects(file: Path, hosts: Collection[str]) -> bool:
-    page = remove(file.read_bytes())
-    return len(page) <= _STUB and bool(read(page, hosts, markup=(*MARKUP, b"location")).redirects)
 
 
 def _mentions(file: Path, names: Iterable[bytes]) -> bool:
