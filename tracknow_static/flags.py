@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static import config
+from tracknow_static.click_options import decorated
 from tracknow_static.settings import OPTIONS
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def with_settings(function: Function) -> Function:
 
     callback.__name__ = function.__name__
     callback.__doc__ = function.__doc__
-    command: Function = callback
-    for decorate in reversed(list(_flags())):
-        command = decorate(command)
-    return command
+    return decorated(callback, *_flags())
 
 
 def _flags() -> Iterator[Callable[[Function], Function]]:

@@ -237,7 +237,7 @@ def _fill(text: str, values: dict[str, str]) -> str:
     filled = re.sub(r"TN_[A-Z]+", lambda match: values[match[0]], text)
     # A name may hold the word that a browser's search for the page's encoding looks for. Names
     # stand in texts and patterns only, where an escape means the same.
-    return re.sub(r"c(?=harset)", r"\\x63", re.sub(r"C(?=harset)", r"\\x43", filled, flags=0))
+    return re.sub("[cC](?=harset)", lambda match: f"\\x{ord(match[0]):x}", filled)
 
 
 def _escape(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import decorated, format_option
 from tracknow_static.flags import with_settings
 from tracknow_static.manifest import read_manifest
 from tracknow_static.page.findings import grouped, on_more_pages, printable
@@ -46,11 +46,13 @@ class _Output:
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command the argument and the options that both have."""
-    for decorate in (
-        click.option("--verbose", "-v", is_flag=True, help="Print findings of severity info too."),
-        click.option("--quiet", "-q", is_flag=True, help="Print problems only."),
-        format_option(),
+    """Return a command with the argument and the options that both have."""
+    return decorated(
+        command,
+        click.argument("site_dir", type=click.Path(exists=True, file_okay=False)),
+        click.option(
+            "--check", is_flag=True, help="Change nothing; exit 1 if something would change."
+        ),
         click.option(
             "--jobs",
             type=click.IntRange(1, 256),
@@ -58,13 +60,10 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NUMBER",
             help="Number of processes.  [default: 1]",
         ),
-        click.option(
-            "--check", is_flag=True, help="Change nothing; exit 1 if something would change."
-        ),
-        click.argument("site_dir", type=click.Path(exists=True, file_okay=False)),
-    ):
-        command = decorate(command)
-    return command
+        format_option(),
+        click.option("--quiet", "-q", is_flag=True, help="Print problems only."),
+        click.option("--verbose", "-v", is_flag=True, help="Print findings of severity info too."),
+    )
 
 
 @click.command(epilog=_EPILOG)
