@@ -167,7 +167,7 @@ class Account:
             with explain_errors("list the account's event destinations", _READ):
                 page = self._client.v2.core.event_destinations.list(parameters)
                 return [
-                    Endpoint.of_destination(raw)
+                    Endpoint.of(raw, managed=False)
                     for raw in page.auto_paging_iter()
                     if raw.webhook_endpoint and raw.webhook_endpoint.url
                 ]

@@ -101,31 +101,18 @@ class Endpoint:
     managed: bool = True
 
     @classmethod
-    def of(cls, raw: Any) -> Endpoint:
-        """Return the endpoint for the library's object."""
+    def of(cls, raw: Any, *, managed: bool = True) -> Endpoint:
+        """Return the endpoint for the library's object, of an event destination if not ``managed``."""
         return cls(
             id=raw.id,
-            url=raw.url,
+            url=raw.url if managed else raw.webhook_endpoint.url,
             events=tuple(raw.enabled_events),
             enabled=raw.status == "enabled",
             livemode=raw.livemode,
-            created=raw.created,
+            created=raw.created if managed else 0,
             metadata=_metadata(raw),
-        )
-
-    @classmethod
-    def of_destination(cls, raw: Any) -> Endpoint:
-        """Return the endpoint for the library's object of an event destination."""
-        return cls(
-            id=raw.id,
-            url=raw.webhook_endpoint.url,
-            events=tuple(raw.enabled_events),
-            enabled=raw.status == "enabled",
-            livemode=raw.livemode,
-            created=0,
-            metadata=_metadata(raw),
-            thin=raw.event_payload == "thin",
-            managed=False,
+            thin=not managed and raw.event_payload == "thin",
+            managed=managed,
         )
 
     @property

@@ -6,11 +6,13 @@ import contextlib
 import io
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
+import brotli  # type: ignore[import-untyped]
 import httpx
+import zstandard
 
 from tracknow_static import __version__
 
@@ -106,14 +108,7 @@ class Client:
                 answer = Answer(to, problem=f"more than {MOST_HOPS} redirects")
                 break
             url = to
-        return Answer(
-            url=url,
-            hops=tuple(hops),
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
-            problem=answer.problem,
-        )
+        return replace(answer, url=url, hops=tuple(hops))
 
     def _get(self, url: str, headers: dict[str, str]) -> Answer:
         left = self._end - time.monotonic()
@@ -176,40 +171,20 @@ def decoded(raw: bytes, encoding: str) -> bytes:
 
     Raises ``ValueError`` for an encoding that is unknown or data that do not fit it.
     """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return raw[:BODY_LIMIT]
-    if name in ("gzip", "x-gzip"):
-        return _inflated(raw)
-    if name == "br":
-        return _brotli(raw)
-    if name == "zstd":
-        import zstandard
-
-        try:
-            reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw))
-            return reader.read(BODY_LIMIT)
-        except zstandard.ZstdError as error:
-            raise ValueError(f"the body is not {name}") from error
+    name = encoding.strip().lower().removeprefix("x-")
+    try:
+        if name in ("", "identity"):
+            return raw[:BODY_LIMIT]
+        if name == "gzip":
+            return zlib.decompressobj(wbits=31).decompress(raw, BODY_LIMIT)
+        if name == "br":
+            out = brotli.Decompressor().process(raw, output_buffer_limit=BODY_LIMIT)
+            return bytes(out[:BODY_LIMIT])
+        if name == "zstd":
+            return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw)).read(BODY_LIMIT)
+    except (zlib.error, brotli.error, zstandard.ZstdError) as error:
+        raise ValueError(f"the body is not {name}") from error
     raise ValueError(f"the encoding {encoding!r} was not asked for")
-
-
-def _inflated(raw: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(wbits=31).decompress(raw, BODY_LIMIT)
-    except zlib.error as error:
-        raise ValueError("the body is not gzip") from error
-
-
-def _brotli(raw: bytes) -> bytes:
-    import brotli  # type: ignore[import-untyped]
-
-    decompressor = brotli.Decompressor()
-    try:
-        out = decompressor.process(raw, output_buffer_limit=BODY_LIMIT)
-    except brotli.error as error:
-        raise ValueError("the body is not br") from error
-    return bytes(out[:BODY_LIMIT])
 
 
 def _reason(error: Exception) -> str:

@@ -139,11 +139,8 @@ def judge_encodings(client: Client, page: Answer) -> Iterator[Finding]:
             yield finding("TN651", page.url, 1, f"{encoding}: {has}")
 
 
-_SCRIPT_TYPES = frozenset(
-    {
-        *("text/javascript", "application/javascript", "application/x-javascript"),
-        *("application/ecmascript", "text/ecmascript"),
-    }
+_SCRIPT_TYPE = re.compile(
+    r"(?:text|application)/(?:javascript|ecmascript)|application/x-javascript"
 )
 
 
@@ -165,7 +162,7 @@ def judge_script_file(client: Client, page: Answer, content: bytes | None) -> It
             yield finding("TN621", url, 1, f"another host without CORS: {file.url}")
         if content is not None and file.body != content:
             yield finding("TN622", url, 1)
-        if file.media_type not in _SCRIPT_TYPES:
+        if not _SCRIPT_TYPE.fullmatch(file.media_type):
             blocked = "nosniff" in file.headers.get("x-content-type-options", "").lower()
             yield finding(
                 "TN623",

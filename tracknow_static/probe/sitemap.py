@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from urllib.robotparser import RobotFileParser
 
 from lxml import etree
 
-from tracknow_static.probe.client import BODY_LIMIT, USER_AGENT
+from tracknow_static.probe.client import USER_AGENT, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,8 +76,8 @@ def listed_pages(client: Client, url: str, named: Iterable[str] = ()) -> list[st
 def _parsed(body: bytes) -> etree._Element | None:
     if body[:2] == b"\x1f\x8b":
         try:
-            body = zlib.decompressobj(wbits=31).decompress(body, BODY_LIMIT)
-        except zlib.error:
+            body = decoded(body, "gzip")
+        except ValueError:
             return None
     parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
     try:

@@ -84,17 +84,9 @@ class Report:
             WRITERS[self.output_format](findings, self.site, sys.stdout)
 
     def _print_json(self, findings: Sequence[Finding], others: Mapping[str, int]) -> None:
-        routes = [
-            {
-                **result.route._asdict(),
-                "scene": result.scene,
-                "result": result.result,
-                "asked": result.asked,
-                "expected": result.expected,
-                "reason": result.reason,
-            }
-            for result in self.results
-        ]
+        routes = [{**result.route._asdict(), **result._asdict()} for result in self.results]
+        for route in routes:
+            del route["route"]
         whole = {
             "site": self.site,
             "routes": routes,

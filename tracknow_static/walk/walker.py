@@ -65,8 +65,7 @@ class Route(NamedTuple):
     closed: bool = False
 
 
-@dataclass(frozen=True)
-class RouteResult:
+class RouteResult(NamedTuple):
     """What became of a route; ``reason`` is set where it was never reached."""
 
     route: Route
