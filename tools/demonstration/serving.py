@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from tools.engines.folder import read_file
+from tracknow_static.walk.web import site_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,17 +23,15 @@ def serve(folder: Path, port: int) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path, mark, query = self.path.partition("?")
-            status, content_type, body = read_file(folder, "/", path)
-            self.send_response(status)
-            if status == 301:
-                # As static hosts do: a click id that lands here goes on to the page.
-                self.send_header("Location", f"{path}/{mark}{query}")
-            self.send_header("Content-Type", content_type or "text/html")
-            self.send_header("Content-Length", str(len(body)))
+            reply = site_reply(folder, self.path)
+            self.send_response(reply.status)
+            if reply.location:
+                self.send_header("Location", reply.location)
+            self.send_header("Content-Type", reply.media_type or "text/html")
+            self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                self.wfile.write(reply.body)
 
         do_HEAD = do_GET  # noqa: N815 - the protocol's name
 

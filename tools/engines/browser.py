@@ -138,21 +138,11 @@ class Browser(ABC):
             pause = min(pause * 1.5, 0.2)
         raise AssertionError(f"not within {SECONDS} s: {script!r} gives {last!r}")
 
-    def click(
-        self,
-        selector: str,
-        button: int = LEFT,
-        *,
-        keys: tuple[str, ...] = (),
-        at: tuple[int, int] = (0, 0),
-    ) -> None:
-        """Move the mouse onto an element, once it is there, and click.
-
-        ``at`` is an offset from its middle.
-        """
+    def click(self, selector: str, button: int = LEFT, *, keys: tuple[str, ...] = ()) -> None:
+        """Move the mouse onto an element, once it is there, and click."""
         # WebKit may show an empty document for a moment under the new address.
         x, y = self.until(_MIDDLE_OF, selector)
-        self._click_at(x + at[0], y + at[1], button, keys)
+        self._click_at(x, y, button, keys)
 
     def click_in_frame(self, frame: str, selector: str) -> None:
         """Click an element of a frame of the page."""

@@ -11,12 +11,12 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import trustme
 
 from tools.engines.browser import SECONDS
-from tools.engines.folder import read_file
+from tracknow_static.walk.web import site_reply
 
 if TYPE_CHECKING:
     import socket
@@ -74,7 +74,7 @@ class FakeWeb:
         self.requests: list[Request] = []
         self._news = threading.Condition()
         self._answers: dict[tuple[str, str], Response] = {}
-        self._folders: dict[str, tuple[str, Path]] = {}
+        self._folders: dict[str, Path] = {}
         self._hosts: dict[str, Callable[[Request], Response]] = {}
         self._servers = [sandbox.call(self._serve, 443), sandbox.call(self._serve, 80)]
 
@@ -87,10 +87,10 @@ class FakeWeb:
         """Undo :meth:`put` for a path."""
         self._answers.pop((host, path), None)
 
-    def put_folder(self, host: str, folder: Path, prefix: str = "/") -> None:
-        """Serve a built site under a prefix of a host, with its 404.html."""
+    def put_folder(self, host: str, folder: Path) -> None:
+        """Serve a built site as a host, with its 404.html."""
         self.sandbox.add_hosts(host)
-        self._folders[host] = (prefix, folder)
+        self._folders[host] = folder
 
     def put_host(self, host: str, answer: Callable[[Request], Response]) -> None:
         """Let a function respond to every request to a host."""
@@ -139,19 +139,13 @@ class FakeWeb:
             self._news.notify_all()
         if put := self._answers.get((request.host, request.path)):
             return put
-        if request.host in self._folders:
-            prefix, folder = self._folders[request.host]
-            return _from_folder(folder, prefix, request.path)
+        if folder := self._folders.get(request.host):
+            reply = site_reply(folder, request.target)
+            headers = {"Location": reply.location} if reply.location else {}
+            return Response(reply.body, reply.media_type, reply.status, headers)
         if answer := self._hosts.get(request.host):
             return answer(request)
         return Response(b"not here", "text/plain", 404)
-
-
-def _from_folder(folder: Path, prefix: str, path: str) -> Response:
-    status, content_type, body = read_file(folder, prefix, path)
-    if status == 301:
-        return Response(status=301, headers={"Location": path + "/"})
-    return Response(body, content_type, status)
 
 
 class _Server(ThreadingHTTPServer):
@@ -178,8 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     # A page left while its connection is idle must not keep a thread for ever.
     timeout = 2 * SECONDS
-    # Ids in headers are compared as they came.
-    rbufsize: ClassVar[int] = 65536
 
     def answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -123,9 +123,9 @@ class StandInWeb:
 
         ``by_page`` is false for what the browser asks on its own account.
         """
-        path, _, query = target.partition("?")
+        path = target.partition("?")[0]
         if host == self.host:
-            return self._of_site(path, query)
+            return site_reply(self.folder, target, self.prefix)
         if host in self.payment_hosts and path != "/favicon.ico":
             self._note(Asked(method, host, target, body))
             return Reply(200, "text/html; charset=utf-8", _PAYMENT_PAGE)
@@ -149,21 +149,24 @@ class StandInWeb:
             return Reply(200, "text/javascript", (_ELEMENT % f"stripe-{name}").encode())
         return Reply(200, "text/javascript")
 
-    def _of_site(self, path: str, query: str) -> Reply:
-        inner = unquote(path.removeprefix(self.prefix)) if path.startswith(self.prefix) else None
-        if inner is not None and ".." not in PurePosixPath(inner).parts:
-            found = self.folder / inner.lstrip("/")
-            if found.is_dir() and not path.endswith("/"):
-                return Reply(301, location=f"{path}/{f'?{query}' if query else ''}")
-            if found.is_dir():
-                found /= "index.html"
-            elif not found.is_file():
-                found = found.with_name(f"{found.name}.html")  # addresses without .html
-            if found.is_file():
-                return Reply(200, _type(found), found.read_bytes())
-        missing = self.folder / "404.html"
-        body = missing.read_bytes() if missing.is_file() else b"<title>404</title>Not found."
-        return Reply(404, "text/html; charset=utf-8", body)
+
+def site_reply(folder: Path, target: str, prefix: str = "/") -> Reply:
+    """Return what a static host answers for a path with its query, of a site under ``prefix``."""
+    path, mark, query = target.partition("?")
+    inner = unquote(path.removeprefix(prefix)) if path.startswith(prefix) else None
+    if inner is not None and ".." not in PurePosixPath(inner).parts:
+        found = folder / inner.lstrip("/")
+        if found.is_dir() and not path.endswith("/"):
+            return Reply(301, location=f"{path}/{mark}{query}")
+        if found.is_dir():
+            found /= "index.html"
+        elif not found.is_file():
+            found = found.with_name(f"{found.name}.html")  # addresses without .html
+        if found.is_file():
+            return Reply(200, _type(found), found.read_bytes())
+    missing = folder / "404.html"
+    body = missing.read_bytes() if missing.is_file() else b"<title>404</title>Not found."
+    return Reply(404, "text/html; charset=utf-8", body)
 
 
 def _type(file: Path) -> str:
