@@ -14,8 +14,9 @@ from tracknow_static.page import candidates, links
 from tracknow_static.page.candidates import Element, elements, words
 from tracknow_static.page.encoding import to_utf8
 from tracknow_static.page.reader import read
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
-HOSTS = links.all_hosts(["pay.shop.example"])
+HOSTS = PAYMENT_HOSTS | {"pay.shop.example"}
 WORDS = words(HOSTS)
 
 # Links, and what may hide one, or make one of what is none.

@@ -13,14 +13,15 @@ from selectolax.lexbor import LexborHTMLParser
 from tracknow_static.page.candidates import worth_reading
 from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import grouped, judge
-from tracknow_static.page.links import all_hosts, is_payment_url
+from tracknow_static.page.links import is_payment_url
 from tracknow_static.page.reader import read
 from tracknow_static.settings import Settings
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
 PAY = "https://buy.stripe.com/abc"
 
 
-def found(page: str | bytes, hosts: frozenset[str] = all_hosts()) -> list[tuple[str, int, str]]:
+def found(page: str | bytes, hosts: frozenset[str] = PAYMENT_HOSTS) -> list[tuple[str, int, str]]:
     """Return kind, line and URL of every surface on a page."""
     data = page.encode() if isinstance(page, str) else page
     surfaces = read(data, hosts).surfaces
@@ -177,7 +178,7 @@ def test_base_leads_to_stripe() -> None:
 def test_own_host() -> None:
     """A custom domain is a payment host only when the settings name it, in any spelling."""
     page = "<a href=https://pay.shop.example/x><a href=https://Bücher.example/y>"
-    hosts = all_hosts(["pay.shop.example", "xn--bcher-kva.example"])
+    hosts = PAYMENT_HOSTS | {"pay.shop.example", "xn--bcher-kva.example"}
     assert found(page) == []
     assert [url for _, _, url in found(page, hosts)] == [
         "https://pay.shop.example/x",

@@ -6,7 +6,7 @@ The parser is ada-url, which follows https://url.spec.whatwg.org; the standard l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import ada_url
 
@@ -19,41 +19,14 @@ if TYPE_CHECKING:
 ANYWHERE = "https://page.invalid/"
 
 
-class PaymentUrl(NamedTuple):
-    """A payment page's address in its parts; ``query`` and ``fragment`` without "?" and "#"."""
-
-    href: str
-    scheme: str
-    host: str
-    path: str
-    query: str
-
-    @property
-    def test_mode(self) -> bool:
-        """Whether it belongs to Stripe's test mode."""
-        return self.path.startswith("/test_")
-
-
-def all_hosts(extra: Collection[str] = ()) -> frozenset[str]:
-    """Return Stripe's hosts and the merchant's own."""
-    return PAYMENT_HOSTS | frozenset(extra)
-
-
-def payment_url(url: str, base: str, hosts: Collection[str]) -> PaymentUrl | None:
+def payment_url(url: str, base: str, hosts: Collection[str]) -> ada_url.URL | None:
     """Parse ``url`` against ``base``; None unless it leads to one of ``hosts`` on its own port."""
     try:
         parsed = ada_url.URL(url, base)
     except ValueError:
         return None
-    if parsed.hostname not in hosts or parsed.port or parsed.protocol not in ("https:", "http:"):
-        return None
-    return PaymentUrl(
-        parsed.href,
-        parsed.protocol.removesuffix(":"),
-        parsed.hostname,
-        parsed.pathname,
-        parsed.search.removeprefix("?"),
-    )
+    known = parsed.hostname in hosts and not parsed.port
+    return parsed if known and parsed.protocol in ("https:", "http:") else None
 
 
 def is_payment_url(url: str, hosts: Collection[str] = PAYMENT_HOSTS) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from tracknow_static.page import links
 from tracknow_static.page.candidates import worth_reading
 from tracknow_static.page.contents import PageContents
 from tracknow_static.page.findings import finding, judge, printable
 from tracknow_static.page.reader import read
 from tracknow_static.page.report import PageResult
 from tracknow_static.page.splice import Spliced, remove, transform
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -88,7 +88,7 @@ class PageProcessor:
     @cached_property
     def hosts(self) -> frozenset[str]:
         """The hosts whose links the script decorates."""
-        return links.all_hosts(self.settings.payment_hosts)
+        return PAYMENT_HOSTS.union(self.settings.payment_hosts)
 
     @cached_property
     def _excluded(self) -> GitIgnoreSpec | None:

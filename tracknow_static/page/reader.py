@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from tracknow_static.page.candidates import Element
-    from tracknow_static.page.links import PaymentUrl
 
 _URL_ATTRIBUTES: dict[bytes, tuple[SurfaceKind, tuple[str, ...]]] = {
     b"a": ("link", ("href", "xlink:href")),
@@ -193,7 +192,7 @@ class _Reading:
                 opens = _opens_window(text) or _OPENS.search(text[: match.start()])
                 self._add("handler", line, url, "open" if opens else "")
 
-    def _is_own(self, line: int, url: PaymentUrl) -> bool:
+    def _is_own(self, line: int, url: ada_url.URL) -> bool:
         """Whether it is the link that an attribute is on, such as a handler that counts clicks."""
         return self._own is not None and (self._own.line, self._own.url) == (line, url.href)
 
@@ -219,7 +218,7 @@ class _Reading:
         low = value.lower()
         return any(word in low for word in self._words) or "%" in low or not value.isascii()
 
-    def _addresses(self, text: str) -> Iterator[PaymentUrl]:
+    def _addresses(self, text: str) -> Iterator[ada_url.URL]:
         for match in _IN_SCRIPT.finditer(text):
             if url := self._payment_url(_unescaped(match[0])):
                 yield url
@@ -296,14 +295,14 @@ class _Reading:
             self.base_url = url.href
             self.leads_to_payment = url.hostname in self._hosts
 
-    def _payment_url(self, url: str) -> PaymentUrl | None:
+    def _payment_url(self, url: str) -> ada_url.URL | None:
         return links.payment_url(url, self.base_url, self._hosts)
 
-    def _add(self, kind: SurfaceKind, line: int, url: PaymentUrl, how: How = "") -> Surface:
-        pairs = parse_qsl(url.query, keep_blank_values=True)
+    def _add(self, kind: SurfaceKind, line: int, url: ada_url.URL, how: How = "") -> Surface:
+        pairs = parse_qsl(url.search.removeprefix("?"), keep_blank_values=True)
         reference = next((value for key, value in pairs if key == "client_reference_id"), None)
-        plain_http = url.scheme == "http"
-        surface = Surface(kind, line, url.href, url.test_mode, plain_http, reference, how)
+        test_mode, plain_http = url.pathname.startswith("/test_"), url.protocol == "http:"
+        surface = Surface(kind, line, url.href, test_mode, plain_http, reference, how)
         self.contents.surfaces.append(surface)
         return surface
 
