@@ -121,12 +121,12 @@ def _summary(audit: SiteAudit) -> None:
     totals = audit.totals
     pages = sum(totals.pages.values())
     states = [f"{totals.pages[state]:,} {words}" for state, words in _STATES if totals.pages[state]]
-    click.secho(f"{pages:,} page{'s' * (pages != 1)}", bold=True, nl=False)
+    click.secho(counted(pages, "page"), bold=True, nl=False)
     click.echo(f": {', '.join(states)}" if states else "")
     surfaces = sum(totals.surfaces.values())
     if surfaces:
         lost = f"; {totals.lost:,} of them lose the click id" if totals.lost else ""
-        click.echo(f"{surfaces:,} payment route{'s' * (surfaces > 1)}{lost}")
+        click.echo(f"{counted(surfaces, 'payment route')}{lost}")
     print_severities(totals.severities)
 
 

@@ -21,6 +21,7 @@ from tracknow_static.manifest import find
 from tracknow_static.page.findings import Finding, finding, printable
 from tracknow_static.page.process import PageProcessor
 from tracknow_static.page.walk import site_root, walk
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +213,7 @@ class SiteAudit:
             return
         ranked = sorted(self._variants.values(), key=lambda variant: (-variant[0], variant[1]))
         parts = [
-            f"{number:,} page{'s' * (number > 1)} such as {first} ({name})"
+            f"{counted(number, 'page')} such as {first} ({name})"
             for number, first, name in ranked[:5]
         ]
         yield finding("TN406", ranked[-1][1], 1, "; ".join(parts))

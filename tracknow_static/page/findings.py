@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracknow_static.page.codes import CODES
-from tracknow_static.tracknow import is_placeholder, is_reference
+from tracknow_static.tracknow import counted, is_placeholder, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,7 +62,7 @@ def grouped(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:
 
 def on_more_pages(number: int) -> str:
     """Return "and on 2 more pages", or nothing for none."""
-    return f"and on {number:,} more page{'s' * (number > 1)}" if number else ""
+    return f"and on {counted(number, 'more page')}" if number else ""
 
 
 def printable(path: str | os.PathLike[str]) -> str:

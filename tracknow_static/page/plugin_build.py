@@ -13,6 +13,7 @@ from tracknow_static.page.findings import grouped, on_more_pages
 from tracknow_static.page.process import path_spec
 from tracknow_static.page.site import process_site, remove_site
 from tracknow_static.page.walk import site_root
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     import os
@@ -140,13 +141,9 @@ def _log(log: Log, level: int, line: str) -> Exception | None:
 
 def _failed(report: SiteReport) -> str | None:
     if report.failures:
-        number = len(report.failures)
-        return f"{number} file{'s' * (number > 1)} could not be read or written"
+        return f"{counted(len(report.failures), 'file')} could not be read or written"
     errors = [finding for finding in report.findings if finding.severity == "error"]
     links = sum(finding.code == "TN101" for finding in errors)
     if links:
-        return (
-            f"{links} payment link{'s' * (links > 1)} of Stripe's test mode, "
-            "and the option test_links makes this an error"
-        )
+        return f"{counted(links, 'payment link')} of Stripe's test mode, and the option test_links makes this an error"
     return f"{errors[0]}" if errors else None
