@@ -145,5 +145,6 @@ def _failed(report: SiteReport) -> str | None:
     errors = [finding for finding in report.findings if finding.severity == "error"]
     links = sum(finding.code == "TN101" for finding in errors)
     if links:
-        return f"{counted(links, 'payment link')} of Stripe's test mode, and the option test_links makes this an error"
+        number = counted(links, "payment link")
+        return f"{number} of Stripe's test mode, and the option test_links makes this an error"
     return f"{errors[0]}" if errors else None
