@@ -13,7 +13,7 @@ from mkdocs.utils.meta import get_data
 
 from tracknow_static.errors import SettingsError
 from tracknow_static.options import unknown_option
-from tracknow_static.page.plugin_build import OptOuts, clean, finish
+from tracknow_static.page.plugin_build import OptOuts, finish
 from tracknow_static.page.site import process_site
 from tracknow_static.settings import OPTIONS, Settings
 
@@ -107,9 +107,6 @@ class TracknowPlugin(BasePlugin[LegacyConfig]):  # type: ignore[no-untyped-call]
         """Process everything that the build has written, whichever plugin wrote it."""
         self._depth -= 1
         if self._depth > 0:
-            return
-        if not self.settings.enabled:
-            clean(config.site_dir, self.settings)
             return
         failed = finish(
             config.site_dir,

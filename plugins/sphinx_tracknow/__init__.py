@@ -12,7 +12,7 @@ from sphinx.util import logging
 
 from tracknow_static import __version__
 from tracknow_static.errors import SettingsError
-from tracknow_static.page.plugin_build import OptOuts, clean, finish
+from tracknow_static.page.plugin_build import OptOuts, finish
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,10 +60,6 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
     if builder.embedded or not builder.out_suffix.endswith(("html", "htm")):
         log.info("tracknow: builder %r writes no site; no script added", builder.name)
         return
-    settings = _settings(app.config)
-    if not settings.enabled:
-        clean(app.outdir, settings)
-        return
     opt_outs = OptOuts()
     for name, metadata in app.env.metadata.items():
         if "tracknow" in metadata:
@@ -71,7 +67,7 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
             opt_outs.note(path, metadata["tracknow"], str(app.env.doc2path(name, base=False)))
     failed = finish(
         app.outdir,
-        settings,
+        _settings(app.config),
         log,
         generator="sphinx",
         site_url=_site_url(app.config),

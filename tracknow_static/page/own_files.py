@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -14,14 +15,6 @@ from tracknow_static.page.writing import is_temporary, left_over, replace_file
 
 if TYPE_CHECKING:
     import re
-
-
-class LinkedFolderError(OSError):
-    """The folder of a file to write is a link that leads out of the site."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.strerror = "Its folder is a link that leads out of the site"
 
 
 @dataclass
@@ -43,7 +36,7 @@ class OwnFiles:
         if status and status.st_size == len(content) and target.read_bytes() == content:
             return False
         if not f"{os.path.realpath(target.parent)}/".startswith(f"{self.root}/"):
-            raise LinkedFolderError
+            raise OSError(errno.EXDEV, "Its folder is a link that leads out of the site")
         if not self.check:
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_file(target, content, status)

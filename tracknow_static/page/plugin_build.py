@@ -78,11 +78,18 @@ def finish(
 
     ``site_url`` is the URL or the path that the site will be served under. ``print_summary`` prints the last
     line, where that is not for the log. Returns the reason why the build has failed, or None.
+    With the option ``enabled`` off, the script is only removed from files of an earlier build that
+    this one did not write again.
     Everything is written before the first line is logged, and everything is logged before an error
     that a strict generator raises out of its logger is raised again.
 
     Raises :class:`~tracknow_static.errors.SiteError` when ``site_dir`` is no folder.
     """
+    if not settings.enabled:
+        root = site_root(site_dir)
+        if find(root).get("") or any(Path(root, settings.asset_dir).glob("carry.*.js")):
+            remove_site(root)
+        return None
     opt_outs = opt_outs or OptOuts()
     excluded: list[str] = []
 
@@ -105,13 +112,6 @@ def finish(
     if errors:
         raise errors[0]
     return _failed(report)
-
-
-def clean(site_dir: str | os.PathLike[str], settings: Settings) -> None:
-    """Remove the script that an earlier build left in files which this one did not write again."""
-    root = site_root(site_dir)
-    if find(root).get("") or any(Path(root, settings.asset_dir).glob("carry.*.js")):
-        remove_site(root)
 
 
 def _lines(

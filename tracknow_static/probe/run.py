@@ -110,14 +110,16 @@ class Probe:
                 self.findings += found
         self._note_rest(len(chosen))
 
-    def _done(self, url: str) -> None:
+    def _land(self, url: str) -> Answer:
+        """Ask for an address with the test id."""
+        answer = self.client.get(with_id(url, self.settings.param))
         if self.progress:
             self.progress(url)
+        return answer
 
     def _landing(self, url: str) -> list[Finding]:
         """Land on another spelling of a page's address."""
-        answer = self.client.get(with_id(url, self.settings.param))
-        self._done(url)
+        answer = self._land(url)
         if answer.problem:
             # A name or a scheme that nobody answers on loses nobody; a broken redirect does.
             code = "TN601" if answer.hops else "TN603"
@@ -129,8 +131,7 @@ class Probe:
 
     def _page(self, number: int, url: str) -> list[Finding]:
         """Land on a page, and look at what came."""
-        answer = self.client.get(with_id(url, self.settings.param))
-        self._done(url)
+        answer = self._land(url)
         if answer.problem or answer.status >= 400:
             if self.client.is_over:
                 return []
@@ -164,8 +165,7 @@ class Probe:
     def _missing_page(self) -> list[Finding]:
         """Ask for a page that cannot be there: what a visitor with an old link lands on."""
         url = urljoin(self.url, f"{TEST_ID}/missing/")
-        answer = self.client.get(with_id(url, self.settings.param))
-        self._done(url)
+        answer = self._land(url)
         if answer.problem or not answer.is_page:
             return []
         found = list(judge_hops(answer, self.settings.param))

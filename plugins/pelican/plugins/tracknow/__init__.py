@@ -85,18 +85,14 @@ def _begin(generators: list[Generator]) -> None:
 def _finish(pelican: Pelican) -> None:
     """Process everything that the build has written, whichever plugin wrote it."""
     from tracknow_static.errors import SiteError
-    from tracknow_static.page.plugin_build import clean, finish
+    from tracknow_static.page.plugin_build import finish
 
     build = _builds.pop()
-    settings = _settings(pelican.settings)
     if build.within != build.output:
-        return
-    if not settings.enabled:
-        clean(build.output, settings)
         return
     failed = finish(
         build.output,
-        settings,
+        _settings(pelican.settings),
         log,
         generator="pelican",
         site_url=pelican.settings["SITEURL"],
