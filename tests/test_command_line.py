@@ -156,4 +156,4 @@ def group_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> 
         raise error
 
     monkeypatch.setattr(sys.modules[__name__], "fail", fail, raising=False)
-    return LazyGroup("program", places={"fail": Place(__name__, "fail", "Fail.")})
+    return LazyGroup("program", places={"fail": Place(__name__, "Fail.")})

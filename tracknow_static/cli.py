@@ -14,43 +14,31 @@ if TYPE_CHECKING:
 
 # The order is that of a site's life.
 _COMMANDS = {
-    "inject": Place(
-        "tracknow_static.page.commands", "inject", "Put the script into every page of SITE_DIR."
-    ),
+    "inject": Place("tracknow_static.page.commands", "Put the script into every page of SITE_DIR."),
     "remove": Place(
-        "tracknow_static.page.commands", "remove", "Remove the script from every page of SITE_DIR."
+        "tracknow_static.page.commands", "Remove the script from every page of SITE_DIR."
     ),
-    "check": Place(
-        "tracknow_static.audit.commands", "check", "Check SITE_DIR before it is published."
-    ),
+    "check": Place("tracknow_static.audit.commands", "Check SITE_DIR before it is published."),
     "csp": Place(
-        "tracknow_static.audit.commands",
-        "csp",
-        "Print what a Content-Security-Policy for SITE_DIR needs.",
+        "tracknow_static.audit.commands", "Print what a Content-Security-Policy for SITE_DIR needs."
     ),
     "walk": Place(
         "tracknow_static.walk.commands",
-        "walk",
         "Let a browser take every payment route of SITE_DIR.",
         "walk",
     ),
     "probe": Place(
         "tracknow_static.probe.commands",
-        "probe",
         "Ask the deployed site whether a click id survives.",
         "probe",
     ),
     "edge": Place(
         "tracknow_static.edge.commands",
-        "edge",
         "Print the file that makes a host set the cookie itself.",
         "edge",
     ),
     "stripe": Place(
-        "tracknow_static.account.cli",
-        "stripe",
-        "Set up how Stripe reports sales to Tracknow.",
-        "stripe",
+        "tracknow_static.account.cli", "Set up how Stripe reports sales to Tracknow.", "stripe"
     ),
 }
 

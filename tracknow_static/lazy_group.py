@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class Place(NamedTuple):
     """Where a command is defined, and its line in the group's ``--help``.
 
-    ``extra`` is what ``pip install 'tracknow-static[…]'`` adds for it.
+    ``extra`` is what ``pip install 'tracknow-static[…]'`` adds for it, ``attribute`` its name in
+    the module where that differs from the command's.
     """
 
     module: str
-    attribute: str
     help: str
     extra: str | None = None
+    attribute: str | None = None
 
 
 class LazyGroup(click.Group):
@@ -47,7 +48,7 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         try:
-            command = getattr(importlib.import_module(place.module), place.attribute)
+            command = getattr(importlib.import_module(place.module), place.attribute or cmd_name)
         except ModuleNotFoundError as missing:
             return _unavailable(cmd_name, place, missing.name or "")
         assert isinstance(command, click.Command)  # noqa: S101

@@ -40,33 +40,23 @@ _OF_THE_FILE = frozenset({"disk_full", "database_readonly", "not_a_database"})
 
 # The order is that of a relay's life.
 COMMANDS = {
-    "variables": Place(
-        f"{_HERE}.cli", "variables", "List every variable, its default and its value here."
-    ),
-    "check": Place(
-        f"{_HERE}.check", "check", "Check configuration, database and every destination."
-    ),
-    "migrate": Place(f"{_HERE}.repair", "migrate", "Bring the database's schema to this version."),
-    "serve": Place(f"{_HERE}.run", "serve", "Receive events and deliver them."),
-    "worker": Place(f"{_HERE}.run", "worker", "Deliver until stopped."),
-    "drain": Place(f"{_HERE}.run", "drain", "Deliver what is due and return: for cron."),
-    "status": Place(
-        f"{_HERE}.inspect", "status", "Show what waits, and what needs your attention."
-    ),
-    "list": Place(f"{_HERE}.inspect", "list_", "List events."),
-    "show": Place(f"{_HERE}.inspect", "show", "Show one event and every attempt."),
-    "sales": Place(f"{_HERE}.sales", "sales", "List sales and what became of each commission."),
-    "explain": Place(f"{_HERE}.explain", "explain", "Print the story of one sale and its verdict."),
-    "report": Place(f"{_HERE}.report", "report", "Sum up a period, and list what to reverse."),
-    "backfill": Place(
-        f"{_HERE}.backfill", "backfill", "Fetch events that Stripe has and the relay does not."
-    ),
-    "replay": Place(f"{_HERE}.repair", "replay", "Deliver events again."),
-    "resume": Place(f"{_HERE}.repair", "resume", "Deliver to a paused destination again."),
-    "retire": Place(
-        f"{_HERE}.repair", "retire", "Move or give up what waits for a former destination."
-    ),
-    "purge": Place(f"{_HERE}.repair", "purge", "Remove old payloads."),
+    "variables": Place(f"{_HERE}.cli", "List every variable, its default and its value here."),
+    "check": Place(f"{_HERE}.check", "Check configuration, database and every destination."),
+    "migrate": Place(f"{_HERE}.repair", "Bring the database's schema to this version."),
+    "serve": Place(f"{_HERE}.run", "Receive events and deliver them."),
+    "worker": Place(f"{_HERE}.run", "Deliver until stopped."),
+    "drain": Place(f"{_HERE}.run", "Deliver what is due and return: for cron."),
+    "status": Place(f"{_HERE}.inspect", "Show what waits, and what needs your attention."),
+    "list": Place(f"{_HERE}.inspect", "List events.", attribute="list_"),
+    "show": Place(f"{_HERE}.inspect", "Show one event and every attempt."),
+    "sales": Place(f"{_HERE}.sales", "List sales and what became of each commission."),
+    "explain": Place(f"{_HERE}.explain", "Print the story of one sale and its verdict."),
+    "report": Place(f"{_HERE}.report", "Sum up a period, and list what to reverse."),
+    "backfill": Place(f"{_HERE}.backfill", "Fetch events that Stripe has and the relay does not."),
+    "replay": Place(f"{_HERE}.repair", "Deliver events again."),
+    "resume": Place(f"{_HERE}.repair", "Deliver to a paused destination again."),
+    "retire": Place(f"{_HERE}.repair", "Move or give up what waits for a former destination."),
+    "purge": Place(f"{_HERE}.repair", "Remove old payloads."),
 }
 
 
