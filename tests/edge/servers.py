@@ -64,7 +64,7 @@ class Server:
 
     def ask(self, target: str, *, method: str = "GET", **headers: str) -> Answer:
         """Send one request; ``target`` goes out as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             sent = {"Host": "shop.example.com", "Accept": "text/html,*/*;q=0.8"}

@@ -96,7 +96,7 @@ def test_killed_again_and_again(memory_folder: Path, jobs: int) -> None:
             # The whole run went by before this process was given a turn: begin anew.
             made = make_site(memory_folder, 2000)
     assert partial > 0, "never killed in the middle"
-    subprocess.run(command(memory_folder, jobs), cwd=ROOT, check=True, timeout=60)
+    subprocess.run(command(memory_folder, jobs), cwd=ROOT, check=True)
     assert assert_whole(memory_folder, made) == len(made)
     assert leftovers(memory_folder) == []
 
@@ -109,7 +109,8 @@ def test_workers_end_with_the_first_process(memory_folder: Path) -> None:
         time.sleep(0.001)
     process.kill()
     process.wait()
-    for _ in range(1000):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:
@@ -226,11 +227,13 @@ def test_folder_that_cannot_be_listed(public_folder: Path) -> None:
     assert failures == ["sub/: Permission denied"]
 
 
+# The kernel's ru_maxrss begins with the memory of whoever started the process, VmHWM does not.
 MEMORY = """
-import resource, sys
+import sys
 from tests.page.parts import process_site
 report = process_site(sys.argv[1])
-print(report.pages, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+with open('/proc/self/status') as status:
+    print(report.pages, status.read().split('VmHWM:')[1].split()[0])
 """
 
 

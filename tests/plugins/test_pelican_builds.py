@@ -316,7 +316,7 @@ def test_a_reload_keeps_the_script(tmp_path: Path) -> None:
             wait_for(lambda: page.read_bytes().count(tag("one.html", Settings())) == 1, page)
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 def wait_for(holds: Callable[[], bool], page: Path) -> None:
