@@ -25,7 +25,8 @@ ENVIRONMENT = {
     **os.environ,
     "SOURCE_DATE_EPOCH": "1767225600",  # some generators write the time of the build into pages
     "NO_COLOR": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
+    # What Python compiles is kept, and not beside the sources of a site.
+    "PYTHONPYCACHEPREFIX": str(Path(__file__).resolve().parents[2] / ".work" / "pycache"),
     "DISABLE_MKDOCS_2_WARNING": "true",
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
 }
