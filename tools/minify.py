@@ -113,7 +113,8 @@ def terser() -> Path:
         HOME.mkdir(parents=True, exist_ok=True)
         npm = Path(node()).with_name("npm")
         command = [str(npm), "install", "--prefix", str(HOME), "--no-audit", "--no-fund"]
-        subprocess.run([*command, "--ignore-scripts", f"terser@{TERSER}"], check=True, stdout=2)
+        command += ["--ignore-scripts", "--fetch-retries=5", f"terser@{TERSER}"]
+        subprocess.run(command, check=True, stdout=2)
     return folder
 
 

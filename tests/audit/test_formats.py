@@ -8,19 +8,18 @@ import re
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from tests.audit.conftest import LINK, page
+from tools.engines import npm
 from tracknow_static.page.codes import CODES
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Site
 
-_WORK = Path(__file__).parents[2] / ".work" / "npm"
 # Microsoft's package of matchers for SARIF carries the schema that OASIS published.
 _PACKAGE, _MEMBER = (
     "@microsoft/jest-sarif@1.0.0-beta.0",
@@ -31,14 +30,13 @@ _PACKAGE, _MEMBER = (
 @pytest.fixture(scope="module")
 def sarif_schema() -> dict[str, Any]:
     """The published schema of SARIF 2.1.0, fetched from npm the first time."""
-    schema = _WORK / "sarif-2.1.0.json"
-    _WORK.mkdir(parents=True, exist_ok=True)
-    with (_WORK / "sarif.lock").open("w") as lock:
+    schema = npm.FOLDER / "sarif-2.1.0.json"
+    npm.FOLDER.mkdir(parents=True, exist_ok=True)
+    with (npm.FOLDER / "sarif.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not schema.exists():
-            command = [str(Path(sys.executable).parent / "npm"), "pack", _PACKAGE, "--silent"]
-            subprocess.run(command, cwd=_WORK, check=True, timeout=200, capture_output=True)
-            packed = _WORK / "microsoft-jest-sarif-1.0.0-beta.0.tgz"
+            npm.call("pack", _PACKAGE, cwd=npm.FOLDER)
+            packed = npm.FOLDER / "microsoft-jest-sarif-1.0.0-beta.0.tgz"
             with tarfile.open(packed) as archive:
                 member = archive.extractfile(_MEMBER)
                 assert member is not None

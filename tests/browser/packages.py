@@ -66,15 +66,7 @@ def _installed(packages: tuple[str, ...]) -> Path:
         # What npm writes last.
         if not (folder / "node_modules" / ".package-lock.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                [
-                    *(node().removesuffix("node") + "npm", "install", "--silent", "--no-audit"),
-                    *("--no-fund", "--no-save", "--ignore-scripts", "--prefix", folder),
-                    *(_ESBUILD, *packages),
-                ],
-                check=True,
-                timeout=120,
-            )
+            npm.install(folder, _ESBUILD, *packages)
     return folder
 
 

@@ -66,8 +66,9 @@ def _install(wheel: str) -> None:
     folder = PYTHON / wheel
     if (folder / "bin").is_dir():
         return
-    command = (sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, wheel)
-    subprocess.run(command, check=True, timeout=110)
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--retries=10")
+    command = (*pip, "--target", folder, wheel)
+    subprocess.run(command, check=True, timeout=250)
 
 
 def _tool(name: str) -> str:

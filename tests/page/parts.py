@@ -61,6 +61,12 @@ def process_site(
     return SitePass(site_root(site), processor, check, jobs, record=record).run()
 
 
+def state(file: Path) -> tuple[int, int, int]:
+    """Return what changes when a file is written: inode, time and size. Reading may change others."""
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def make_site(folder: Path, pages: int = 5) -> dict[str, bytes]:
     """Write a small site, half of it one folder down; return its pages by path."""
     made = {f"{'sub/' * (number % 2)}p{number}.html": PAGE % number for number in range(pages)}
@@ -79,5 +85,6 @@ __all__ = [
     "count",
     "make_site",
     "process_site",
+    "state",
     "transform",
 ]

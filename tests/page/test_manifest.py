@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.page.parts import PAGE, count, make_site
+from tests.page.parts import PAGE, count, make_site, state
 from tracknow_static.audit.commands import check, csp
 from tracknow_static.cli import cli
 from tracknow_static.page.commands import inject, remove
@@ -91,9 +91,9 @@ def test_bytes_depend_on_the_site_alone(site: Path, tmp_path: Path) -> None:
 def test_written_only_when_it_changes(site: Path) -> None:
     """A second run leaves the file alone, and --check would change nothing."""
     run(inject, "site")
-    before = (site / "assets" / "tracknow.json").stat()
+    before = state(site / "assets" / "tracknow.json")
     run(inject, "site")
-    assert (site / "assets" / "tracknow.json").stat() == before
+    assert state(site / "assets" / "tracknow.json") == before
     run(inject, "site --check")
     run(inject, "site --check --param other", code=1)
 

