@@ -189,14 +189,10 @@ def _unsent(connection: Connection, ids: Sequence[str]) -> int:
 def _erase_chunk(connection: Connection, *, database: Database, ids: Sequence[str]) -> int:
     _lock_events(connection, ids)
     unsent = _unsent(connection, ids)
-    unsettled = (
-        select(deliveries.c.id)
-        .where(deliveries.c.event_id.in_(ids))
-        .order_by(deliveries.c.id)
-        .with_for_update()
-    )
-    ways = connection.execute(unsettled).scalars().all()
-    _remove(connection, database, ids, ways)
+    # Whoever settles one of them now records its attempt first.
+    own = select(deliveries.c.id).where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    connection.execute(own.with_for_update()).all()
+    _remove(connection, database, ids)
     # A delivery without a payload could only become a dead letter that nobody can replay.
     connection.execute(
         delete(deliveries).where(
@@ -254,8 +250,7 @@ def _purge_chunk(
     _lock_events(connection, [row.id for row in rows])
     gone = _expired_of(connection, rows, limits, lock=True)
     if gone:
-        of_gone = select(deliveries.c.id).where(deliveries.c.event_id.in_(gone))
-        _remove(connection, database, gone, connection.execute(of_gone).scalars().all())
+        _remove(connection, database, gone)
     return gone
 
 
@@ -292,15 +287,14 @@ def _expired(row: Any, own: Sequence[Any], limits: tuple[float, float]) -> bool:
     return bool(settled < (delivered_before if accepted else dead_before))
 
 
-def _remove(
-    connection: Connection, database: Database, ids: Sequence[str], numbers: Sequence[int]
-) -> None:
+def _remove(connection: Connection, database: Database, ids: Sequence[str]) -> None:
     connection.execute(
         update(events)
         .where(events.c.id.in_(ids))
         .values(payload=None, signature=None, content_type=None, purged_at=database.now())
     )
-    connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(numbers)))
+    own = select(deliveries.c.id).where(deliveries.c.event_id.in_(ids))
+    connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(own)))
 
 
 def _forget_customers(database: Database, before: float, dry_run: bool) -> int:
