@@ -32,7 +32,7 @@ from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = 140
+COLUMNS = 157
 MORROW, TIDEWATER, RELAY = "morrow.example", "tidewater.example", "relay.example"
 
 
@@ -108,7 +108,7 @@ def take_status() -> None:
 
 
 def take_demo() -> None:
-    """Write demo.svg: what `make demo` prints of the first shop."""
+    """Write demo.svg: what `make demo` prints of the first shop, and of what became of its sale."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "demo.py")],
         env={**os.environ, "CI": "true", "COLUMNS": str(COLUMNS)},
@@ -116,11 +116,12 @@ def take_demo() -> None:
         text=True,
         check=True,
     )
-    start = done.stdout.index("Morrow Coffee in")
+    titles = ("Morrow Coffee in", "After the purchase", "What became of each sale")
+    parts = [part for part in done.stdout.split("\n\n") if part.startswith(titles)]
     # Without a terminal the demo prints no colors: these are its own.
-    text = Text(done.stdout[start : done.stdout.index("\n\n", start)])
+    text = Text("\n\n".join(parts))
     text.highlight_regex("✓", "bold green")
-    text.highlight_regex(r"\d\.\d s", "dim")
+    text.highlight_regex(r"\d+\.\d s", "dim")
     text.highlight_regex(r"client.reference.id=\S+", "bold cyan")
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor")
     console.print(text, soft_wrap=True)
