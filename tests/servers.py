@@ -8,11 +8,13 @@ import itertools
 import os
 import socket
 import subprocess
+import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # The kernel gives ports from 32768 up to outgoing connections and to whoever asks for any port
@@ -33,6 +35,24 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise RuntimeError("no port is free")
+
+
+@dataclass
+class Arrivals:
+    """What arrives at a stand-in server; it notifies ``arrived``."""
+
+    arrived: threading.Condition = field(default_factory=threading.Condition, kw_only=True)
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 200.0) -> bool:
+        """Wait until something is true that what arrives brings about."""
+        until = time.monotonic() + seconds
+        with self.arrived:
+            while not what():
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self.arrived.wait(min(left, 0.1))
+            return True
 
 
 @contextlib.contextmanager

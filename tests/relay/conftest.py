@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.relay.deliver.stand_in import StandIn
 from tests.relay.store.parts import A, B, Clock
 from tracknow_static.relay.store.database import Database
 
@@ -187,6 +188,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a fresh database, of each kind in turn."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def destination() -> Iterator[StandIn]:
+    """Provide a destination that accepts, until the test decides otherwise."""
+    with StandIn().running() as stand_in:
+        yield stand_in
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A running notification service, and a destination."""
+"""A running notification service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.alerts.parts import Service
-from tests.relay.deliver.stand_in import StandIn
 from tests.relay.operate.conftest import untouched_logging
 
 if TYPE_CHECKING:
@@ -21,10 +20,3 @@ def service() -> Iterator[Service]:
     """Provide a service that keeps what it gets."""
     with Service().running() as made:
         yield made
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Provide a destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in

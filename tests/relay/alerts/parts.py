@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from tests.relay.store.parts import A, B
+from tests.servers import Arrivals
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.conditions import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
-class Service:
+class Service(Arrivals):
     """Takes Apprise's JSON: ``/ok`` accepts, ``/bad`` answers 500, ``/hang`` does not answer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.messages: list[tuple[str, dict[str, Any]]] = []
-        self.arrived = threading.Condition()
         self.ended = threading.Event()
         self.port = 0
 
@@ -35,17 +35,6 @@ class Service:
     def url(self, path: str = "/ok") -> str:
         """Return an Apprise URL."""
         return f"json://user:planted-password@127.0.0.1:{self.port}{path}"
-
-    def wait_for(self, what: Callable[[], bool], seconds: float = 200.0) -> bool:
-        """Wait until something is true that messages bring about."""
-        until = time.monotonic() + seconds
-        with self.arrived:
-            while not what():
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self.arrived.wait(min(left, 0.1))
-            return True
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Service]:

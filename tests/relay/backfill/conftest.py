@@ -10,7 +10,6 @@ import pytest
 from tests.account.stand_in import Stripe, running
 from tests.relay.backfill.parts import HOOK, SIGNED, Shop, config_of
 from tests.relay.backfill.place import Place
-from tests.relay.deliver.stand_in import StandIn
 from tests.relay.operate.conftest import untouched_logging  # noqa: F401 - for every test
 from tracknow_static.relay.store.database import Database
 
@@ -26,13 +25,6 @@ def account() -> Iterator[Stripe]:
     state = Stripe(mode="live")
     with running(state):
         yield state
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """A destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

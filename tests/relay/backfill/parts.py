@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from tests.events import SECRET, encode, event
+from tests.events import SECRET, encode
+from tests.relay.sales.shapes import charge
+from tests.relay.sales.shapes import session as checkout
 from tracknow_static.account.key import ApiKey
 from tracknow_static.relay.backfill.backfill import Backfill
 from tracknow_static.relay.config import RelayConfig
@@ -34,30 +36,10 @@ DAY = 86_400
 
 def sale(name: int | str, created: int, **session: Any) -> list[dict[str, Any]]:
     """Return both events of a purchase, of the same second."""
-    subject = {
-        "id": f"cs_{name}",
-        "object": "checkout.session",
-        "created": created - 60,
-        "amount_total": 2000,
-        "currency": "eur",
-        "mode": "payment",
-        "payment_status": "paid",
-        "payment_intent": f"pi_{name}",
-        "client_reference_id": f"click_{name}",
-        **session,
-    }
-    charge = {
-        "id": f"ch_{name}",
-        "object": "charge",
-        "created": created,
-        "amount": 2000,
-        "amount_refunded": 0,
-        "currency": "eur",
-        "payment_intent": f"pi_{name}",
-    }
+    at = {"created": created}
     return [
-        event(f"{name}_charge", "charge.succeeded", charge, created=created),
-        event(name, "checkout.session.completed", subject, created=created),
+        charge(str(name), created=created, event={"id": f"evt_{name}_charge", **at}),
+        checkout(str(name), created=created - 60, event={"id": f"evt_{name}", **at}, **session),
     ]
 
 

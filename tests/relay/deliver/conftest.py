@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.deliver.parts import Shop
-from tests.relay.deliver.stand_in import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Provide a destination that accepts, until the test decides otherwise."""
-    with StandIn().running() as stand_in:
-        yield stand_in
+    from tests.relay.deliver.stand_in import StandIn
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.servers import Arrivals
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterator
@@ -133,14 +135,13 @@ def flood(size: int, status: int = 200) -> Action:
 
 
 @dataclass
-class StandIn:
+class StandIn(Arrivals):
     """An HTTP server in a thread; ``decide`` gives the action for each request."""
 
     decide: Callable[[Request], Action] = field(default=lambda _request: answer())
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     accepted: list[Request] = field(default_factory=list)
-    arrived: threading.Condition = field(default_factory=threading.Condition)
     connections: int = 0
     answered: int = 0
     port: int = 0
@@ -156,17 +157,6 @@ class StandIn:
         """How often each event arrived."""
         with self.arrived:
             return Counter(request.event for request in self.requests)
-
-    def wait_for(self, what: Callable[[], bool], seconds: float = 100.0) -> bool:
-        """Wait until something is true that requests bring about."""
-        until = time.monotonic() + seconds
-        with self.arrived:
-            while not what():
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self.arrived.wait(min(left, 0.1))
-            return True
 
     @contextlib.contextmanager
     def running(self, port: int = 0) -> Iterator[StandIn]:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.deliver.stand_in import StandIn
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,13 +27,6 @@ def untouched_logging() -> Iterator[None]:
     threading.excepthook = hook
     os.environ.clear()
     os.environ.update(environ)
-
-
-@pytest.fixture
-def destination() -> Iterator[StandIn]:
-    """Provide a destination that accepts."""
-    with StandIn().running() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

@@ -19,32 +19,35 @@ from tests.relay.sales.shapes import (
     with_payments,
 )
 
+Shown = dict[str, tuple[str, int, str | None]]
+SOLD: Shown = {"cs_a": ("attributed", 0, None)}
+RENEWED: Shown = {**SOLD, "ch_a_1": ("renewal", 0, "cs_a")}
+RENEWED_TWICE: Shown = {**RENEWED, "ch_a_2": ("renewal", 0, "cs_a")}
+SUBSCRIPTION: Event = {
+    "mode": "subscription",
+    "payment_intent": None,
+    "subscription": "sub_a",
+    "customer": "cus_1",
+}
+
 # Name, events, and what the ledger shows: verdict, refunded, renews, by the sale's id.
-CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
-    "payment": (paid("a"), {"cs_a": ("attributed", 0, None)}),
+CASES: dict[str, tuple[list[Event], Shown]] = {
+    "payment": (paid("a"), SOLD),
     "zero": (
-        [session("a", amount_total=0, payment_status="no_payment_required", payment_intent=None)],
-        {"cs_a": ("attributed", 0, None)},
+        [session("a", **FREE)],
+        SOLD,
     ),
     "before basil": (
         subscribed("a", 2, basil=False),
-        {
-            "cs_a": ("attributed", 0, None),
-            "ch_a_1": ("renewal", 0, "cs_a"),
-            "ch_a_2": ("renewal", 0, "cs_a"),
-        },
+        RENEWED_TWICE,
     ),
     "basil": (
         subscribed("a", 2, basil=True),
-        {
-            "cs_a": ("attributed", 0, None),
-            "ch_a_1": ("renewal", 0, "cs_a"),
-            "ch_a_2": ("renewal", 0, "cs_a"),
-        },
+        RENEWED_TWICE,
     ),
     "basil without invoices": (
         [one for one in subscribed("a", 1, basil=True) if one["type"] != "invoice.paid"],
-        {"cs_a": ("attributed", 0, None), "ch_a_1": ("renewal", 0, "cs_a")},
+        RENEWED,
     ),
     "two subscriptions": (
         [
@@ -62,16 +65,11 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
         [
             session(
                 "a",
-                mode="subscription",
-                amount_total=0,
-                payment_status="no_payment_required",
-                payment_intent=None,
-                subscription="sub_1",
-                customer="cus_1",
+                **{**SUBSCRIPTION, **FREE},
             ),
             charge("a_1", at=MONTH, customer="cus_1"),
         ],
-        {"cs_a": ("attributed", 0, None), "ch_a_1": ("renewal", 0, "cs_a")},
+        RENEWED,
     ),
     "delayed, not yet": ([session("a", **UNPAID)], {"cs_a": ("unpaid", 0, None)}),
     "delayed, paid": (
@@ -80,7 +78,7 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             session("a", "async_payment_succeeded", at=MONTH),
             charge("a", at=5),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "delayed, failed": (
         [session("a", **UNPAID), session("a", "async_payment_failed", at=MONTH, **UNPAID)],
@@ -108,7 +106,7 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             dispute("a", "created", "needs_response", 50),
             dispute("a", "closed", "won", 500),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "dispute lost, and won on appeal": (
         [
@@ -117,11 +115,11 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             dispute("a", "closed", "lost", 500),
             dispute("a", "closed", "won", 900, event={"id": "evt_du_a_appeal"}),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "inquiry": (
         [*paid("a"), dispute("a", "created", "warning_needs_response", 50)],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "no click id": (paid("a", client_reference_id=None), {"cs_a": ("no-click-id", 0, None)}),
     "placeholder": (
@@ -134,16 +132,13 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             *paid("a", invoice="in_a", customer="cus_1"),
             with_payments(invoice("a", 5, basil=True, customer="cus_1"), "a", "pi_a"),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "payments in the invoices": (
         [
             session(
                 "a",
-                mode="subscription",
-                payment_intent=None,
-                subscription="sub_a",
-                customer="cus_1",
+                **SUBSCRIPTION,
             ),
             *[
                 one
@@ -164,34 +159,27 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
                 )
             ],
         ],
-        {
-            "cs_a": ("attributed", 0, None),
-            "ch_a_1": ("renewal", 0, "cs_a"),
-            "ch_a_2": ("renewal", 0, "cs_a"),
-        },
+        RENEWED_TWICE,
     ),
     "a first month at half the price": (
         [
             session(
                 "a",
-                mode="subscription",
                 amount_total=1000,
-                payment_intent=None,
-                subscription="sub_a",
-                customer="cus_1",
+                **SUBSCRIPTION,
             ),
             charge("a_0", at=10, amount=1000, customer="cus_1"),
             charge("a_1", at=MONTH, customer="cus_1"),
         ],
-        {"cs_a": ("attributed", 0, None), "ch_a_1": ("renewal", 0, "cs_a")},
+        RENEWED,
     ),
     "a voucher for all of it": (
         [session("a", **FREE, discounts=[{"coupon": "co_1", "promotion_code": None}])],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "two guests": (
         [*paid("a"), *paid("b", client_reference_id=None)],
-        {"cs_a": ("attributed", 0, None), "cs_b": ("no-click-id", 0, None)},
+        {**SOLD, "cs_b": ("no-click-id", 0, None)},
     ),
     "one customer buys twice": (
         [
@@ -199,34 +187,28 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             session("b", customer="cus_1", created=CREATED + MONTH, client_reference_id=None),
             charge("b", at=MONTH + 5, customer="cus_1"),
         ],
-        {"cs_a": ("attributed", 0, None), "cs_b": ("no-click-id", 0, None)},
+        {**SOLD, "cs_b": ("no-click-id", 0, None)},
     ),
     "a later charge of a customer": (
         [*paid("a", customer="cus_1"), charge("b", at=MONTH, customer="cus_1")],
-        {"cs_a": ("attributed", 0, None), "ch_b": ("renewal", 0, "cs_a")},
+        {**SOLD, "ch_b": ("renewal", 0, "cs_a")},
     ),
     "delayed, subscribed": (
         [
             session(
                 "a",
-                mode="subscription",
-                payment_intent=None,
-                subscription="sub_a",
-                customer="cus_1",
+                **SUBSCRIPTION,
                 **UNPAID,
             ),
             session(
                 "a",
                 "async_payment_succeeded",
                 at=6 * 86_400,
-                mode="subscription",
-                payment_intent=None,
-                subscription="sub_a",
-                customer="cus_1",
+                **SUBSCRIPTION,
             ),
             charge("a", at=8, customer="cus_1", event={"created": CREATED + 6 * 86_400}),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "a renewal that is refunded": (
         [
@@ -240,11 +222,11 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
                 amount_refunded=2000,
             ),
         ],
-        {"cs_a": ("attributed", 0, None), "ch_a_1": ("refunded", 2000, "cs_a")},
+        {**SOLD, "ch_a_1": ("refunded", 2000, "cs_a")},
     ),
     "a renewal that is disputed": (
         [*subscribed("a", 1, basil=True), dispute("a_1", "created", "under_review", MONTH)],
-        {"cs_a": ("attributed", 0, None), "ch_a_1": ("disputed", 0, "cs_a")},
+        {**SOLD, "ch_a_1": ("disputed", 0, "cs_a")},
     ),
     "refunded without a click id": (
         [*paid("a", client_reference_id=None), refund("a", 2000, 50)],
@@ -264,7 +246,7 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             dispute("a", "created", "warning_needs_response", 50),
             dispute("a", "closed", "warning_closed", 500),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "a dispute of a charge without a payment intent": (
         [
@@ -294,7 +276,7 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
             },
             charge("a", customer="cus_1"),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "setup": ([session("a", mode="setup", payment_intent=None)], {}),
     "test mode": (
@@ -310,14 +292,14 @@ CASES: dict[str, tuple[list[Event], dict[str, tuple[str, int, str | None]]]] = {
     ),
     "connect, an account of one's own": (
         [session("a", event={"account": OWN_ACCOUNT}), charge("a", event={"account": OWN_ACCOUNT})],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
     "connect, on behalf of another": (
         [
             session("a"),
             charge("a", on_behalf_of="acct_other", transfer_data={"destination": "acct_other"}),
         ],
-        {"cs_a": ("attributed", 0, None)},
+        SOLD,
     ),
 }
 
