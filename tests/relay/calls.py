@@ -31,6 +31,8 @@ def config(url: str, **more: str) -> RelayConfig:
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "TRACKNOW_RELAY_DATABASE": url,
         "TRACKNOW_RELAY_MIN_FREE_MB": "0",
+        # A commit may take long on a busy machine.
+        "TRACKNOW_RELAY_COMMIT_TIMEOUT": "60",
     }
     return RelayConfig.from_environ({**environ, **more})
 

@@ -98,7 +98,7 @@ class Postgres:
 
     def url(self, name: str) -> str:
         """URL of one of the databases."""
-        return f"postgresql://relay@/{name}?host={self.folder}"
+        return f"postgresql://relay@/{name}?host={self.folder}&connect_timeout=60"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement outside of any transaction."""

@@ -142,5 +142,6 @@ def config_of(database: Database, **more: Any) -> RelayConfig:
         destinations=database.destinations,
         api_key=ApiKey.parse("rk_live_good"),
         min_free_mb=0,
+        commit_timeout=60.0,
         **more,
     )

@@ -57,6 +57,7 @@ def config(database: str, destinations: tuple[str, ...], forward: str = "all") -
         concurrency=CONCURRENCY,
         timeout=60.0,
         connect_timeout=60.0,
+        commit_timeout=60.0,
         min_free_mb=0,
         forward=forward,
         forward_wait=0.2,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from tests.events import CONTENT_TYPE, SECRET, sign
+from tests.servers import free_port
 from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.cli import cli
@@ -42,6 +43,8 @@ def environment(database: str, *destinations: str, **more: str) -> dict[str, str
         "TRACKNOW_RELAY_ALLOW_INSECURE_DESTINATIONS": "true",
         "TRACKNOW_RELAY_DELIVER": "false",
         "TRACKNOW_RELAY_MIN_FREE_MB": "0",
+        # A commit, or a page, may take long on a busy machine.
+        "TRACKNOW_RELAY_COMMIT_TIMEOUT": "60",
         **{f"TRACKNOW_RELAY_{name.upper()}": value for name, value in more.items()},
     }
 
@@ -139,9 +142,11 @@ def whole_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def serving(environ: Mapping[str, str], folder: Path, *args: str) -> Iterator[Running]:
     """Run ``tracknow-relay serve`` until the block ends."""
     log = folder / f"serve-{time.monotonic_ns()}.log"
+    # Port 0 would be one that the kernel may give to others before the relay listens on it.
+    bind = f"127.0.0.1:{free_port()}"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command("serve", "--bind", "127.0.0.1:0", *args),
+            command("serve", "--bind", bind, *args),
             env=whole_environment(environ),
             stdout=out,
             stderr=out,

@@ -119,7 +119,7 @@ def test_sigterm_ends_within_the_bound(
 
 def test_sigterm_answers_what_has_come_in(sqlite_url: str, tmp_path: Path) -> None:
     """Every request that the relay has begun with is answered, and what got 200 is stored."""
-    environ = environment(sqlite_url, commit_timeout="60")
+    environ = environment(sqlite_url)
     answers: list[int] = []
     with serving(environ, tmp_path) as relay, ThreadPoolExecutor(8) as pool:
 
@@ -151,7 +151,7 @@ def test_metrics_are_right_whichever_worker_answers(
 ) -> None:
     """Three processes share the work; each of them gives the numbers of all."""
     url = request.getfixturevalue(database)
-    environ = environment(url, destination.url, deliver="true", commit_timeout="60")
+    environ = environment(url, destination.url, deliver="true")
     with serving(environ, tmp_path, "--workers", "3") as relay:
         # One connection each: the kernel spreads connections over the processes.
         for number in range(30):
@@ -193,7 +193,7 @@ def test_one_worker_is_one_process(sqlite_url: str, tmp_path: Path) -> None:
 
 def test_alive_while_every_other_page_hangs(sqlite_url: str, tmp_path: Path) -> None:
     """Whoever restarts a relay that does not answer leaves one alone whose disk hangs."""
-    environ = environment(sqlite_url, commit_timeout="60")
+    environ = environment(sqlite_url)
     with serving(environ, tmp_path) as relay, ThreadPoolExecutor(40) as pool:
         assert relay.call("/readyz")[0] == 200
         time.sleep(1)  # what was found counts for a second

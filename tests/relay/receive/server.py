@@ -59,6 +59,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "TRACKNOW_RELAY_DATABASE": url,
         "TRACKNOW_RELAY_MIN_FREE_MB": "0",
+        "TRACKNOW_RELAY_COMMIT_TIMEOUT": "60",
         "TRACKNOW_RELAY_DELIVER": "no",
         **more,
     }
