@@ -85,15 +85,15 @@ class Alerts:
             return 0
         crash_points.reach(DECIDED)
         orders = [
-            Order(self._urls[receiver], [one.message for one in of_one])
-            for receiver, of_one in news.items()
+            Order(self._urls[receiver], [each.message for each in due])
+            for receiver, due in news.items()
         ]
         errors = dict(zip(news, send(orders, stopping=stopping), strict=True))
         crash_points.reach(SENT)
         after = self._after(mine, news, errors, now)
         if not self._store(after, always=True):
             _log.warning("another process sends alerts, too: a message may come twice")
-        return sum(not error for of_one in errors.values() for error in of_one)
+        return sum(not error for failed in errors.values() for error in failed)
 
     def _due(self, state: State, now: float) -> dict[str, list[decide.News]]:
         """Return what is due by receiver, those that fail left out while they wait."""
@@ -108,7 +108,7 @@ class Alerts:
             for receiver in self._urls
             if not _waits(state.failing.get(receiver), now)
         }
-        return {receiver: of_one for receiver, of_one in news.items() if of_one}
+        return {receiver: due for receiver, due in news.items() if due}
 
     def _after(
         self,
@@ -121,15 +121,15 @@ class Alerts:
         known = {receiver: dict(state.known.get(receiver, {})) for receiver in self._urls}
         failing = {name: waits for name, waits in state.failing.items() if name in self._urls}
         numbers = {receiver: number for number, receiver in enumerate(self._urls, 1)}
-        for receiver, of_one in news.items():
+        for receiver, due in news.items():
             reported = decide.from_json(known[receiver])
-            results = zip(of_one, errors[receiver], strict=True)
-            sent = [one for one, error in results if not error]
-            reported.update((one.key, one.known) for one in sent)
+            results = zip(due, errors[receiver], strict=True)
+            sent = [each for each, error in results if not error]
+            reported.update((each.key, each.known) for each in sent)
             known[receiver] = decide.as_json(decide.forget(reported, now))
             shown = named(numbers[receiver], self._urls[receiver])
-            for one in sent:
-                _log.info("alert sent to %s: %s", shown, one.message.title)
+            for each in sent:
+                _log.info("alert sent to %s: %s", shown, each.message.title)
             failed = next(filter(None, errors[receiver]), "")
             if failed in ("", STOPPED):
                 failing.pop(receiver, None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.relay.operate.output import duration
 from tracknow_static.relay.receive.response import HINTS
-from tracknow_static.relay.sales.recent import without_click_id
+from tracknow_static.relay.sales.verdicts import without_click_id
 from tracknow_static.relay.store import backfill_state, watch
 from tracknow_static.relay.store.model import PAUSED, without_query
 from tracknow_static.tracknow import counted

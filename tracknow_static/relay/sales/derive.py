@@ -112,12 +112,12 @@ def groups(objects: Iterable[Object]) -> list[list[Object]]:
             key = parent
         return key
 
-    for one in objects:
-        for key in keys(one):
-            parents[root(key)] = root(one.id)
+    for member in objects:
+        for key in keys(member):
+            parents[root(key)] = root(member.id)
     found: dict[object, list[Object]] = defaultdict(list)
-    for one in objects:
-        found[root(one.id)].append(one)
+    for member in objects:
+        found[root(member.id)].append(member)
     return list(found.values())
 
 
@@ -126,13 +126,13 @@ class _Group:
 
     def __init__(self, objects: Sequence[Object], click_id: re.Pattern[str] | None) -> None:
         of = defaultdict(list)
-        for one in sorted(objects, key=lambda one: (one.at, one.id)):
-            of[one.kind].append(one)
+        for member in sorted(objects, key=lambda member: (member.at, member.id)):
+            of[member.kind].append(member)
         self._charges, self._invoices = of[CHARGE], of[INVOICE]
         self._disputes: dict[object, list[Object]] = defaultdict(list)
-        for one in of[DISPUTE]:
-            for key in {one.charge, one.payment_intent} - {None}:
-                self._disputes[key].append(one)
+        for dispute in of[DISPUTE]:
+            for key in {dispute.charge, dispute.payment_intent} - {None}:
+                self._disputes[key].append(dispute)
         # A session that only sets up a payment method is no purchase.
         self._sessions = [one for one in of[SESSION] if one.mode != "setup"]
         self._click_id = click_id
@@ -176,9 +176,9 @@ class _Group:
         _nearest(
             [one for one in self._invoices if one.id not in used and _is_payment(one)],
             [
-                one
-                for one in self._charges
-                if one.id not in found and one.payment_intent not in own - {None}
+                charge
+                for charge in self._charges
+                if charge.id not in found and charge.payment_intent not in own - {None}
             ],
             (-_INVOICE_SECONDS, _INVOICE_SECONDS),
             lambda _invoice, _charge: True,
@@ -225,13 +225,13 @@ class _Group:
         Of a customer, the first one that began a subscription counts, and the first one of all.
         """
         found: dict[tuple[str, object], Object] = {}
-        for one in self._sessions:
-            if one.subscription:
-                found.setdefault(("subscription", one.subscription), one)
-            if one.customer and _completed(one):
-                found.setdefault(("customer", one.customer), one)
-                if _subscribes(one):
-                    found.setdefault(("subscriber", one.customer), one)
+        for session in self._sessions:
+            if session.subscription:
+                found.setdefault(("subscription", session.subscription), session)
+            if session.customer and _completed(session):
+                found.setdefault(("customer", session.customer), session)
+                if _subscribes(session):
+                    found.setdefault(("subscriber", session.customer), session)
         return found
 
     def _renewed(self, charge: Object) -> Object | None:
@@ -311,25 +311,25 @@ def _nearest(
     ``offered`` is in the order of time; ``window`` bounds the seconds by which it may be later.
     """
     by_value: dict[tuple[object, ...], list[Object]] = defaultdict(list)
-    for one in offered:
-        by_value[one.customer, one.amount, one.currency].append(one)
+    for offer in offered:
+        by_value[offer.customer, offer.amount, offer.currency].append(offer)
     pairs = []
-    for one in wanting:
-        if one.customer is None or one.amount is None:
+    for seeker in wanting:
+        if seeker.customer is None or seeker.amount is None:
             continue
-        like = by_value[one.customer, one.amount, one.currency]
-        first = bisect_left(like, one.at + window[0], key=_AT)
-        last = bisect_right(like, one.at + window[1], key=_AT)
+        like = by_value[seeker.customer, seeker.amount, seeker.currency]
+        first = bisect_left(like, seeker.at + window[0], key=_AT)
+        last = bisect_right(like, seeker.at + window[1], key=_AT)
         pairs += [
-            (abs(one.at - other.at), one.id, other.id, one, other)
-            for other in like[first:last]
-            if fits(one, other)
+            (abs(seeker.at - offer.at), seeker.id, offer.id, seeker, offer)
+            for offer in like[first:last]
+            if fits(seeker, offer)
         ]
     used: set[str] = set()
-    for _, _, _, one, other in sorted(pairs):
-        if one.id not in used and other.id not in used:
-            used |= {one.id, other.id}
-            join(one, other)
+    for _, _, _, seeker, offer in sorted(pairs):
+        if seeker.id not in used and offer.id not in used:
+            used |= {seeker.id, offer.id}
+            join(seeker, offer)
 
 
 def _is_payment(invoice: Object) -> bool:

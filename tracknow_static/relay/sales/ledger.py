@@ -339,11 +339,11 @@ def _closure(
             if name in (CHARGE, INVOICE):
                 ways.append(sale_objects.c.id)
             for way in ways:
-                for one in _select(connection, way, values):
-                    stored.setdefault(one.id, one)
-                    if one.id not in found:
-                        found[one.id] = one
-                        fresh.append(one)
+                for joined in _select(connection, way, values):
+                    stored.setdefault(joined.id, joined)
+                    if joined.id not in found:
+                        found[joined.id] = joined
+                        fresh.append(joined)
     return found
 
 

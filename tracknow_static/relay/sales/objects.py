@@ -85,26 +85,26 @@ _SEEN, _STATUS, _REFUNDED, _REFUNDED_AT = map(
 )
 
 
-def merge(one: Object, other: Object) -> Object:
+def merge(first: Object, second: Object) -> Object:
     """Return what both show together; the same whichever comes first, and if one comes again.
 
     ``sale`` is that of the first one.
     """
-    merged: list[Any] = list(one)
-    shown: list[Any] = list(other)
+    merged: list[Any] = list(first)
+    shown: list[Any] = list(second)
     for number in _LARGER:
         mine, theirs = merged[number], shown[number]
         if mine is None or (theirs is not None and theirs > mine):
             merged[number] = theirs
-    merged[_SEEN] = min(one.seen, other.seen)
-    if one.kind == DISPUTE:
-        newest = max(one, other, key=lambda of: (of.refunded_at or 0, _rank(of.status)))
+    merged[_SEEN] = min(first.seen, second.seen)
+    if first.kind == DISPUTE:
+        newest = max(first, second, key=lambda of: (of.refunded_at or 0, _rank(of.status)))
         merged[_STATUS], merged[_REFUNDED_AT] = newest.status, newest.refunded_at
         return Object(*merged)
-    if _rank(other.status) > _rank(one.status):
-        merged[_STATUS] = other.status
+    if _rank(second.status) > _rank(first.status):
+        merged[_STATUS] = second.status
     # What was refunded only grows; its time is when it first was as much.
-    refund = max(_refund(one), _refund(other))
+    refund = max(_refund(first), _refund(second))
     merged[_REFUNDED], merged[_REFUNDED_AT] = refund[0], -refund[1] or None
     return Object(*merged)
 

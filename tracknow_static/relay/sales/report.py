@@ -23,7 +23,12 @@ from sqlalchemy import (
 )
 
 from tracknow_static.relay.sales.objects import DISPUTE
-from tracknow_static.relay.sales.verdicts import CODES, corrected_verdict, may_be_corrected
+from tracknow_static.relay.sales.verdicts import (
+    CODES,
+    WITH_CLICK_ID,
+    corrected_verdict,
+    may_be_corrected,
+)
 from tracknow_static.relay.store.schema import sale_objects, sales
 
 if TYPE_CHECKING:
@@ -33,11 +38,8 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.store.database import Database
 
-# Verdicts without money, and those of sales that carry a click id.
+# Verdicts without money.
 NO_MONEY = frozenset({"unpaid", "payment-failed", "expired", "test"})
-WITH_CLICK_ID = frozenset(
-    {"attributed", "renewal", "waiting", "rejected", "refunded", "partly-refunded", "disputed"}
-)
 _BACK = ("refunded", "partly-refunded")
 TO_REVERSE = (*_BACK, "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
@@ -238,8 +240,8 @@ def _seconds(month: dt.date) -> tuple[int, int]:
 def lines(found: Iterable[Sum], by: str) -> list[Line]:
     """Sum up by ``month``, ``payment_link`` or ``reference``, or all in one by ``total``."""
     groups: dict[str, list[Sum]] = defaultdict(list)
-    for one in found:
-        groups["" if by == "total" else getattr(one, by)].append(one)
+    for part in found:
+        groups["" if by == "total" else getattr(part, by)].append(part)
     return [_line(key, group) for key, group in sorted(groups.items())]
 
 
@@ -247,12 +249,12 @@ def _line(key: str, group: list[Sum]) -> Line:
     verdicts: dict[str, int] = defaultdict(int)
     money: dict[str, int] = defaultdict(int)
     refunded: dict[str, int] = defaultdict(int)
-    for one in group:
-        verdicts[one.verdict] += one.number
-        if one.verdict not in NO_MONEY and one.currency:
-            money[one.currency] += one.amount
-            if one.refunded:
-                refunded[one.currency] += one.refunded
+    for part in group:
+        verdicts[part.verdict] += part.number
+        if part.verdict not in NO_MONEY and part.currency:
+            money[part.currency] += part.amount
+            if part.refunded:
+                refunded[part.currency] += part.refunded
     paid = sum(number for verdict, number in verdicts.items() if verdict not in NO_MONEY)
     awaited = sum(one.number for one in group if one.awaited)
     known = sum(number for verdict, number in verdicts.items() if verdict in WITH_CLICK_ID)

@@ -14,7 +14,7 @@ from tracknow_static.relay.store.filters import in_state
 from tracknow_static.relay.store.schema import deliveries, events, sale_objects, sales
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, CompoundSelect, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select
 
     from tracknow_static.relay.store.database import Database
 
@@ -40,6 +40,14 @@ CODES = {
 }
 """Every verdict with its meaning; the codes are stable."""
 
+WITH_CLICK_ID = frozenset(
+    {"attributed", "renewal", "waiting", "rejected", "refunded", "partly-refunded", "disputed"}
+)
+"""The verdicts of sales that carry a click id."""
+
+_WITHOUT = ("no-click-id", "not-a-click-id")
+# Rows that are looked at for each purchase wanted: renewals lie between them.
+_LOOK = 20
 _DEPEND = ("attributed", "renewal")
 _NO_CLICK_ID = "no-click-id"
 
@@ -95,6 +103,34 @@ def unfinished(database: Database, click_id: re.Pattern[str] | None) -> str:
             "or run `tracknow-relay sales --rebuild`."
         )
     return "The ledger has not read the newest events yet." if behind else ""
+
+
+def without_click_id(connection: Connection, number: int) -> int | None:
+    """Return since when sales carry no click id, if the last ``number`` carry none.
+
+    In Unix seconds; None if one carries it, if there are fewer sales, or if no earlier one carried
+    one. A renewal is left out: it shows nothing about the site of today.
+    """
+    latest = (
+        select(sales.c.verdict, sales.c.created, sales.c.mode, sales.c.renews)
+        .order_by(sales.c.created.desc(), sales.c.id.desc())
+        .limit(number * _LOOK)
+    )
+    seen: list[int] = []
+    for row in connection.execute(latest):
+        # Only a Checkout Session has a mode of its own.
+        if row.mode is None or row.renews is not None:
+            continue
+        if row.verdict in WITH_CLICK_ID:
+            return None
+        if row.verdict in _WITHOUT:
+            seen.append(row.created)
+            if len(seen) == number:
+                break
+    if not number or len(seen) < number:
+        return None
+    earlier = select(sales.c.id).where(sales.c.verdict.in_(WITH_CLICK_ID)).limit(1)
+    return seen[-1] if connection.execute(earlier).first() else None
 
 
 def by_id(database: Database, sale: str) -> Sale | None:
