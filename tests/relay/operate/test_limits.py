@@ -28,6 +28,14 @@ def held(sqlite_url: str) -> Iterator[Path]:
         yield lock
 
 
+def prepared(sqlite_url: str, *destinations: str) -> dict[str, str]:
+    """Make a database without any limit of time."""
+    environ = environment(sqlite_url, *destinations)
+    with contextlib.closing(database_of(environ)) as database:
+        database.open()
+    return environ
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the limits."""
@@ -59,8 +67,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_command_gives_up_on_a_lock(sqlite_url: str, arguments: list[str]) -> None:
     """It first reports which lock it waits for, and fails after its limit."""
-    environ = environment(sqlite_url)
-    run(environ, "migrate")
+    environ = prepared(sqlite_url)
     with held(sqlite_url) as lock:
         result = run(environ, *arguments, code=3)
     assert f"Waiting for {lock}, a lock that another process holds" in result.stderr
@@ -71,8 +78,7 @@ def test_a_command_gives_up_on_a_lock(sqlite_url: str, arguments: list[str]) -> 
 @pytest.mark.usefixtures("impatient")
 def test_check_reports_a_lock(sqlite_url: str) -> None:
     """It is a failed check; the destinations are checked all the same."""
-    environ = environment(sqlite_url, "http://127.0.0.1:1/hook")
-    run(environ, "migrate")
+    environ = prepared(sqlite_url, "http://127.0.0.1:1/hook")
     with held(sqlite_url) as lock:
         found = run_json(environ, "check", code=1)["checks"]
     texts = {entry["what"]: entry["text"] for entry in found if entry["result"] == "failed"}
