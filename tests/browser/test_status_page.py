@@ -181,7 +181,9 @@ def test_every_page_fits_a_phone(page: Browser) -> None:
 def test_the_password_is_asked_for(page: Browser, web: FakeWeb, relay: Relay) -> None:
     """A browser that has no password sees nothing; with it in the address it comes in."""
     web.put_host("closed.example", wsgi.host(relay))
-    page.open("https://closed.example/status")
+    # What the browser shows in the place of the answer has no host.
+    page.open("https://closed.example/status", wait=False)
+    page.loaded()
     assert "Destinations" not in page.run("return document.body.innerText")
     page.open(f"https://me:{PASSWORD.replace(' ', '%20')}@closed.example/status")
     assert "Destinations" in page.run("return document.body.innerText")

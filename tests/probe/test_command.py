@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(*arguments: str, stdin: str = "") -> Result:
     """Run the command."""
-    return CliRunner().invoke(cli, ["probe", *arguments], input=stdin)
+    return CliRunner().invoke(cli, ["probe", "--timeout=250", *arguments], input=stdin)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_what_is_reported(case: Case, tmp_path: Path) -> None:
     with serving(case.kind, tmp_path, site, server=case.server, http=case.http) as port:
         sitemap = site / "sitemap.xml"
         sitemap.write_text(sitemap.read_text().replace("HOST", f"127.0.0.1:{port}"))
-        command = ["probe", f"http://127.0.0.1:{port}/", "--format", "json", *case.arguments]
+        command = ["probe", f"http://127.0.0.1:{port}/", "--json", "--timeout=250", *case.arguments]
         done = CliRunner().invoke(cli, command)
     report = json.loads(done.stdout)
     counted = [entry for entry in report["findings"] if entry["severity"] != "info"]
@@ -254,7 +254,7 @@ def test_the_edge_file_is_recognized(kind: str, tmp_path: Path) -> None:
     }[kind]
     server = _RIGHT[kind] + lines.format(tmp_path)
     with serving(kind, tmp_path, site, server=server, http=around.format(tmp_path)) as port:
-        command = ["probe", f"http://127.0.0.1:{port}/", "--edge", "--format", "json"]
+        command = ["probe", f"http://127.0.0.1:{port}/", "--edge", "--json", "--timeout=250"]
         right = CliRunner().invoke(cli, command)
         other = CliRunner().invoke(cli, [*command, "--storage-name", "other_id"])
     assert right.exit_code == 0, right.stdout
