@@ -200,4 +200,4 @@ def _list_sessions(config: RelayConfig, since: float | None, output_format: str)
 
 
 def _moment(seconds: float) -> str:
-    return (output.time_of(seconds) or "")[:16].replace("T", " ") + " UTC"
+    return f"{output.moment(seconds)} UTC"

@@ -75,7 +75,7 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
     click.echo()
     rows = [
         [
-            (output.time_of(step.at) or "")[:19].replace("T", " "),
+            output.moment(step.at, "seconds"),
             WORDS[step.what],
             step.id,
             output.clean(detail_of(step, sale)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -208,19 +209,16 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
     yield _gauge("schema_version", "Version of the schema.", [({}, status.schema_version)])
 
 
-def _counter(name: str, doc: str, values: Sequence[tuple[dict[str, str], float]]) -> Metric:
-    family = CounterMetricFamily(_P + name, doc, labels=_names(values))
+def _counter(
+    name: str,
+    doc: str,
+    values: Sequence[tuple[dict[str, str], float]],
+    kind: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily,
+) -> Metric:
+    family = kind(_P + name, doc, labels=list(values[0][0]) if values else [])
     for named, value in values:
         family.add_metric(list(named.values()), value)
     return family
 
 
-def _gauge(name: str, doc: str, values: Sequence[tuple[dict[str, str], float]]) -> Metric:
-    family = GaugeMetricFamily(_P + name, doc, labels=_names(values))
-    for named, value in values:
-        family.add_metric(list(named.values()), value)
-    return family
-
-
-def _names(values: Sequence[tuple[dict[str, str], float]]) -> list[str]:
-    return list(values[0][0]) if values else []
+_gauge = partial(_counter, kind=GaugeMetricFamily)

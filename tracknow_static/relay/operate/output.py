@@ -6,7 +6,9 @@ The keys of the JSON are stable: keys are added, none is renamed or removed.
 from __future__ import annotations
 
 import contextlib
+import csv
 import datetime as dt
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from tracknow_static.relay.store.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tracknow_static.relay.operate.conditions import Condition
     from tracknow_static.relay.store.model import Delivery, DestinationStatus, Status, StoredEvent
@@ -56,6 +58,15 @@ UNSIGNED = "it gets events with a signature only (TRACKNOW_RELAY_SIGNED_DESTINAT
 def print_json(data: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(data, indent=2))
+
+
+def print_csv(names: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Print rows under the names of their columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -112,6 +123,12 @@ def time_of(seconds: float | None) -> str | None:
         return None
     text = dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def moment(seconds: float, timespec: str = "minutes") -> str:
+    """Write a time for people, in UTC."""
+    text = dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ", timespec)
+    return text.removesuffix("+00:00")
 
 
 def duration(seconds: float | None) -> str:
@@ -213,19 +230,8 @@ def status_text(status: Status, needs: Sequence[Condition]) -> None:
         ]
         for entry in status.destinations
     ]
-    print_table(
-        [
-            "destination",
-            "state",
-            "pending",
-            "retrying",
-            "dead",
-            "rejected",
-            "delivered",
-            "oldest",
-        ],
-        rows,
-    )
+    columns = "destination state pending retrying dead rejected delivered oldest"
+    print_table(columns.split(), rows)
     for line in data["attention"]:
         click.secho(clean(line), fg="red")
     newest = status.newest_event_at
@@ -350,13 +356,12 @@ def _states(event: StoredEvent) -> str:
     if event.skipped_because:
         return click.style(f"kept: {event.skipped_because}", dim=True)
     return ", ".join(
-        _styled(delivery.state, "retrying" if _is_retrying(delivery) else delivery.state)
+        _styled(
+            delivery.state,
+            "retrying" if delivery.state == PENDING and delivery.attempts else delivery.state,
+        )
         for delivery in event.deliveries
     )
-
-
-def _is_retrying(delivery: Delivery) -> bool:
-    return delivery.state == PENDING and delivery.attempts > 0
 
 
 def _styled(state: str, text: str | None = None) -> str:
@@ -364,4 +369,4 @@ def _styled(state: str, text: str | None = None) -> str:
 
 
 def _moment(seconds: float) -> str:
-    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"{moment(seconds, 'seconds')}Z"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,13 +97,12 @@ def report(
     texts = [output.clean(step.text) for step in advice]
     if output_format == "csv":
         because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
-        _print_csv(
-            [
-                _as_row(line, by, currency, because.get(line.key, ""))
-                for line in lines
-                for currency in _currencies(line)
-            ]
-        )
+        rows = [
+            _as_row(line, by, currency, because.get(line.key, ""))
+            for line in lines
+            for currency in sorted(line.money) or [""]
+        ]
+        output.print_csv(list(rows[0]) if rows else ["key"], rows)
         for text in texts:
             click.echo(f"- {text}", err=True)
     elif output_format == "html":
@@ -131,7 +128,7 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
     if output_format == "json":
         output.print_json({"refunds": rows, "complete": complete})
     elif output_format == "csv":
-        _print_csv(rows, reports.Refund._fields)
+        output.print_csv(reports.Refund._fields, rows)
     elif output_format == "html":
         _print_html("Refunds", period, refunds=found)
     else:
@@ -190,15 +187,6 @@ def _print(title: str, period: str, tables: list[Table], advice: Sequence[str] =
             click.echo("none")
 
 
-def _print_csv(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> None:
-    text = io.StringIO()
-    columns = list(names or (rows[0] if rows else ("key",)))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    click.echo(text.getvalue(), nl=False)
-
-
 def _as_json(line: Line) -> dict[str, Any]:
     return {
         "key": line.key or None,
@@ -209,10 +197,6 @@ def _as_json(line: Line) -> dict[str, Any]:
         "refunded": line.refunded,
         "verdicts": line.verdicts,
     }
-
-
-def _currencies(line: Line) -> list[str]:
-    return sorted(line.money) or [""]
 
 
 def _as_row(line: Line, by: str, currency: str, reason: str) -> dict[str, Any]:

@@ -100,8 +100,7 @@ def worker(grace: float) -> None:
     config = configured(needs_key=True, needs_alerts=True)
     with (
         opened(config, create=True, whole=False) as database,
-        _stop_signals() as stop,
-        _ignored_hang_up(),
+        _stop_signals(ignores_hang_up=True) as stop,
     ):
         dispatcher = Dispatcher.from_config(config, database)
         ingest = Ingest.from_config(config, database, on_commit=dispatcher.wakeup.wake)
@@ -232,29 +231,21 @@ def _watched(
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Provide the event that SIGTERM and SIGINT set."""
+def _stop_signals(*, ignores_hang_up: bool = False) -> Iterator[threading.Event]:
+    """Provide the event that SIGTERM and SIGINT set.
+
+    SIGHUP is the end of a terminal, or from a program that has files reopened.
+    """
     stop = threading.Event()
 
     def handle(_number: int, _frame: Any) -> None:
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    if ignores_hang_up and hasattr(signal, "SIGHUP"):  # not on Windows
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _ignored_hang_up() -> Iterator[None]:
-    """Survive the end of a terminal, and programs that send SIGHUP to have files reopened."""
-    if not hasattr(signal, "SIGHUP"):  # Windows
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)

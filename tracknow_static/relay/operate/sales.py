@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
     from tracknow_static.account.key import ApiKey
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.sales.verdicts import Page
 
 
 site_option = click.option(
@@ -133,7 +130,9 @@ def sales(
     if output_format == "csv":
         _print_csv(page.sales, reasons)
     else:
-        _print_text(page, reasons)
+        print_sales(page.sales, reasons)
+        if page.cursor:
+            click.echo(f"More: --after '{page.cursor}'")
     if "not-received" in chosen:
         text = "Sales that this relay never received: `tracknow-relay backfill --sessions`."
         click.echo(text, err=True)
@@ -188,34 +187,32 @@ def sale_json(sale: Sale, reason: str = "") -> dict[str, Any]:
 
 def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
     names = [*(name for name in Sale._fields if name != "month"), "reason"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for sale, reason in zip(found, reasons, strict=True):
-        mode = None if sale.livemode is None else str(sale.livemode).lower()  # as in JSON
-        writer.writerow({**sale_json(sale, reason), "livemode": mode})
-    click.echo(text.getvalue(), nl=False)
-
-
-def _print_text(page: Page, reasons: Sequence[str]) -> None:
-    if not page.sales:
-        click.echo("No sale matches.")
-        return
-    print_sales(page.sales, reasons)
-    if page.cursor:
-        click.echo(f"More: --after '{page.cursor}'")
+    modes = {True: "true", False: "false", None: None}  # as in JSON
+    rows = (
+        {**sale_json(sale, reason), "livemode": modes[sale.livemode]}
+        for sale, reason in zip(found, reasons, strict=True)
+    )
+    output.print_csv(names, rows)
 
 
 def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
     """Print sales for people, one line each."""
+    if not found:
+        click.echo("No sale matches.")
+        return
     rows = []
     for sale, reason in zip(found, reasons or [""] * len(found), strict=True):
         verdict = sale.verdict if reason in ("", sale.verdict) else f"{sale.verdict} ({reason})"
-        when = (output.time_of(sale.created) or "")[:16].replace("T", " ")
         amount = money(sale.amount, sale.currency)
         if sale.refunded:
             amount += f" (refunded {money(sale.refunded, sale.currency)})"
-        cells = (when, verdict, amount, sale.reference or "-", sale.payment_link or "-")
+        cells = (
+            output.moment(sale.created),
+            verdict,
+            amount,
+            sale.reference or "-",
+            sale.payment_link or "-",
+        )
         rows.append([output.clean(cell) for cell in (*cells, sale.id)])
     output.print_table(
         ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows

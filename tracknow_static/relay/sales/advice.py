@@ -86,9 +86,8 @@ def _of_total(line: Line) -> Iterator[Advice]:
         return sum(line.verdicts.get(verdict, 0) for verdict in verdicts)
 
     if lost := number("rejected"):
-        yield Advice(
-            lost, f"{_were(lost)} rejected: see `tracknow-relay sales --verdict rejected`."
-        )
+        were = counted(lost, "sale was", "sales were")
+        yield Advice(lost, f"{were} rejected: see `tracknow-relay sales --verdict rejected`.")
     if lost := number("not-a-click-id"):
         yield Advice(
             lost,
@@ -96,7 +95,8 @@ def _of_total(line: Line) -> Iterator[Advice]:
             "see `tracknow-relay sales --verdict not-a-click-id`.",
         )
     if back := number(*TO_REVERSE):
-        text = f"{_were(back)} refunded or disputed after a click: "
+        were = counted(back, "sale was", "sales were")
+        text = f"{were} refunded or disputed after a click: "
         yield Advice(back, f"{text}see `tracknow-relay report --refunds`.")
     if waiting := number("waiting") - line.awaited:
         wait = counted(waiting, "sale waits", "sales wait")
@@ -105,7 +105,3 @@ def _of_total(line: Line) -> Iterator[Advice]:
     if line.awaited:
         wait = counted(line.awaited, "new charge waits for its", "new charges wait for their")
         yield Advice(line.awaited, f"{wait} Checkout Session.", usual=True)
-
-
-def _were(number: int) -> str:
-    return counted(number, "sale was", "sales were")
