@@ -131,7 +131,7 @@ def take_demo() -> None:
 
 
 def _save(browser: Chromium, name: str) -> None:
-    browser.until("return document.getAnimations().every(one => one.playState !== 'running')")
+    browser.until("return document.getAnimations().every(animation => animation.playState !== 'running')")
     _write(name, browser.screenshot())
 
 

@@ -4,7 +4,7 @@ TN_SUBSCRIBE("UC_CONSENT consent_status", (event) => {
   const state =
     (event ? event.detail : 0) ||
     dataLayer.filter((entry) => entry.event == "consent_status").pop();
-  const service = Object.values(state.services || {}).find((one) => one.name == "TN_CATEGORY");
+  const service = Object.values(state.services || {}).find((entry) => entry.name == "TN_CATEGORY");
   const category = (state.categories || state.ucCategory || {})["TN_CATEGORY"];
   const given = service ? service.consent.given : category || state["TN_CATEGORY"];
   return (
