@@ -131,7 +131,9 @@ def take_demo() -> None:
 
 
 def _save(browser: Chromium, name: str) -> None:
-    browser.until("return document.getAnimations().every(animation => animation.playState !== 'running')")
+    browser.until(
+        "return document.getAnimations().every(animation => animation.playState !== 'running')"
+    )
     _write(name, browser.screenshot())
 
 

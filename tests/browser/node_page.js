@@ -13,8 +13,8 @@ function cookieJar(url) {
   return {
     get() {
       if (refuse.includes("cookies")) throw new Error("SecurityError");
-      jar = jar.filter((one) => one.until > now());
-      return jar.map((one) => one.name + "=" + one.value).join("; ");
+      jar = jar.filter((cookie) => cookie.until > now());
+      return jar.map((cookie) => cookie.name + "=" + cookie.value).join("; ");
     },
     set(text) {
       if (refuse.includes("cookies")) throw new Error("SecurityError");
@@ -28,11 +28,11 @@ function cookieJar(url) {
       if (domain && (refuse.includes("domain") || !("." + bare).endsWith("." + domain))) return;
       const name = pair.slice(0, pair.indexOf("="));
       const until = "max-age" in attributes ? now() + 1000 * attributes["max-age"] : Infinity;
-      const old = jar.find((one) => one.name === name && one.domain === domain);
+      const old = jar.find((cookie) => cookie.name === name && cookie.domain === domain);
       const made = { name, value: pair.slice(name.length + 1), domain, until };
       if (old) Object.assign(old, made);
       else jar.push(made);
-      jar = jar.filter((one) => one.until > now());
+      jar = jar.filter((cookie) => cookie.until > now());
     },
   };
 }
@@ -152,7 +152,7 @@ function page({
   if (history)
     state.navigation = {
       addEventListener() {},
-      entries: () => history.map((one) => ({ url: one })),
+      entries: () => history.map((url) => ({ url })),
     };
   state.self = state.window = state;
   context = vm.createContext(state);
@@ -164,7 +164,7 @@ const commands = {
   reset(order) {
     clock = order.clock || 1.7e12;
     jar = order.jar || [];
-    jar.forEach((one) => (one.until = one.until || Infinity));
+    jar.forEach((cookie) => (cookie.until = cookie.until || Infinity));
     storage = order.storage || {};
     refuse = order.refuse || [];
   },
@@ -176,7 +176,7 @@ const commands = {
     clock += 1000 * seconds;
     timers.splice(0).forEach((later) => later());
   },
-  call: ({ name, given }) => given.map((one) => context.tracknow[name](one)),
+  call: ({ name, given }) => given.map((value) => context.tracknow[name](value)),
   run: ({ code }) => vm.runInContext(code, context),
   fire: ({ type, detail }) => {
     if (type === "prerenderingchange") context.document.prerendering = false;
@@ -186,7 +186,7 @@ const commands = {
   },
   state: () => ({
     cookies: jar
-      .filter((one) => one.until > now())
+      .filter((cookie) => cookie.until > now())
       .map(({ name, value, domain, until }) => ({
         name,
         value,

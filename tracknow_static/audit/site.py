@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +16,12 @@ from tracknow_static.audit.groups import Severities
 from tracknow_static.audit.host_files import read_headers, read_redirects
 from tracknow_static.audit.page import PageAudit, PageAuditor, lacking
 from tracknow_static.audit.policy import Needs, Policy
-from tracknow_static.audit.service_worker import stale_precache
 from tracknow_static.browser.compose import compose
 from tracknow_static.edge.files import outdated
 from tracknow_static.manifest import find
 from tracknow_static.page.findings import Finding, finding, printable
-from tracknow_static.page.process import PageProcessor
+from tracknow_static.page.process import PageProcessor, is_page
+from tracknow_static.page.splice import remove
 from tracknow_static.page.walk import site_root, walk
 from tracknow_static.tracknow import counted
 
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 
 _PROBLEMS = 1_000  # findings about files that are no pages
 _VARIANTS = 100  # different scripts that are kept apart; no real site has that many
+# An entry of Workbox's precache manifest, in either order, with or without quotes:
+# developer.chrome.com/docs/workbox/modules/workbox-precaching
+_KEY = r"""["']?%s["']?\s*:\s*["']([^"']+)["']"""
+_ENTRY = re.compile(
+    rf"\{{\s*(?:{_KEY % 'url'}\s*,\s*{_KEY % 'revision'}|{_KEY % 'revision'}\s*,\s*{_KEY % 'url'})"
+)
 
 
 @dataclass
@@ -136,7 +144,7 @@ class SiteAudit:
         except OSError:  # no page: it cannot be without the script
             return None
         if len(self._problems) < _PROBLEMS:
-            self._problems += stale_precache(Path(self.root), path, content)
+            self._problems += _stale_precache(Path(self.root), path, content)
         audit = self._auditor.script_file(path, content)
         if audit and audit.findings:
             audit = replace(audit, findings=tuple(self._severities.apply(audit.findings)))
@@ -251,3 +259,36 @@ def _lacks(header: HeaderPolicy, what: str, needs: Needs) -> Iterator[Finding]:
             code, lacks = "TN423", policy.form_lacks(what.removeprefix("form "))
         for lack in lacks:
             yield lacking(code, header.file, header.line, lack)
+
+
+def _stale_precache(site: Path, path: str, script: bytes) -> Iterator[Finding]:
+    """Yield a finding for a worker whose revision of a page is that of the page without script.
+
+    Workbox's revisions are MD5 sums. ``path`` is the worker's, relative to ``site``.
+    """
+    if b"precache" not in script or b"revision" not in script:
+        return
+    stale = [
+        url
+        for url, revision in _entries(script.decode("utf-8", "replace"))
+        if is_page(url) and _is_older(site, path, url, revision)
+    ]
+    if stale:
+        more = f" and {len(stale) - 1:,} more" if len(stale) > 1 else ""
+        yield finding("TN441", printable(path), 1, f"{stale[0]}{more}")
+
+
+def _entries(script: str) -> Iterator[tuple[str, str]]:
+    for match in _ENTRY.finditer(script):
+        url, revision, revision_first, url_last = match.groups()
+        yield (url, revision) if url else (url_last, revision_first)
+
+
+def _is_older(site: Path, worker: str, url: str, revision: str) -> bool:
+    base = site if url.startswith("/") else (site / worker).parent
+    try:
+        page = (base / url.lstrip("/")).read_bytes()
+    except (OSError, ValueError):
+        return False
+    bare = remove(page)
+    return bare != page and hashlib.md5(bare, usedforsecurity=False).hexdigest() == revision
