@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tools.demonstration.builds import build_mkdocs, build_pelican
 from tools.demonstration.purchase import STATUS_HOST, look_up_sales, report_purchase
 from tools.demonstration.relay import PASSWORD, relay_between
-from tools.demonstration.serving import serve
 from tools.demonstration.steps import Steps
 from tools.demonstration.walk import Visitor, walk_mkdocs, walk_pelican
 from tools.engines.browser import Browser, BrowserError
@@ -35,6 +34,7 @@ from tools.engines.fake_stripe import PAYMENT_HOSTS, payment_page, serve_stripe
 from tools.engines.fake_web import FakeWeb, Request
 from tools.engines.launch import ENGINES, launch
 from tools.engines.sandbox import Sandbox, SandboxError
+from tracknow_static.walk.web import StandInWeb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,12 +177,20 @@ def _fail(reason: str) -> str:
     raise BrowserError(reason)
 
 
+def _open(folder: Path, port: int) -> StandInWeb:
+    """Serve a shop for a person to look at, at any free port if the wanted one is taken."""
+    try:
+        return StandInWeb(folder, "127.0.0.1", port=port)
+    except OSError:
+        return StandInWeb(folder, "127.0.0.1")
+
+
 def _keep_serving(steps: Steps, shops: dict[str, Path], relay: Relay) -> None:
-    with serve(shops[MORROW], 8001) as at_morrow, serve(shops[TIDEWATER], 8002) as at_tidewater:
+    with _open(shops[MORROW], 8001) as morrow, _open(shops[TIDEWATER], 8002) as tidewater:
         steps.explain("", "Both shops are open, and the status page. Try them in your browser:", "")
         addresses = {
-            f"{at_morrow}/?click_id=you-1&tn_debug=1": "accept the banner, then click a Buy button",
-            f"{at_tidewater}/?click_id=you-2&tn_debug=1": "a shop without a banner",
+            f"http://127.0.0.1:{morrow.port}/?click_id=you-1&tn_debug=1": "accept the banner, then click a Buy button",
+            f"http://127.0.0.1:{tidewater.port}/?click_id=you-2&tn_debug=1": "a shop without a banner",
             f"{relay.url}/status": f"any user name, password {PASSWORD}",
         }
         for address, hint in addresses.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tracknow_static.page.contents import ELEMENTS
 from tracknow_static.tracknow import is_placeholder, is_reference
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def attribution(
         if own and settings.existing_reference == "keep":
             return Attribution("own-reference", "keeps its own reference: the click id is not sent")
         return Attribution("always", "carries the click id, in place of its own reference")
-    if surface.kind in ("buy-button", "pricing-table"):
+    if surface.kind in ELEMENTS:
         return Attribution("always", "carries the click id, as client-reference-id")
     return Attribution("always", "carries the click id")
 

@@ -14,7 +14,7 @@ import ada_url
 from tracknow_static.audit.attribution import attribution
 from tracknow_static.audit.policy import Lack, Needs, Policy
 from tracknow_static.page import links
-from tracknow_static.page.contents import MARKUP, PageContents
+from tracknow_static.page.contents import ELEMENTS, MARKUP, PageContents
 from tracknow_static.page.copies import MissingCodecError, decompress
 from tracknow_static.page.findings import Finding, finding, judge, printable
 from tracknow_static.page.process import is_xml
@@ -47,7 +47,6 @@ _CODES: dict[State, str] = {
     "duplicate": "TN403",
     "misplaced": "TN404",
 }
-_ELEMENTS = ("buy-button", "pricing-table")
 _NOWHERE = "page.invalid"  # the host of links.ANYWHERE
 _PREFIX = re.compile(rb'src="[^"]*/')
 _STUB = 4096  # bytes of a page that is nothing but a redirect; a larger one does other things
@@ -159,7 +158,7 @@ class PageAuditor:
             surfaces=tuple(audited),
             findings=tuple(findings),
             variant=_variant(page.ours),
-            elements=any(surface.kind in _ELEMENTS for surface in surfaces),
+            elements=any(surface.kind in ELEMENTS for surface in surfaces),
             forms=tuple(_form_hosts(page.contents)),
             redirects=page.is_stub and bool(page.contents.redirects),
         )
@@ -273,7 +272,7 @@ class PageAuditor:
             if script is not None and policy.offset < script:
                 for lack in parsed.script_lacks(self.needs):
                     yield lacking("TN421", file, policy.line, lack)
-            if any(surface.kind in _ELEMENTS for surface in contents.surfaces):
+            if any(surface.kind in ELEMENTS for surface in contents.surfaces):
                 for lack in parsed.stripe_lacks():
                     yield lacking("TN422", file, policy.line, lack)
             for host in _form_hosts(contents):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tracknow_static.page.contents import ELEMENTS
 from tracknow_static.page.findings import finding
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from tracknow_static.account.catalog import Catalog
     from tracknow_static.page.contents import Surface
     from tracknow_static.page.findings import Finding
-
-_ELEMENTS = ("buy-button", "pricing-table")
 
 
 class Comparison:
@@ -37,7 +36,7 @@ class Comparison:
 
     def compare(self, surface: Surface, file: str) -> tuple[str | None, tuple[Finding, ...]]:
         """Return the price of a surface, and the findings about it by the account."""
-        if surface.kind in _ELEMENTS:
+        if surface.kind in ELEMENTS:
             self._elements = True
             other = surface.test_mode != (self.mode == "test")
             return None, (finding("TN457", file, surface.line, surface.kind),) if other else ()

@@ -17,6 +17,8 @@ SurfaceKind = Literal[
     "frame",
     "parameter",
 ]
+# Stripe's own elements, which carry an attribute in place of an address.
+ELEMENTS = ("buy-button", "pricing-table")
 # "open": a script opens a window; "at-once": a script redirects while the page is parsed; "noscript":
 # only browsers without scripts see it; "away": it leads through another site.
 How = Literal["", "open", "at-once", "noscript", "away"]

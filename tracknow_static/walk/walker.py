@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from selenium.common.exceptions import WebDriverException
 
+from tracknow_static.page.contents import ELEMENTS
 from tracknow_static.walk.compare import compare, compare_without
 from tracknow_static.walk.visitor import CLICK_ID
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from tracknow_static.walk.visitor import Visitor
     from tracknow_static.walk.web import Asked
 
-# An element in a page's frame that Stripe's stand-in reports by itself, without an action.
-_ELEMENTS = ("buy-button", "pricing-table")
 _ACTIONS = {
     "link": ("click", "middle click", "keyboard"),
     "form": ("submit",),
@@ -170,7 +169,7 @@ class Walker:
             if route.number >= len(found) or found[route.number]["kind"] != route.kind:
                 return "it is not there any more"
             element = found[route.number]["element"]
-            if route.kind in _ELEMENTS:
+            if route.kind in ELEMENTS:
                 shown = self.visitor.run(_REFERENCE, element)
                 return self._of_element(route.url, str(shown or ""), number)
             number = len(self.visitor.web.asked)

@@ -75,12 +75,19 @@ class Reply:
 class StandInWeb:
     """Serves the site in ``folder`` as ``host`` under ``prefix`` ("/" or "/shop/").
 
-    ``asked`` are the requests to ``payment_hosts`` and of Stripe's elements, in their order;
+    ``port`` is the loopback port, 0 for a free one; raises ``OSError`` if it is taken. ``asked`` are
+    the requests to ``payment_hosts`` and of Stripe's elements, in their order;
     ``others`` counts the requests to every other host, which are answered with nothing.
     """
 
     def __init__(
-        self, folder: Path, host: str, prefix: str, payment_hosts: Collection[str]
+        self,
+        folder: Path,
+        host: str,
+        prefix: str = "/",
+        payment_hosts: Collection[str] = (),
+        *,
+        port: int = 0,
     ) -> None:
         self.folder = folder.resolve()
         self.host = host
@@ -89,7 +96,7 @@ class StandInWeb:
         self.asked: list[Asked] = []
         self.others: Counter[str] = Counter()
         self._news = threading.Condition()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.web = self
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
