@@ -65,8 +65,11 @@ class Visitor:
     settings: Settings
     consent: bool | None = None
 
-    def open(self, path: str, *, landing: bool = False) -> bool:
-        """Open a page of the site, with the click id if it is a landing; returns whether it loads."""
+    def open(self, path: str, *, landing: bool = False, closed: bool = False) -> bool:
+        """Open a page of the site, with the click id if it is a landing; returns whether it loads.
+
+        ``closed``: find what is in closed shadow roots, too.
+        """
         address = path.removesuffix("index.html") if path.endswith("index.html") else path
         query = f"?{self.settings.param}={CLICK_ID}" if landing else ""
         try:
@@ -74,8 +77,9 @@ class Visitor:
         except WebDriverException:
             return False
         self.settle()
-        with contextlib.suppress(WebDriverException):  # it may leave for Stripe meanwhile
-            self._show_closed_roots()
+        if closed:
+            with contextlib.suppress(WebDriverException):  # it may leave for Stripe meanwhile
+                self._show_closed_roots()
         return True
 
     def settle(self) -> None:

@@ -85,6 +85,7 @@ class Walker:
     screenshots: Path | None = None
     _targets: dict[str, Target] = field(default_factory=dict)
     _leaving: set[str] = field(default_factory=set)
+    _closed: set[str] = field(default_factory=set)  # pages with routes in closed shadow roots
     _failures: int = 0
 
     @cached_property
@@ -132,7 +133,7 @@ class Walker:
 
     def _routes(self, target: Target) -> Iterator[Route]:
         asked = len(self.visitor.web.asked)
-        if not self.visitor.open(target.path):
+        if not self.visitor.open(target.path, closed=True):
             return
         if self._asked_by_itself(target.path, asked):
             yield Route(target.path, "load", "", "open the page", 0)
@@ -143,6 +144,8 @@ class Walker:
                 found = self.visitor.find(scripted=target.scripted) if entered else []
             for number, entry in enumerate(found):
                 kind, url, closed = entry["kind"], entry["url"], entry["closed"]
+                if closed:
+                    self._closed.add(target.path)
                 for action in _ACTIONS[kind]:
                     yield Route(target.path, kind, url, action, number, frame, closed)
 
@@ -156,7 +159,7 @@ class Walker:
     def _take(self, route: Route) -> Asked | str:
         """Take a route; returns what was asked for, or the reason why nothing was."""
         number = len(self.visitor.web.asked)
-        if not self.visitor.open(route.page):
+        if not self.visitor.open(route.page, closed=route.page in self._closed):
             return "the page does not load"
         if route.kind == "load":
             asked = self._asked_by_itself(route.page, number)
