@@ -30,7 +30,7 @@ _ACTIONS = {
     "buy-button": ("appear",),
     "pricing-table": ("appear",),
 }
-_SETTLE = 1.0  # seconds in which a page that redirects by itself may do so
+_SETTLE = 2.0  # seconds in which a page that redirects by itself may do so
 _PATIENCE = 15.0  # seconds for a request of a link, a form or an element of Stripe's
 _IDLE = 5.0  # seconds for a request of a handler, which may do something else
 _REFERENCE = "return arguments[0].getAttribute('client-reference-id')"
@@ -135,7 +135,7 @@ class Walker:
         asked = len(self.visitor.web.asked)
         if not self.visitor.open(target.path, closed=True):
             return
-        if self._asked_by_itself(target.path, asked):
+        if self._asked_by_itself(asked, _SETTLE if target.path in self._leaving else 0):
             yield Route(target.path, "load", "", "open the page", 0)
             return
         frames = [None, *range(self.visitor.run("return window.frames.length"))]
@@ -149,9 +149,8 @@ class Walker:
                 for action in _ACTIONS[kind]:
                     yield Route(target.path, kind, url, action, number, frame, closed)
 
-    def _asked_by_itself(self, path: str, number: int) -> list[Asked]:
+    def _asked_by_itself(self, number: int, seconds: float = 0) -> list[Asked]:
         """Return requests for payment pages that the page made without an action."""
-        seconds = _SETTLE if path in self._leaving else 0
         return self.visitor.web.wait_for(_is_payment, number, seconds)
 
     # --- taking one ------------------------------------------------------------------------------
@@ -162,9 +161,9 @@ class Walker:
         if not self.visitor.open(route.page, closed=route.page in self._closed):
             return "the page does not load"
         if route.kind == "load":
-            asked = self._asked_by_itself(route.page, number)
+            asked = self._asked_by_itself(number, _PATIENCE)
             return asked[0] if asked else "the page stays"
-        if self._asked_by_itself(route.page, number):
+        if self._asked_by_itself(number):
             return "the page leaves by itself"
         scripted = self._targets[route.page].scripted
         with self.visitor.in_frame(route.frame) as entered:
@@ -225,7 +224,7 @@ class Walker:
         number = len(self.visitor.web.asked)
         if not self.visitor.open(target.path, landing=True):
             return
-        asked = self._asked_by_itself(target.path, number)
+        asked = self._asked_by_itself(number, _SETTLE if target.leaves else 0)
         if asked:
             carried = f"client_reference_id={CLICK_ID}" in asked[0].target
             result: Result = "exact" if carried else "missing"
