@@ -206,15 +206,19 @@ def test_show_says_why_an_event_is_not_forwarded(environ: dict[str, str]) -> Non
     assert "TRACKNOW_RELAY_EVENTS" in run(environ, "show", "evt_3").stdout
 
 
-def test_a_full_disk_can_be_read(tmp_path: Path) -> None:
-    """No room for the index of SQLite's log: without a relay that has made one, it is in memory."""
+def test_a_full_disk_can_be_read_and_left(tmp_path: Path) -> None:
+    """Without a relay that has made it, the index of SQLite's log is in memory: it has no room.
+
+    A purge has some, that was set aside, also for what the ledger has not read yet.
+    """
     folder = tmp_path / "small"
-    with mounted(folder, "8m"):
+    with mounted(folder, "24m"):
         environ = environment(f"sqlite:///{folder}/relay.sqlite3")
         accept(environ, encode(purchase(1)))
         database = database_of(environ)
         Ledger(database).catch_up(60)
         database.close()
+        accept(environ, encode(purchase(2)))
         with (folder / "rest").open("wb", buffering=0) as rest, contextlib.suppress(OSError):
             while rest.write(bytes(4096)):
                 pass
@@ -222,6 +226,8 @@ def test_a_full_disk_can_be_read(tmp_path: Path) -> None:
         for command in (["status"], ["list"], ["show", "evt_1"], ["sales"], ["report"]):
             assert run(environ, *command).stdout
         assert run(environ, "explain", "cs_1").stdout
+        run(environ, "purge")
+        assert run(environ, "explain", "cs_2").stdout
 
 
 def test_show_of_an_unknown_event(environ: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
-from tracknow_static.errors import SettingsError
+from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.operate.inspect import check_period, filters, known_destination
@@ -282,7 +282,7 @@ def purge(
         output.progress("purging", quiet=quiet) as advance,
     ):
         if not dry_run:
-            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
+            _catch_up(database, config)
         done = purging.purge(
             database,
             delivered_days=(
@@ -310,6 +310,18 @@ def purge(
         _print_purged(done, sales, dry_run=dry_run)
 
 
+def _catch_up(database: Database, config: RelayConfig) -> None:
+    """Let the ledger read amounts and click ids, which only payloads show."""
+    ledger = Ledger(database, click_id=config.click_id_pattern)
+    try:
+        ledger.catch_up(CATCH_UP_SECONDS)
+    except StorageError as error:
+        if error.code != "disk_full":
+            raise
+        database.compact()  # makes room of what was set aside
+        ledger.catch_up(CATCH_UP_SECONDS)
+
+
 def _print_purged(done: Purged, sales: int, *, dry_run: bool) -> None:
     if done.waits:
         click.echo(
@@ -330,8 +342,8 @@ def _erase(
 ) -> None:
     config = configured()
     with opened(config, seconds=CHANGING) as database:
-        if not dry_run:  # the ledger keeps amounts and click ids, which only payloads show
-            Ledger(database, click_id=config.click_id_pattern).catch_up(CATCH_UP_SECONDS)
+        if not dry_run:
+            _catch_up(database, config)
         done = purging.erase(database, customers=customers, event_ids=event_ids, dry_run=dry_run)
     if as_json:
         output.print_json(
