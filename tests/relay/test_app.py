@@ -25,7 +25,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
     """A relay on a fresh SQLite file."""
     made = relay(sqlite_url)
     yield made
-    made.stop(5)
+    made.stop(100)
 
 
 def send(application: Relay, payload: bytes = b"", **changes: Any) -> tuple[int, str]:
@@ -101,7 +101,7 @@ def test_limit_is_exact(sqlite_url: str) -> None:
     payload = encode(purchase())
     for size, expected in ((2048, (200, "stored")), (2049, (413, "body_too_large"))):
         assert send(made, payload + b" " * (size - len(payload))) == expected
-    made.stop(5)
+    made.stop(100)
 
 
 class Unread(io.RawIOBase):
@@ -271,7 +271,7 @@ def test_pages_beside_the_webhook(sqlite_url: str) -> None:
     assert [(one.status[:3], one.body[:5]) for one in got[:2]] == [("200", b"hello"), ("200", b"")]
     assert code(got[2]) == (405, "method_not_allowed")
     assert json.loads(got[2].body)["message"] == "Use GET."
-    made.stop(5)
+    made.stop(100)
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/"), ("PUT", PATH), ("POST", "/healthz")])

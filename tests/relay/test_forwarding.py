@@ -23,7 +23,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
     """A relay on a fresh SQLite file."""
     made = relay(sqlite_url)
     yield made
-    made.stop(5)
+    made.stop(100)
 
 
 THIN = {
@@ -81,7 +81,7 @@ def test_modes(sqlite_url: str, mode: str, livemode: bool, forwarded: int) -> No
     made = relay(sqlite_url, TRACKNOW_RELAY_LIVEMODE=mode)
     post(made, purchase(livemode=livemode))
     assert len(leases.claim(made.database, limit=10, lease_seconds=60)) == forwarded
-    made.stop(5)
+    made.stop(100)
 
 
 def test_wanted_types_and_accounts(sqlite_url: str) -> None:
@@ -98,7 +98,7 @@ def test_wanted_types_and_accounts(sqlite_url: str) -> None:
     assert [one.event_id for one in leases.claim(made.database, limit=9, lease_seconds=60)] == [
         "evt_1"
     ]
-    made.stop(5)
+    made.stop(100)
 
 
 @pytest.mark.parametrize("context", ["acct_other", "org_1/acct_other", "acct_mine"])
@@ -114,7 +114,7 @@ def test_events_of_an_organisation_are_those_of_their_account(
         "acct_mine" if mine else "acct_other",
         None if mine else "account",
     )
-    made.stop(5)
+    made.stop(100)
 
 
 def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
@@ -123,4 +123,4 @@ def test_every_destination_gets_its_delivery(sqlite_url: str) -> None:
     post(made, purchase())
     claimed = leases.claim(made.database, limit=9, lease_seconds=60)
     assert {one.destination for one in claimed} == {"https://a.example/x", "https://b.example/"}
-    made.stop(5)
+    made.stop(100)

@@ -235,10 +235,10 @@ def test_a_rule_for_click_ids_counts(small_relay: Relay) -> None:
     small_relay.config = replace(small_relay.config, click_id_pattern=strict)
     ledger = Ledger(small_relay.shop.database, click_id=strict)
     small_relay.receive(*paid("a"), *paid("z"))
-    ledger.catch_up(30)
+    ledger.catch_up(100)
     small_relay.shop.now += WAIT + 1
     assert small_relay.deliver() == ["evt_a_completed", "evt_ch_a_succeeded"]
-    Ledger(small_relay.shop.database).catch_up(30)
+    Ledger(small_relay.shop.database).catch_up(100)
     assert len(small_relay.deliver()) == 2
 
 

@@ -108,7 +108,7 @@ def test_what_waits_for_a_former_destination_needs_attention(environ: dict[str, 
     assert f"5 deliveries wait for {ONE}, which is not configured: {helps}" in result.stdout
     application = create_application(RelayConfig.from_environ(environ))
     found = samples(request(application, "/metrics")[2])
-    application.stop(5)
+    application.stop(100)
     assert found["destination_configured", ONE] == 0
     assert found["destination_configured", TWO] == 1
     assert found["backlog", ONE] == 5
@@ -287,7 +287,7 @@ def sell(database: Database, *bodies: dict[str, Any]) -> None:
     """Store events and build the ledger."""
     for body in bodies:
         add(database, new(body))
-    Ledger(database).catch_up(30)
+    Ledger(database).catch_up(100)
 
 
 def test_sales_without_a_click_id_need_attention_when_earlier_ones_had_one(
@@ -346,7 +346,7 @@ def test_the_metrics_count_conditions(environ: dict[str, str]) -> None:
     environ["TRACKNOW_RELAY_DESTINATIONS"] = TWO
     application = create_application(RelayConfig.from_environ(environ))
     seen = samples(request(application, "/metrics")[2])
-    application.stop(5)
+    application.stop(100)
     assert seen["conditions", "former-destination"] == 1
     assert {code for name, code in seen if name == "conditions"} == set(CODES)
     assert sum(seen["conditions", code] for code in CODES) == 1

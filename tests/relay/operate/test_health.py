@@ -36,7 +36,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
     """Provide an application with a database of its own."""
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     yield made
-    made.stop(5)
+    made.stop(100)
 
 
 def take(application: Relay, body: bytes) -> int:
@@ -77,7 +77,7 @@ def test_alive_needs_no_database() -> None:
     made = create_application(RelayConfig.from_environ(environ))
     assert request(made, "/healthz")[0] == 200
     assert request(made, "/readyz")[0] == 503
-    made.stop(5)
+    made.stop(100)
 
 
 def test_ready_when_the_database_can_be_written(application: Relay) -> None:
@@ -91,7 +91,7 @@ def test_not_ready_when_the_disk_is_low(sqlite_url: str) -> None:
     made = create_application(RelayConfig.from_environ(environ))
     assert ready(made) == (503, {"database": "ok", "schema": "ok", "disk": "disk_low"})
     assert take(made, encode(purchase(1))) == 503
-    made.stop(5)
+    made.stop(100)
 
 
 def test_not_ready_when_the_file_is_gone(application: Relay, sqlite_url: str) -> None:
@@ -112,7 +112,7 @@ def test_not_ready_with_a_newer_schema(sqlite_url: str) -> None:
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     status, checks = ready(made)
     assert (status, checks["schema"]) == (503, "schema")
-    made.stop(5)
+    made.stop(100)
 
 
 class HangingDatabase(Database):
@@ -158,7 +158,7 @@ def test_many_looks_are_one_write(sqlite_url: str, monkeypatch: pytest.MonkeyPat
     for _ in range(20):
         ready(made)
     assert queries.status(made.database).tallies["ready", ""] == 1
-    made.stop(5)
+    made.stop(100)
 
 
 def test_metrics_count_events(application: Relay) -> None:
@@ -224,7 +224,7 @@ def test_metrics_of_a_database_out_of_reach() -> None:
     found = scrape(made)
     assert found["database_up", ""] == 0
     assert not any(name.startswith("events") for name, _ in found)
-    made.stop(5)
+    made.stop(100)
 
 
 def test_openmetrics_on_request(application: Relay) -> None:
@@ -241,7 +241,7 @@ def test_metrics_can_be_switched_off(sqlite_url: str) -> None:
     made = create_application(RelayConfig.from_environ(environ))
     assert request(made, "/metrics")[0] == 404
     assert request(made, "/healthz")[0] == 200
-    made.stop(5)
+    made.stop(100)
 
 
 def test_a_page_is_only_read(application: Relay) -> None:
@@ -262,12 +262,12 @@ def test_labels_hide_queries_and_stay_apart() -> None:
 def test_numbers_survive_a_purge_and_a_restart(application: Relay, sqlite_url: str) -> None:
     """Counters belong to the database: they never fall."""
     take(application, encode(purchase(1)))
-    application.stop(5)
+    application.stop(100)
     made = create_application(RelayConfig.from_environ(environment(sqlite_url)))
     purge.purge(made.database, delivered_days=0, dead_days=0)
     take(made, encode(purchase(2)))
     assert scrape(made)["events_accepted_total", ""] == 2
-    made.stop(5)
+    made.stop(100)
 
 
 def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,11 +284,11 @@ def test_the_housekeeper_purges_by_itself(sqlite_url: str, monkeypatch: pytest.M
     keeper = background.Housekeeper(config, made.database)
     keeper.start()
     # The ledger of sales reads an event first; until then its payload stays.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     stored: Any = queries.event(made.database, "evt_1")
     while stored.payload is not None and time.monotonic() < deadline:
         time.sleep(0.05)
         stored = queries.event(made.database, "evt_1")
     assert keeper.stop()
     assert stored.payload is None
-    made.stop(5)
+    made.stop(100)

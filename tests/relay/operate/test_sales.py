@@ -292,7 +292,7 @@ def test_a_charge_is_not_judged_before_its_session_can_have_come(database_url: s
     assert "1 of 1 sale through plink_1 had no click id" in report
     relay = application(environ)
     assert "session-awaited" in get(relay, "/status/sales/ch_new")[2]
-    relay.stop(5)
+    relay.stop(100)
     environ["TRACKNOW_RELAY_FORWARD_WAIT"] = "0"
     assert verdicts(environ) == [("ch_new", "no-click-id"), ("cs_old", "no-click-id")]
     total = run_json(environ, "report")["total"]

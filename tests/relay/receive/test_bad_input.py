@@ -188,4 +188,4 @@ def test_odd_events_are_stored(database_url: str) -> None:
         stored = queries.event(application.database, name)
         assert stored is not None
         assert stored.payload == payload
-    application.stop(5)
+    application.stop(100)

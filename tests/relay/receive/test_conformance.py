@@ -149,7 +149,7 @@ def test_relay_passes(sqlite_url: str, check: str, monkeypatch: pytest.MonkeyPat
     """The relay passes every check."""
     application = made(sqlite_url, "right", monkeypatch)
     assert CHECKS[check](application)
-    application.stop(5)
+    application.stop(100)
 
 
 @pytest.mark.parametrize(("variant", "check"), FLAWS.items())
@@ -159,7 +159,7 @@ def test_flaw_is_found(
     """A relay with one flaw fails the check that is there for it."""
     application = made(sqlite_url, variant, monkeypatch)
     assert not CHECKS[check](application)
-    application.stop(5)
+    application.stop(100)
 
 
 def test_relay_survives_a_kill(sqlite_url: str) -> None:
@@ -211,7 +211,7 @@ def test_killed_at_every_ingest_point(database_url: str, point: str) -> None:
     assert code(post(again, purchase()))[0] == 200
     assert is_in_memory_of(again) == ["evt_1"]
     assert len(leases.claim(again.database, limit=9, lease_seconds=60)) == 1
-    again.stop(5)
+    again.stop(100)
 
 
 def test_process_really_dies(sqlite_url: str) -> None:

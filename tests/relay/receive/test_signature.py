@@ -118,7 +118,7 @@ def test_any_of_several_secrets(sqlite_url: str) -> None:
     for secret, status in (("whsec_one_one", 200), ("whsec_two_two", 200), (SECRET, 400)):
         reply = call(application, environ(payload, sign(payload, secret)))
         assert code(reply)[0] == status
-    application.stop(5)
+    application.stop(100)
 
 
 def test_secret_file_is_read_again(sqlite_url: str, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_secret_file_is_read_again(sqlite_url: str, tmp_path: Path) -> None:
     assert status("whsec_after_22") == 200  # an empty file loses no purchase
     file.unlink()
     assert status("whsec_after_22") == 200
-    application.stop(5)
+    application.stop(100)
 
 
 def test_answers_to_bad_signatures_are_alike(sqlite_url: str) -> None:
@@ -165,7 +165,7 @@ def test_answers_to_bad_signatures_are_alike(sqlite_url: str) -> None:
         "refused:signature_mismatch",
         "refused:signature_stale",
     }
-    application.stop(5)
+    application.stop(100)
 
 
 def test_clock_is_injected(sqlite_url: str) -> None:
@@ -174,4 +174,4 @@ def test_clock_is_injected(sqlite_url: str) -> None:
     application = relay(sqlite_url, clock=lambda: AT + 10.0)
     assert code(call(application, environ(payload, sign(payload, at=AT)))) == (200, "stored")
     assert code(post(application, purchase()))[0] == 400
-    application.stop(5)
+    application.stop(100)

@@ -84,7 +84,7 @@ def test_signed_by_stripe_node(sqlite_url: str) -> None:
     ]
     assert answers == [200] * 8 + [400] * 2
     assert len(queries.find(application.database, Filter()).events) == 4
-    application.stop(5)
+    application.stop(100)
 
 
 class _Quiet(WSGIRequestHandler):
@@ -102,7 +102,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
         STRIPE_WEBHOOK_SECRET="whsec_local_stripe",
     )
     yield made
-    made.stop(5)
+    made.stop(100)
 
 
 def _ask(port: int, path: str, data: bytes) -> Any:

@@ -306,7 +306,7 @@ def test_the_chart_at_the_turn_of_a_year() -> None:
 def test_the_site_is_read_in_the_background(relay: Relay, tmp_path: Any) -> None:
     """A page does not wait for it, and it is not read again for the next page."""
     reader = SiteReader(replace(relay.config, site=str(tmp_path)))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while not reader.current().missing and time.monotonic() < deadline:
         time.sleep(0.01)
     found = reader.current()

@@ -48,7 +48,7 @@ def application(sqlite_url: str) -> Iterator[Relay]:
     made = relay(sqlite_url)
     assert code(post(made, purchase(1))) == STORED
     yield made
-    made.stop(5)
+    made.stop(100)
 
 
 def test_locked_by_a_stranger(application: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_locked_by_a_stranger(application: Relay, monkeypatch: pytest.MonkeyPatc
     stranger.close()
     assert code(post(short, purchase(2))) == STORED
     assert stored(short) == ["evt_1", "evt_2"]
-    short.stop(5)
+    short.stop(100)
 
 
 def test_folder_gone_and_back(application: Relay) -> None:
@@ -131,7 +131,7 @@ def test_a_lost_log_is_noticed(application: Relay, replaced: bool, caplog: Any) 
     for _ in range(2):
         assert code(post(application, purchase(2))) == UNAVAILABLE
     assert "log was deleted or replaced" in caplog.text
-    application.stop(5)
+    application.stop(100)
     again = Database(f"sqlite:///{path}")
     assert [event.id for event in queries.find(again, Filter()).events] == ["evt_1"]
     again.close()
@@ -165,7 +165,7 @@ def test_no_folder_to_write_to(fast_path: Path) -> None:
     (fast_path / "file").write_text("")
     made = relay(f"sqlite:///{fast_path}/file/relay.sqlite3")
     assert code(post(made, purchase())) == UNAVAILABLE
-    made.stop(5)
+    made.stop(100)
 
 
 def test_floor_of_free_space(application: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_floor_is_read_from_the_configuration(sqlite_url: str) -> None:
     """The floor is the configured number of megabytes."""
     made = relay(sqlite_url, TRACKNOW_RELAY_MIN_FREE_MB="1000000")
     assert code(post(made, purchase())) == UNAVAILABLE
-    made.stop(5)
+    made.stop(100)
 
 
 @contextlib.contextmanager
@@ -218,7 +218,7 @@ def test_full_disk(tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
         assert code(post(made, purchase("later", note="x" * 20_000))) == STORED
         assert sorted(stored(made)) == sorted([*taken, "evt_later"])
-        made.stop(5)
+        made.stop(100)
 
 
 @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT])
@@ -235,7 +235,7 @@ def test_postgresql_crashes_and_comes_back(
         postgres.start()
     assert code(post(made, purchase(2))) == STORED
     assert stored(made) == ["evt_1", "evt_2"]
-    made.stop(5)
+    made.stop(100)
 
 
 def test_cut_connections_are_mended(postgres: Postgres, postgres_url: str) -> None:
@@ -248,11 +248,11 @@ def test_cut_connections_are_mended(postgres: Postgres, postgres_url: str) -> No
         f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
     )
     assert code(post(made, purchase(2))) == STORED
-    made.stop(5)
+    made.stop(100)
 
 
 def test_unreachable_server(fast_path: Path) -> None:
     """A database that was never there is a 503 from the first request on."""
     made = relay(f"postgresql://relay@/relay?host={fast_path}")
     assert code(post(made, purchase())) == UNAVAILABLE
-    made.stop(5)
+    made.stop(100)

@@ -225,7 +225,7 @@ def test_bug_in_storing_is_an_answer(sqlite_url: str, monkeypatch: pytest.Monkey
     assert code(post(application, purchase(2))) == (503, "storage_unavailable")
     monkeypatch.undo()
     assert code(post(application, purchase(2))) == (200, "stored")
-    application.stop(5)
+    application.stop(100)
 
 
 def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
@@ -252,7 +252,7 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     holder.join()
     assert code(post(application, purchase(2))) == (200, "stored")
     assert len(queries.find(application.database, Filter()).events) == 2
-    application.stop(5)
+    application.stop(100)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -267,7 +267,7 @@ def test_forked_children_share_the_file(sqlite_url: str) -> None:
             status = 1
             try:
                 answers = [code(post(application, purchase(f"{name}_{n}")))[0] for n in range(20)]
-                application.stop(5)
+                application.stop(100)
                 status = 0 if answers == [200] * 20 else 2
             finally:
                 os._exit(status)
@@ -276,4 +276,4 @@ def test_forked_children_share_the_file(sqlite_url: str) -> None:
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert len(queries.find(application.database, Filter(), limit=100).events) == 62
     assert queries.status(application.database).tallies["accepted", ""] == 62
-    application.stop(5)
+    application.stop(100)
