@@ -89,7 +89,7 @@ def check(alert: bool, output_format: str) -> None:
 def check_all(config: RelayConfig, *, alert: bool = False) -> Iterator[CheckResult]:
     """Yield the results, one check after the other; with ``alert`` test messages are sent."""
     yield _configuration(config)
-    yield _secrets(config)
+    yield CheckResult("secrets", OK, counted(len(config.secrets.current()), "signing secret"))
     yield from _modes(config)
     yield from _database(config)
     yield from _destinations(config)
@@ -112,11 +112,6 @@ def _configuration(config: RelayConfig) -> CheckResult:
     if config.forward == "attributed":
         text += " of sales that carry a click id"
     return CheckResult("configuration", OK, text)
-
-
-def _secrets(config: RelayConfig) -> CheckResult:
-    number = len(config.secrets.current())
-    return CheckResult("secrets", OK, counted(number, "signing secret"))
 
 
 def _modes(config: RelayConfig) -> Iterator[CheckResult]:

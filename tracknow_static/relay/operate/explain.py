@@ -71,7 +71,8 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
         )
         return
     sale = found.sale
-    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {_shown(sale)}")
+    click_id = output.clean(sale.reference or "none")
+    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {click_id}")
     click.echo()
     rows = [
         [
@@ -128,10 +129,6 @@ WORDS = {
     "disputed": "disputed",
     "dispute": "the dispute now",
 }
-
-
-def _shown(sale: Sale) -> str:
-    return output.clean(sale.reference or "none")
 
 
 def detail_of(step: explaining.Step, sale: Sale) -> str:

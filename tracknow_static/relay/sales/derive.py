@@ -174,7 +174,7 @@ class _Group:
         # Since API version 2025-03-31 neither names the other.
         own = {one.payment_intent for one in self._sessions if one.mode != "subscription"}
         _nearest(
-            [one for one in self._invoices if one.id not in used and _is_payment(one)],
+            [one for one in self._invoices if one.id not in used and one.amount],
             [
                 charge
                 for charge in self._charges
@@ -330,10 +330,6 @@ def _nearest(
         if seeker.id not in used and offer.id not in used:
             used |= {seeker.id, offer.id}
             join(seeker, offer)
-
-
-def _is_payment(invoice: Object) -> bool:
-    return bool(invoice.amount)
 
 
 def _subscribes(session: Object) -> bool:
