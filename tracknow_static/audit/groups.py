@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from tracknow_static.errors import SettingsError
@@ -55,21 +55,14 @@ class Severities:
         return kept
 
 
+@dataclass(slots=True)
 class Group:
-    """The first place, and on how many pages more it is."""
+    """The first place, on how many pages more it is, and the last of them."""
 
-    __slots__ = ("_last", "file", "line", "more")
-
-    def __init__(self, file: str, line: int) -> None:
-        self.file = self._last = file
-        self.line = line
-        self.more = 0
-
-    def add(self, file: str) -> None:
-        """Count one more place; pages come one after the other."""
-        if file != self._last:
-            self._last = file
-            self.more += 1
+    file: str
+    line: int
+    last: str
+    more: int = 0
 
     @property
     def aside(self) -> str:
@@ -92,12 +85,13 @@ class Groups:
     def add(self, key: tuple[str, ...], file: str, line: int) -> None:
         """Add one place."""
         group = self._groups.get(key)
-        if group is not None:
-            group.add(file)
-        elif len(self._groups) < MOST:
-            self._groups[key] = Group(file, line)
-        else:
+        if group is None and len(self._groups) < MOST:
+            self._groups[key] = Group(file, line, file)
+        elif group is None:
             self.left_out += 1
+        elif file != group.last:  # pages come one after the other
+            group.last = file
+            group.more += 1
 
     def add_finding(self, finding: Finding) -> None:
         """Add a finding, under its severity, code and message."""

@@ -137,7 +137,13 @@ class PageAuditor:
         surfaces = page.contents.surfaces
         findings = [
             *self._of_state(page),
-            *self._of_surfaces(page),
+            *judge(
+                page.contents,
+                page.file,
+                self.processor.settings,
+                skipped=page.spliced.skipped if page.state == "skipped" else None,
+                carries=page.state != "excluded",
+            ),
             *self._of_markup(page),
             *_of_others(page),
             *_of_copies(page.file, content, copies),
@@ -233,16 +239,6 @@ class PageAuditor:
             yield finding("TN407", page.file, 1, skipped)
         if page.spliced.late:
             yield finding("TN303", page.file, 1)
-
-    def _of_surfaces(self, page: _Page) -> list[Finding]:
-        excluded = page.state == "excluded"
-        return judge(
-            page.contents,
-            page.file,
-            self.processor.settings,
-            skipped=None if excluded else page.spliced.skipped,
-            carries=not excluded,
-        )
 
     def _of_markup(self, page: _Page) -> Iterator[Finding]:
         # What matters is the order once the page is as it should be.
