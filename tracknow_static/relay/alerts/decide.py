@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracknow_static.relay import logs
 from tracknow_static.relay.alerts.send import BEGIN, END, Message
+from tracknow_static.relay.operate.output import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,7 +124,7 @@ def _is_quiet_over(at: float, now: float) -> bool:
 
 
 def _begin(key: str, condition: Condition, now: float, name: str) -> News:
-    lines = [f"{_sentence(condition.text)}."]
+    lines = [sentence(condition.text)]
     if condition.since is not None:
         at = dt.datetime.fromtimestamp(condition.since, dt.UTC)
         lines.append(f"Since {at:%Y-%m-%d %H:%M} UTC.")
@@ -138,7 +139,3 @@ def _end(key: str, reported: Known, now: float, name: str) -> News:
     code = key.partition(" ")[0]
     known = Known(at=now, true=False, text=reported.text, newest=reported.newest)
     return News(key, Message(END, f"{name}: {code} is over", f"Over: {reported.text}."), known)
-
-
-def _sentence(text: str) -> str:
-    return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]

@@ -117,6 +117,12 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def sentence(text: str) -> str:
+    """End a text as a sentence, and begin it as one unless it begins with a URL."""
+    begin = text[:1] if "://" in text.partition(" ")[0] else text[:1].upper()
+    return f"{begin}{text[1:].rstrip('.')}."
+
+
 def time_of(seconds: float | None) -> str | None:
     """Write a time for scripts: ISO 8601, UTC, milliseconds."""
     if seconds is None:

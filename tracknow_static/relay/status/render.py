@@ -49,7 +49,7 @@ def environment() -> Environment:
         money=_money,
         number=_number,
         segment=partial(quote, safe=""),
-        sentence=_sentence,
+        sentence=output.sentence,
         tone=lambda verdict: TONES.get(verdict, "none"),
         without_query=without_query,
     )
@@ -70,12 +70,6 @@ def _moment(seconds: float, exact: bool) -> str:
     moment, now = dt.datetime.fromtimestamp(seconds, dt.UTC), dt.datetime.now(dt.UTC)
     year = "" if moment.year == now.year else f" {moment.year}"
     return f"{moment.day} {moment:%b}{year}, {moment:{'%H:%M:%S' if exact else '%H:%M'}}"
-
-
-def _sentence(text: str) -> str:
-    """End a text as a sentence, and begin it as one unless it begins with a URL."""
-    begin = text[:1] if "://" in text.partition(" ")[0] else text[:1].upper()
-    return f"{begin}{text[1:].rstrip('.')}."
 
 
 def _marked(text: str) -> Markup:
