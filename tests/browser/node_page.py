@@ -117,7 +117,7 @@ class NodePage:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
         self._process.stdout.close()
 
     def ask(self, do: str, **order: Any) -> Any:

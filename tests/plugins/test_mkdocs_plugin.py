@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import subprocess
 import time
@@ -185,7 +186,10 @@ def fetch(url: str, *, until: str) -> str:
     text = ""
     while until not in text:
         assert time.monotonic() < deadline, text
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            urllib.request.urlopen(url, timeout=60) as answer,
+        ):
             text = answer.read().decode()
         time.sleep(0.1)
     return re.sub(r"<script>[^<]*livereload[^<]*</script>", "", text)

@@ -138,7 +138,7 @@ class Relay:
         self._outside.shutdown()
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
 
     def _post(self, body: bytes, signature: str) -> tuple[int, str]:
         headers = {"Content-Type": CONTENT_TYPE, "Stripe-Signature": signature}
