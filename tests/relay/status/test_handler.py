@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ from tracknow_static.relay import create_application
 from tracknow_static.relay.app import Parts, Relay
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.status import handler
+from tracknow_static.relay.status.guard import Guard
 from tracknow_static.relay.status.pages import Pages
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
@@ -82,14 +85,17 @@ def test_closed_without_the_password(relay: Relay) -> None:
     assert get(relay, "/status", HTTP_AUTHORIZATION=authorization("wrong"))[0] == 401
 
 
-def test_a_guesser_is_sent_away(relay: Relay) -> None:
+def test_a_guesser_is_sent_away(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """429 with the time to wait, for the guesser alone."""
+    # A millisecond for each look at the clock, however long the machine needs.
+    clock = itertools.count(1000.0, 0.001).__next__
+    monkeypatch.setattr(handler, "Guard", partial(Guard, clock=clock))
     guess = {"HTTP_AUTHORIZATION": authorization("wrong"), "REMOTE_ADDR": "8.8.8.8"}
     found = {get(relay, "/status", **guess)[0] for _ in range(50)}
     assert found == {401, 429}
     status, headers, text = get(relay, "/status", REMOTE_ADDR="8.8.8.8")
     assert (status, headers["retry-after"]) == (429, "1")
-    assert "Try again in 1 seconds." in text
+    assert "Try again in 1 second." in text
     assert get(relay, "/status", REMOTE_ADDR="8.8.4.4")[0] == 200
 
 
