@@ -32,7 +32,7 @@ from tracknow_static.relay import create_application
 from tracknow_static.relay.config import RelayConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = 157
+COLUMNS = 140
 MORROW, TIDEWATER, RELAY = "morrow.example", "tidewater.example", "relay.example"
 
 
@@ -119,7 +119,9 @@ def take_demo() -> None:
     titles = ("Morrow Coffee in", "After the purchase", "What became of each sale")
     parts = [part for part in done.stdout.split("\n\n") if part.startswith(titles)]
     # Without a terminal the demo prints no colors: these are its own.
-    text = Text("\n\n".join(parts))
+    lines = "\n\n".join(parts).splitlines()
+    cut = (line if len(line) <= COLUMNS else f"{line[: COLUMNS - 1]}…" for line in lines)
+    text = Text("\n".join(cut))
     text.highlight_regex("✓", "bold green")
     text.highlight_regex(r"\d+\.\d s", "dim")
     text.highlight_regex(r"client.reference.id=\S+", "bold cyan")
