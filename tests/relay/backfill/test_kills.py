@@ -97,7 +97,7 @@ def let_die(spec: victim.Spec) -> int | None:
     return process.exitcode
 
 
-@pytest.mark.timeout(300 if NUMBER < 10_000 else 7200)
+@pytest.mark.timeout(900 if NUMBER < 10_000 else 7200)
 def test_each_event_once_and_each_sale_right(database_url: str, destination: StandIn) -> None:
     """A relay that is away at random, and dies wherever it can, misses nothing and doubles nothing."""
     chance = random.Random(7)
