@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
@@ -25,7 +27,11 @@ from tracknow_static.relay.store.destinations import correct_clock
 from tracknow_static.relay.store.model import PAUSED, Filter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tracknow_static.relay.deliver.dispatcher import Drained
+    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.model import Breaker
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
@@ -126,6 +132,23 @@ def test_the_next_probe_is_a_newer_event(small_shop: Shop, destination: StandIn)
     assert small_shop.delivery(good).state == "delivered"
 
 
+@contextlib.contextmanager
+def all_together(number: int) -> Iterator[None]:
+    """Let that number of workers see the breaker before any of them may change it."""
+    look, meeting = destinations.breaker, threading.Barrier(number)
+    met: set[int] = set()
+
+    def wait(database: Database, url: str) -> Breaker:
+        seen = look(database, url)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            meeting.wait(100)
+        return seen
+
+    with mock.patch.object(destinations, "breaker", wait):
+        yield
+
+
 def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn) -> None:
     """When a breaker's wait is over, one of many dispatchers sends one event."""
     destination.decide = lambda _: answer(500)
@@ -147,10 +170,11 @@ def test_one_probe_at_a_time_over_all_processes(shop: Shop, destination: StandIn
         threading.Thread(target=lambda made: ended.append(made.drain(100)), args=(dispatcher,))
         for dispatcher in dispatchers
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(200)
+    with all_together(len(threads)):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(200)
     for database in others:
         database.close()
     assert len(destination.requests) == opened + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import ssl
 import threading
@@ -101,6 +102,14 @@ def test_a_name_server_that_hangs_runs_out_of_time() -> None:
     free.set()
     assert errors == ["dns_timeout"] * 3
     assert asked == ["shop.example"]
+
+
+def test_who_asks_after_an_answer_asks_anew() -> None:
+    """No look-up that has ended is shared: its address may be another one by now."""
+    numbers = itertools.count()
+    resolver = Resolver(lambda _host, port, **_rest: [(0, 0, 0, "", (str(next(numbers)), port))])
+    found = [resolver.resolve("shop.example", 80, 60) for _ in range(2000)]
+    assert found == [[str(number)] for number in range(2000)]
 
 
 def test_an_unknown_name_is_a_fault() -> None:

@@ -146,14 +146,20 @@ class Resolver:
         return found
 
     def _run(self, host: str, port: int, running: Future[list[str]]) -> None:
+        found: list[str] = []
+        failure: Exception | None = None
         try:
-            found = self._lookup(host, port, type=socket.SOCK_STREAM)
-            running.set_result(list(dict.fromkeys(str(info[4][0]) for info in found)))
+            rows = self._lookup(host, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(info[4][0]) for info in rows))
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits
-            running.set_exception(error)
-        finally:
-            with self._lock:
-                del self._running[host, port]
+            failure = error
+        # Before anybody has the result: who asks after that gets a look-up of its own.
+        with self._lock:
+            del self._running[host, port]
+        if failure is None:
+            running.set_result(found)
+        else:
+            running.set_exception(failure)
 
 
 @dataclass(frozen=True, kw_only=True)
