@@ -38,6 +38,13 @@ PAGES = {
     '<stripe-buy-button buy-button-id="buy_btn_1" publishable-key="pk_live_1"></stripe-buy-button>',
     "frame/index.html": f"""<iframe srcdoc='<a target="_top" href="{BUY}/framed">Buy</a>'></iframe>""",
     "opens.html": f"""<button onclick="window.open('{BUY}/opened')">Go</button>""",
+    "late.html": f"""<p></p><section></section><script>
+        setTimeout(() => {{
+            document.querySelector("section").innerHTML = `<a href="{BUY}/late">Buy</a>`;
+            document.querySelector("p").attachShadow({{mode: "closed"}}).innerHTML =
+                `<a href="{BUY}/late-closed">Buy</a>`;
+        }}, 500);
+    </script>""",
     "404.html": f'<a href="{BUY}/lost">Buy</a>',
 }
 
@@ -79,7 +86,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 def test_each_route_asks_for_exactly_its_address(report: Result) -> None:
-    """Links by click, middle click and keyboard, forms of both kinds, handlers, frames, elements."""
+    """Links by click, middle click and keyboard, forms of both kinds, handlers, frames, elements, late ones."""
     found = results(report)
     link = f"{BUY}/link?prefilled_email=a%20b"
     for action in ("click", "middle click", "keyboard"):
@@ -90,6 +97,8 @@ def test_each_route_asks_for_exactly_its_address(report: Result) -> None:
         ("index.html", f"{BUY}/post?y=1", "submit", f"{BUY}/post?y=1&client_reference_id={ID}"),
         ("index.html", "handler", "click", f"{BUY}/onclick?client_reference_id={ID}"),
         ("frame/index.html", f"{BUY}/framed", "click", f"{BUY}/framed?client_reference_id={ID}"),
+        ("late.html", f"{BUY}/late", "click", f"{BUY}/late?client_reference_id={ID}"),
+        ("late.html", f"{BUY}/late-closed", "click", f"{BUY}/late-closed?client_reference_id={ID}"),
     ):
         assert found[page, name, action] == ("exact", asked), name
     own = f"{BUY}/own?client_reference_id=mine"

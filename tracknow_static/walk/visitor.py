@@ -47,6 +47,7 @@ const ready = () => Promise.resolve(self.tracknow && tracknow.ready).then(() => 
 document.readyState === "complete" ? ready() : addEventListener("load", ready);
 """
 _SHOW = "function() { this.host[Symbol.for('tracknow walk')] = this; }"
+_PAUSE = "setTimeout(arguments[1], arguments[0])"
 _SCROLL_TO = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
 _FOCUS = "arguments[0].focus(); return arguments[0].getRootNode().activeElement === arguments[0]"
 _HIDE = """
@@ -65,11 +66,8 @@ class Visitor:
     settings: Settings
     consent: bool | None = None
 
-    def open(self, path: str, *, landing: bool = False, closed: bool = False) -> bool:
-        """Open a page of the site, with the click id if it is a landing; returns whether it loads.
-
-        ``closed``: find what is in closed shadow roots, too.
-        """
+    def open(self, path: str, *, landing: bool = False) -> bool:
+        """Open a page of the site, with the click id if it is a landing; returns whether it loads."""
         address = path.removesuffix("index.html") if path.endswith("index.html") else path
         query = f"?{self.settings.param}={CLICK_ID}" if landing else ""
         try:
@@ -77,9 +75,6 @@ class Visitor:
         except WebDriverException:
             return False
         self.settle()
-        if closed:
-            with contextlib.suppress(WebDriverException):  # it may leave for Stripe meanwhile
-                self._show_closed_roots()
         return True
 
     def settle(self) -> None:
@@ -91,8 +86,17 @@ class Visitor:
             if self.consent is not None:
                 self.driver.execute_script("tracknow.consent(arguments[0])", self.consent)
 
-    def _show_closed_roots(self) -> None:
+    def pause(self, seconds: float) -> None:
+        """Let the page's scripts go on for that long by the page's own clock, or until it leaves."""
+        with contextlib.suppress(WebDriverException):
+            self.driver.execute_async_script(_PAUSE, seconds * 1000)
+
+    def show_closed_roots(self) -> None:
         """Let routes.js find closed shadow roots: Chrome knows them, but no script does."""
+        with contextlib.suppress(WebDriverException):  # the page may leave for Stripe meanwhile
+            self._show_closed_roots()
+
+    def _show_closed_roots(self) -> None:
         ask = self.driver.execute_cdp_cmd
         nodes = [ask("DOM.getDocument", {"depth": -1, "pierce": True})["root"]]
         for node in nodes:  # it grows meanwhile

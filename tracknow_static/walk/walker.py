@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from selenium.common.exceptions import WebDriverException
@@ -30,7 +30,7 @@ _ACTIONS = {
     "buy-button": ("appear",),
     "pricing-table": ("appear",),
 }
-_SETTLE = 2.0  # seconds in which a page that redirects by itself may do so
+_SETTLE = 2.0  # seconds in which a page's script may redirect or add a route
 _PATIENCE = 15.0  # seconds for a request of a link, a form or an element of Stripe's
 _IDLE = 5.0  # seconds for a request of a handler, which may do something else
 _REFERENCE = "return arguments[0].getAttribute('client-reference-id')"
@@ -86,6 +86,7 @@ class Walker:
     _targets: dict[str, Target] = field(default_factory=dict)
     _leaving: set[str] = field(default_factory=set)
     _closed: set[str] = field(default_factory=set)  # pages with routes in closed shadow roots
+    _numbers: dict[tuple[str, int | None], int] = field(default_factory=dict)  # of routes by frame
     _failures: int = 0
 
     @cached_property
@@ -133,15 +134,19 @@ class Walker:
 
     def _routes(self, target: Target) -> Iterator[Route]:
         asked = len(self.visitor.web.asked)
-        if not self.visitor.open(target.path, closed=True):
+        if not self.visitor.open(target.path):
             return
+        if target.scripted:
+            self.visitor.pause(_SETTLE)
         if self._asked_by_itself(asked, _SETTLE if target.path in self._leaving else 0):
             yield Route(target.path, "load", "", "open the page", 0)
             return
-        frames = [None, *range(self.visitor.run("return window.frames.length"))]
+        self.visitor.show_closed_roots()
+        frames = [None, *range(self.visitor.run("return window.frames.length") or 0)]
         for frame in frames:
             with self.visitor.in_frame(frame) as entered:
                 found = self.visitor.find(scripted=target.scripted) if entered else []
+            self._numbers[target.path, frame] = len(found)
             for number, entry in enumerate(found):
                 kind, url, closed = entry["kind"], entry["url"], entry["closed"]
                 if closed:
@@ -158,16 +163,15 @@ class Walker:
     def _take(self, route: Route) -> Asked | str:
         """Take a route; returns what was asked for, or the reason why nothing was."""
         number = len(self.visitor.web.asked)
-        if not self.visitor.open(route.page, closed=route.page in self._closed):
+        if not self.visitor.open(route.page):
             return "the page does not load"
         if route.kind == "load":
             asked = self._asked_by_itself(number, _PATIENCE)
             return asked[0] if asked else "the page stays"
         if self._asked_by_itself(number):
             return "the page leaves by itself"
-        scripted = self._targets[route.page].scripted
         with self.visitor.in_frame(route.frame) as entered:
-            found = self.visitor.find(scripted=scripted) if entered else []
+            found = self._find_again(route) if entered else []
             if route.number >= len(found) or found[route.number]["kind"] != route.kind:
                 return "it is not there any more"
             element = found[route.number]["element"]
@@ -182,6 +186,17 @@ class Walker:
         asked = self.visitor.web.wait_for(_is_payment, number, seconds)
         self.visitor.close_tabs()
         return asked[0] if asked else "nothing is asked for"
+
+    def _find_again(self, route: Route) -> list[dict[str, Any]]:
+        """Find a frame's routes once they are as many as before: a script may add some late."""
+        for _ in range(20):
+            if route.page in self._closed:
+                self.visitor.show_closed_roots()
+            found = self.visitor.find(scripted=self._targets[route.page].scripted)
+            if len(found) >= self._numbers[route.page, route.frame]:
+                break
+            self.visitor.pause(_SETTLE / 20)
+        return found
 
     def _of_element(self, product: str, reference: str, number: int) -> Asked | str:
         """Return what an element of Stripe's has asked for with the reference that it shows."""

@@ -118,7 +118,7 @@ def _tables(total: Line | None, lines: Sequence[Line], by: str) -> list[Table]:
         tables.append(("Total", _COLUMNS, [_cells(total)]))
         rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
         tables.append(("Verdicts", ("verdict", "sales"), rows))
-    rows = [[line.key or "none", *_cells(line)] for line in lines]
+    rows = [[output.clean(line.key) or "none", *_cells(line)] for line in lines]
     tables.append((f"By {by}", (by, *_COLUMNS), rows))
     return tables
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import (
@@ -25,10 +26,11 @@ def as_storage_error() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        text = str(error.orig).strip().splitlines()
+        text = _text_of(error.orig)
         of_data = isinstance(error, (DataError, IntegrityError))
-        code = "data" if of_data else _code_of(str(error.orig))
-        raise StorageError(code, text[0] if text else "unknown") from error
+        lines = text.strip().splitlines()
+        code = "data" if of_data else _code_of(text)
+        raise StorageError(code, lines[0] if lines else "unknown") from error
     except SQLAlchemyError as error:
         code = "data" if isinstance(error, StatementError) else "database"
         raise StorageError(code, str(error).splitlines()[0]) from error
@@ -42,6 +44,13 @@ def is_transient(error: StorageError) -> bool:
     # PostgreSQL's serialization_failure and deadlock_detected.
     state = getattr(cause.orig, "sqlstate", None)
     return cause.connection_invalidated or state in ("40001", "40P01")
+
+
+def _text_of(error: BaseException | None) -> str:
+    # No room for the index of SQLite's log: its own text is "disk I/O error".
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return "database or disk is full"
+    return str(error)
 
 
 def _code_of(text: str) -> str:
