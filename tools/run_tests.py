@@ -28,6 +28,9 @@ def main() -> int:
         # Warnings of the interpreter itself (unclosed files, encodings) are errors too.
         *("-X", "dev"),
         *("-m", "pytest", "-n", options.workers, "--dist", "loadgroup"),
+        # A process that crashes ends the run, which names its test: with another in its place
+        # pytest-xdist waits for ever at the end.
+        "--max-worker-restart=0",
         *(options.rest or ["-q"]),
     ]
     started = time.monotonic()

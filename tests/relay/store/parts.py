@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
-from tracknow_static.relay.store import events, leases
+from tracknow_static.relay.store import events, leases, wakeup
+from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import DeliveryResult, NewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracknow_static.relay.store.database import Database
     from tracknow_static.relay.store.model import Accepted, Claimed
 
 A, B = "https://a.example/postback", "https://b.example/postback"
@@ -81,3 +85,27 @@ def settle_all(database: Database, kind: str) -> None:
     status = 200 if kind == "delivered" else 400
     claimed = leases.claim(database, limit=9, lease_seconds=9)
     leases.settle(database, [DeliveryResult(delivery, kind, status) for delivery in claimed])
+
+
+def close_while_it_is_watched(url: str) -> None:
+    """Close a database's connections, as before a fork, while a thread waits for news on one."""
+    sys.setswitchinterval(1e-6)
+    database = Database(url, [A])
+    news = wakeup.WakeUp(database)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            news.wait(0.001)
+
+    with mock.patch.object(wakeup, "_LOOK_SECONDS", 0):
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for _ in range(200):
+            while news._seen is None:
+                time.sleep(0)
+            database.close_idle()
+        ended.set()
+        watcher.join()
+    news.close()
+    database.close()

@@ -14,6 +14,8 @@ import pytest
 
 from tests.events import purchase
 from tests.relay.calls import code, post, relay
+from tests.relay.forks import FORKS
+from tests.relay.store.parts import close_while_it_is_watched
 from tracknow_static.errors import StorageError
 from tracknow_static.relay.store import queries, sqlite_file
 from tracknow_static.relay.store.database import Database
@@ -256,3 +258,11 @@ def test_unreachable_server(fast_path: Path) -> None:
     made = relay(f"postgresql://relay@/relay?host={fast_path}")
     assert code(post(made, purchase())) == UNAVAILABLE
     made.stop(100)
+
+
+def test_a_connection_is_never_closed_while_it_is_used(sqlite_url: str) -> None:
+    """SQLite's driver would end the process, as when a volume goes away under a relay."""
+    process = FORKS.Process(target=close_while_it_is_watched, args=(sqlite_url,), daemon=True)
+    process.start()
+    process.join()
+    assert process.exitcode == 0

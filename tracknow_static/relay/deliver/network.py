@@ -246,8 +246,9 @@ class GuardedBackend(httpcore.NetworkBackend):
     def abort(self) -> None:
         """End what another thread waits for on the connection."""
         if self._socket is not None:
+            # Not by the method of a TLS socket: it takes the state that the other thread is using.
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class _TimedStream(httpcore.NetworkStream):

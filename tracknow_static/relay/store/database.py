@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 import uuid
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +44,28 @@ _TRIES = 3
 _CONNECT_SECONDS = 5
 # Pages given back to the disk while others wait to write.
 _VACUUM_PAGES = 1000
+
+
+class OwnConnection:
+    """A driver's connection outside the pool, which any thread may close.
+
+    SQLite's driver ends the process (segmentation fault) when one thread closes what another one
+    is using, so it is closed between two uses.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._lock = threading.Lock()
+
+    def use(self, work: Callable[[Any], _Result]) -> _Result:
+        """Return what ``work`` makes of the driver's connection; raises the driver's errors."""
+        with self._lock:
+            return work(self._driver)
+
+    def close(self) -> None:
+        """Close it, once nobody uses it; a later use raises an error of the driver."""
+        with self._lock:
+            self._driver.close()
 
 
 class Database:
@@ -92,7 +115,7 @@ class Database:
         self._writing = self.engine.execution_options(tracknow_write=True)
         # Names this process among others, for instance as the writer of counters.
         self.identity = uuid.uuid4().hex
-        self._raw: list[Any] = []
+        self._own: weakref.WeakSet[OwnConnection] = weakref.WeakSet()
 
     @classmethod
     def from_config(
@@ -265,15 +288,15 @@ class Database:
         """
         return None if self._file is None else self._file.free_bytes()
 
-    def raw_connection(self) -> Any:
-        """Return a driver connection of its own, outside the pool; the caller closes it."""
+    def own_connection(self) -> OwnConnection:
+        """Return a connection outside the pool; the caller closes it, and may find it closed."""
         self.open()
         with as_storage_error():
             pooled = self.engine.raw_connection()
-            driver = pooled.driver_connection
+            own = OwnConnection(pooled.driver_connection)
             pooled.detach()
-            self._raw.append(driver)
-            return driver
+        self._own.add(own)
+        return own
 
     def compact(self) -> None:
         """Return free pages to the disk, some at a time; PostgreSQL does so by itself."""
@@ -307,9 +330,8 @@ class Database:
         pool: Any = self.engine.pool
         at_work = int(pool.checkedout())
         self.engine.dispose()
-        raw, self._raw = self._raw, []
-        for connection in raw:
-            connection.close()
+        for own in list(self._own):
+            own.close()
         self._file.forget_log()
         return at_work
 

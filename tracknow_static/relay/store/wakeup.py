@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tracknow_static.errors import StorageError
 from tracknow_static.relay.store.schema import CHANNEL
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.database import Database, OwnConnection
 
 # SQLite has no notifications between processes; looking whether the file changed costs 5 µs.
 _LOOK_SECONDS = 0.1
@@ -24,7 +25,7 @@ class WakeUp:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._woken = threading.Event()
-        self._connection: Any = None
+        self._connection: OwnConnection | None = None
         self._seen: int | None = None
 
     def wake(self) -> None:
@@ -34,9 +35,7 @@ class WakeUp:
     def close(self) -> None:
         """Close the connection that listens."""
         self._woken.set()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._drop()
 
     def wait(self, timeout: float) -> bool:
         """Sleep until woken, at most ``timeout`` seconds; return whether it was woken.
@@ -54,11 +53,10 @@ class WakeUp:
 
     def _changed(self, left: float) -> bool:
         try:
-            if self._connection is None:
-                self._connect()
+            connection = self._connection or self._connect()
             if self._database.backend == "sqlite":
-                return self._version_changed(left)
-            return self._notified(left)
+                return self._version_changed(connection, left)
+            return connection.use(partial(_notified, min(left, _LISTEN_SECONDS)))
         except Exception as error:
             self._drop()
             driver: Any = self._database.engine.dialect.loaded_dbapi
@@ -67,12 +65,11 @@ class WakeUp:
             self._woken.wait(min(left, 1.0))
             return False
 
-    def _connect(self) -> None:
-        connection = self._database.raw_connection()
+    def _connect(self) -> OwnConnection:
+        self._connection = self._database.own_connection()
         if self._database.backend == "postgresql":
-            connection.autocommit = True
-            connection.execute(f"LISTEN {CHANNEL}")
-        self._connection = connection
+            self._connection.use(_listen)
+        return self._connection
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -80,17 +77,23 @@ class WakeUp:
         if connection is not None:
             connection.close()
 
-    def _version_changed(self, left: float) -> bool:
+    def _version_changed(self, connection: OwnConnection, left: float) -> bool:
         if self._seen is None:
-            self._seen = self._version()
+            self._seen = connection.use(_version)
         self._woken.wait(min(left, _LOOK_SECONDS))
-        now = self._version()
+        now = connection.use(_version)
         changed, self._seen = now != self._seen, now
         return changed
 
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def _notified(self, left: float) -> bool:
-        notes = self._connection.notifies(timeout=min(left, _LISTEN_SECONDS), stop_after=1)
-        return any(True for _ in notes)
+def _version(sqlite: Any) -> int:
+    return int(sqlite.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _listen(postgresql: Any) -> None:
+    postgresql.autocommit = True
+    postgresql.execute(f"LISTEN {CHANNEL}")
+
+
+def _notified(seconds: float, postgresql: Any) -> bool:
+    return any(True for _ in postgresql.notifies(timeout=seconds, stop_after=1))
