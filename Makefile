@@ -8,9 +8,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PINNED := tools/constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test bench lint format browsers newest minify docs clean
+.PHONY: demo test bench lint format browsers newest minify docs upgrade clean
 
 demo: $(STAMP) browsers
 	@$(BIN)/python tools/demo.py
@@ -44,8 +45,16 @@ browsers:
 newest: $(STAMP)
 	@$(BIN)/python -m tools.newest_python
 
-$(STAMP): pyproject.toml tools/install.sh
-	@sh tools/install.sh "$(PYTHON)" "$(VENV)"
+# The newest release of every package, to be tested before it is committed.
+upgrade:
+	@rm -rf $(VENV)
+	@sh tools/install.sh "$(PYTHON)" "$(VENV)" /dev/null
+	@sed -i '/^[^#]/d' $(PINNED)
+	@$(BIN)/python -m pip freeze --exclude-editable >>$(PINNED)
+	@touch $(STAMP)
+
+$(STAMP): pyproject.toml tools/install.sh $(PINNED)
+	@sh tools/install.sh "$(PYTHON)" "$(VENV)" $(PINNED)
 	@touch $@
 
 clean:

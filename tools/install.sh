@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the virtual environment with everything that demo, tests and benchmarks need.
-# usage: install.sh PYTHON VENV
+# usage: install.sh PYTHON VENV CONSTRAINTS
 set -eu
-python=$1 venv=$2
+python=$1 venv=$2 constraints=$3
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "tracknow-static needs Python 3.11 or newer; $python is $("$python" --version)." >&2
@@ -26,5 +26,6 @@ fi
 echo "· installing packages into $venv (one to three minutes the first time)"
 # --group needs pip 25.1
 "$venv/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
-"$venv/bin/python" -m pip install --progress-bar on --quiet --editable '.[all]' --group dev
+"$venv/bin/python" -m pip install --progress-bar on --quiet --constraint "$constraints" \
+    --editable '.[all]' --group dev
 echo "· ready"

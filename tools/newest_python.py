@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Beside the environment that runs this, so `make clean` removes it.
 FOLDER = Path(sys.prefix, "newest")
 _STAMP = FOLDER / "requirements.json"
+_PINNED = ROOT / "tools" / "constraints.txt"
 _PROBE = "import sys, ensurepip, venv; print(*sys.version_info[:2], sys.version_info.releaselevel)"
 
 
@@ -56,7 +57,7 @@ def prepare(python: Path) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     subprocess.run([python, "-m", "venv", "--without-pip", FOLDER], check=True)
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(FOLDER / "bin" / "python")]
-    install = ["install", "--prefer-binary", f"{ROOT}[all]"]
+    install = ["install", "--prefer-binary", "--constraint", str(_PINNED), f"{ROOT}[all]"]
     for command in (install, ["uninstall", "--yes", "tracknow-static"]):
         subprocess.run([*pip, *command], check=True, capture_output=True, text=True)
     _STAMP.write_text(_requirements())
@@ -76,7 +77,8 @@ def _candidates() -> Iterator[Path]:
 
 def _requirements() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return json.dumps([project["dependencies"], project["optional-dependencies"]])
+    pinned = _PINNED.read_text(encoding="utf-8")
+    return json.dumps([project["dependencies"], project["optional-dependencies"], pinned])
 
 
 def main() -> None:
