@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.account.stand_in import Stripe, running
-from tests.benchmarks.bench_relay_drain import postgres
+from tests.benchmarks.bench_relay_drain import peak_mb, postgres
 from tests.events import event
 from tests.relay.backfill.parts import DAY, listed
 from tracknow_static.account.key import ApiKey
@@ -95,7 +95,7 @@ def fetch(url: str, limit: int) -> dict[str, Any]:
         "requests": polled.requests,
         "seconds": seconds,
         "cpu_us": (usage.ru_utime + usage.ru_stime) / max(number, 1) * 1e6,
-        "rss_mb": usage.ru_maxrss / 1024,
+        "rss_mb": peak_mb(),
     }
 
 

@@ -11,7 +11,6 @@ processes measured, start of the interpreter included.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import resource
 import shutil
@@ -107,18 +106,24 @@ def copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-r", source, target], check=True)
 
 
+# As ``python -m tracknow_static``, with its peak memory at the end. The kernel's ru_maxrss begins
+# with the memory of whoever started the process, VmHWM does not.
+COMMAND = """
+from tracknow_static.cli import main
+try:
+    main()
+finally:
+    print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+"""
+
+
 def run(command: str, site: Path, jobs: int = 1) -> int:
-    """Run our command as a user does; give its peak memory in MiB."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracknow_static", command, site, "--quiet", "--jobs", str(jobs)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{command}: exit code {process.returncode}")
-    return usage.ru_maxrss // 1024
+    """Run our command as a user does; return its peak memory in MiB."""
+    program = [sys.executable, "-c", COMMAND, command, str(site), "--quiet", "--jobs", str(jobs)]
+    done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        sys.exit(f"{command}: exit code {done.returncode}")
+    return int(done.stdout.split()[-1]) // 1024
 
 
 def with_lxml(page: bytes) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from tests.relay.forks import FORKS
 from tests.relay.sales import victim
 from tests.relay.sales.cases import MIXED
+from tests.relay.sales.parts import build, contents
 from tests.relay.sales.shapes import new
-from tests.relay.sales.test_ledger import build, contents
 from tests.relay.store.parts import Clock
 from tracknow_static.relay.sales import ledger as ledgers
 from tracknow_static.relay.sales.ledger import LEASE_SECONDS, Ledger, forget

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.relay.sales.cases import CASES, MIXED
+from tests.relay.sales.parts import build, contents, summary
 from tests.relay.sales.shapes import new
-from tests.relay.sales.test_ledger import build, contents, summary
 from tests.relay.store.parts import START, accept
 from tracknow_static.relay.sales.derive import derive
 from tracknow_static.relay.sales.objects import Object, merge, read
