@@ -49,8 +49,8 @@ _VACUUM_PAGES = 1000
 class OwnConnection:
     """A driver's connection outside the pool, which any thread may close.
 
-    SQLite's driver ends the process (segmentation fault) when one thread closes what another one
-    is using, so it is closed between two uses.
+    SQLite's driver crashes the process when one thread closes what another one is using, so it is
+    closed between two uses.
     """
 
     def __init__(self, driver: Any) -> None:
