@@ -164,6 +164,7 @@ def test_buttons_and_tables_name_no_link(ready: dict[str, str], site: Path) -> N
     found = reasons(ready)
     assert found["cs_mail1"] == "page-with-script"
     assert found["cs_code"] == "page-without-script"
+    assert found["ch_own"] == "own-code"
     assert run_json(ready, "explain", "cs_mail1")["pages"] == ["b.html"]
 
 

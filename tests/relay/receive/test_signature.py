@@ -156,6 +156,7 @@ def test_answers_to_bad_signatures_are_alike(sqlite_url: str) -> None:
         "t=1,v1=é",
     ]
     answers = {call(application, environ(payload, header)) for header in headers}
+    answers.add(call(application, environ(b"\xff", "t=1,v1=1")))
     assert [code(one) for one in answers] == [(400, "signature_invalid")]
     application.ingest.flush()
     counted = {name for name, _ in queries.status(application.database).tallies}
@@ -164,6 +165,7 @@ def test_answers_to_bad_signatures_are_alike(sqlite_url: str) -> None:
         "refused:signature_malformed",
         "refused:signature_mismatch",
         "refused:signature_stale",
+        "refused:body_not_utf8",
     }
     application.stop(100)
 

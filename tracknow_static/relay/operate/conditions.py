@@ -60,6 +60,7 @@ _BY_ANYONE = frozenset(
         "method_not_allowed",
         "signature_missing",
         "signature_malformed",
+        "body_not_utf8",
         "length_required",
         "length_invalid",
         "body_incomplete",

@@ -99,10 +99,14 @@ def report(
         because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
         rows = [
             _as_row(line, by, currency, because.get(line.key, ""))
-            for line in lines
-            for currency in sorted(line.money) or [""]
+            for currency in sorted({part.currency for part in chosen})
+            for line in reports.lines((p for p in chosen if p.currency == currency), _BY[by])
+            if line.sales
         ]
-        output.print_csv(list(rows[0]) if rows else ["key"], rows)
+        names = [by, "currency", "sales", "with_click_id", "money", "refunded"]
+        if by == "payment-link":
+            names += ["no_click_id", "reason"]
+        output.print_csv(names, sorted(rows, key=lambda row: row[by]))
         for text in texts:
             click.echo(f"- {text}", err=True)
     elif output_format == "html":
@@ -202,9 +206,9 @@ def _as_json(line: Line) -> dict[str, Any]:
 def _as_row(line: Line, by: str, currency: str, reason: str) -> dict[str, Any]:
     row = {
         by: line.key,
+        "currency": currency,
         "sales": line.sales,
         "with_click_id": line.with_click_id,
-        "currency": currency,
         "money": line.money.get(currency, 0),
         "refunded": line.refunded.get(currency, 0),
     }

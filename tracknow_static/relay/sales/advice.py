@@ -68,6 +68,12 @@ def _of_link(line: Line, site: Site) -> Advice | None:
     if reason.code == WITHOUT_SCRIPT:
         more = " and others" if len(reason.pages) > _SHOWN else ""
         text += f": without the script are {', '.join(reason.pages[:_SHOWN])}{more}"
+    elif reason.code == WITH_SCRIPT and link is None:
+        usual = True
+        text += (
+            ": the pages with your pricing table carry the script; what your own code charges has "
+            "a click id only if it sets client_reference_id"
+        )
     elif reason.code == WITH_SCRIPT:
         usual = line.with_click_id > 0 or line.judged < _SUSPICIOUS
         text += ": its pages carry the script"

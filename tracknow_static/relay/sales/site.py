@@ -36,7 +36,8 @@ REASONS = {
     WITHOUT_SCRIPT: "A page with the link does not carry the script.",
     NOT_ON_SITE: "The link is on no page of the site: it was opened from a mail, a QR code or "
     "another site.",
-    OWN_CODE: "It was not made by a payment link: the code that made it set no client_reference_id.",
+    OWN_CODE: "It was not made by a payment link, and the code that made it set no "
+    "client_reference_id. A charge without a Checkout Session cannot carry one.",
     AWAITED: "It is a new charge. Its Checkout Session may still come, and carries the click id if "
     "there is one: look again when TRACKNOW_RELAY_FORWARD_WAIT (15 minutes) is over.",
 }
@@ -102,6 +103,8 @@ class Site:
             return Reason(AWAITED)
         if sale.verdict != NO_CLICK_ID:
             return None
+        if sale.mode is None and is_own_code(sale):  # a charge: a pricing table makes sessions
+            return Reason(OWN_CODE)
         unknown = sale.payment_link is None and not is_own_code(sale)
         return Reason(NO_CLICK_ID) if unknown else self.reason_of(sale.payment_link)
 
