@@ -171,7 +171,9 @@ def test_a_paused_destination_stops_no_other(two: tuple[Shop, StandIn, StandIn])
     assert drained.delivered == 20
     assert drained.retried + drained.left == 20
     assert len(other.counts) == 20
-    states = {one.destination: one.state for one in queries.status(shop.database).destinations}
+    states = {
+        one.destination: one.breaker.state for one in queries.status(shop.database).destinations
+    }
     assert states == {refusing.url: PAUSED, other.url: "active"}
 
 

@@ -38,7 +38,7 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
 def destination_state(shop: Shop) -> str:
     """Return whether the first destination is active or paused."""
-    return queries.status(shop.database).destinations[0].state
+    return queries.status(shop.database).destinations[0].breaker.state
 
 
 # -- outages
@@ -280,8 +280,8 @@ def test_rebinding_to_a_private_address_pauses(small_shop: Shop, destination: St
     shop.drain()
     assert destination.connections == 0
     paused = queries.status(shop.database).destinations[0]
-    assert paused.state == PAUSED
-    assert "127.0.0.1" in str(paused.paused_because)
+    assert paused.breaker.state == PAUSED
+    assert "127.0.0.1" in str(paused.breaker.paused_because)
     assert shop.states()["pending"] == 3
     shop.close()
 

@@ -159,7 +159,7 @@ def test_paused_destination_gives_nothing(database: Database, clock: Clock) -> N
         len(leases.claim(database, limit=9, lease_seconds=60, destinations=[A], paused=True)) == 1
     )
     clock.time -= 19_000
-    state = queries.status(database).destinations[0]
+    state = queries.status(database).destinations[0].breaker
     assert (state.state, state.paused_because) == ("paused", "http_401")
     release(
         database, leases.claim(database, limit=9, lease_seconds=60, destinations=[A], paused=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.database import Database
+    from tracknow_static.relay.store.model import DestinationStatus
 
 # Seconds that a delivery may wait before it needs attention.
 MAX_AGE = 3600.0
@@ -101,7 +102,7 @@ class Observed(NamedTuple):
     """
 
     now: float
-    places: tuple[watch.Place, ...] = ()
+    destinations: tuple[DestinationStatus, ...] = ()
     accepted_at: float | None = None
     refused: dict[str, tuple[float, float]] = {}  # noqa: RUF012 - never changed
     held_since: float | None = None
@@ -120,8 +121,14 @@ def observe(database: Database, config: RelayConfig) -> Observed:
         settled_since = now - max(1, config.retention_dead_days) * _DAY
         return Observed(
             now=now,
-            places=tuple(
-                watch.places(connection, config.destinations, now=now, settled_since=settled_since)
+            destinations=tuple(
+                watch.read_destinations(
+                    connection,
+                    config.destinations,
+                    now=now,
+                    settled_since=settled_since,
+                    most=watch.MOST,
+                )
             ),
             accepted_at=watch.accepted_at(connection),
             refused=watch.refused(connection),
@@ -136,8 +143,8 @@ def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE)
     """Return what needs a person now; ``max_age`` is how many seconds a delivery may wait."""
     found = [
         condition
-        for place in seen.places
-        for condition in _of_destination(place, seen.now, config, max_age)
+        for entry in seen.destinations
+        for condition in _of_destination(entry, config, max_age)
     ]
     found.extend(_of_calls(seen))
     since = seen.held_since
@@ -167,36 +174,37 @@ def free_space(free: int, config: RelayConfig) -> str:
 
 
 def _of_destination(
-    place: watch.Place, now: float, config: RelayConfig, max_age: float
+    entry: DestinationStatus, config: RelayConfig, max_age: float
 ) -> Iterator[Condition]:
-    url = without_query(place.url)
+    url = without_query(entry.destination)
     quoted = shlex.quote(url)
-    yield from _settled(place, url)
-    if place.url not in config.destinations:
-        if place.pending:
+    yield from _settled(entry, url)
+    if entry.destination not in config.destinations:
+        if entry.pending:
             to = shlex.quote(without_query(config.destinations[0]))
             yield Condition(
                 "former-destination",
                 url,
-                f"{_number(place.pending, *_WAIT)} for {url}, which is not configured",
+                f"{_number(entry.pending, *_WAIT)} for {url}, which is not configured",
                 f"tracknow-relay retire {quoted} --to {to}",
                 stalls=True,
-                since=place.oldest_at,
+                since=entry.oldest_at,
             )
         return
     command = "tracknow-relay list --state pending"
-    if place.breaker.state == PAUSED:
+    breaker = entry.breaker
+    if breaker.state == PAUSED:
         command = f"tracknow-relay resume {quoted}"
-        because = f": {place.breaker.paused_because}" if place.breaker.paused_because else ""
+        because = f": {breaker.paused_because}" if breaker.paused_because else ""
         yield Condition(
             "destination-paused",
             url,
             f"{url} is paused{because}",
             command,
             stalls=True,
-            since=place.paused_at,
+            since=entry.paused_at,
         )
-    elif place.breaker.is_down:
+    elif breaker.is_down:
         command = "tracknow-relay check"
         yield Condition(
             "destination-down",
@@ -204,35 +212,26 @@ def _of_destination(
             f"{url} is down",
             command,
             stalls=True,
-            since=place.failing_since,
+            since=entry.failing_since,
         )
-    if place.oldest_at is not None and now - place.oldest_at > max_age:
-        age = duration(now - place.oldest_at)
+    age = entry.oldest_pending_age
+    if age is not None and age > max_age:
         yield Condition(
             "backlog-old",
             url,
-            f"{_number(place.pending, *_WAIT)} for {url}, the oldest for {age}",
+            f"{_number(entry.pending, *_WAIT)} for {url}, the oldest for {duration(age)}",
             command,
             stalls=True,
-            since=place.oldest_at,
+            since=entry.oldest_at,
         )
 
 
-def _settled(place: watch.Place, url: str) -> Iterator[Condition]:
-    for code, found, text, state in (
-        (
-            "dead-letter",
-            place.dead,
-            f"{url} has {_number(place.dead.number, 'dead letter')}",
-            "dead",
-        ),
-        (
-            "rejected-sale",
-            place.rejected,
-            f"{url} rejected {_number(place.rejected.number, 'event')}",
-            "rejected",
-        ),
+def _settled(entry: DestinationStatus, url: str) -> Iterator[Condition]:
+    for code, state, text in (
+        ("dead-letter", "dead", f"{url} has {_number(entry.dead, 'dead letter')}"),
+        ("rejected-sale", "rejected", f"{url} rejected {_number(entry.rejected, 'event')}"),
     ):
+        found = entry.settled[state]
         if found.number:
             yield Condition(
                 code,

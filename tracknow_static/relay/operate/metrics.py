@@ -186,7 +186,7 @@ def _gauges(status: Status, configured: Sequence[str]) -> Iterator[Metric]:
     yield for_each(
         "destination_paused",
         "1 while a destination is paused by a configuration error.",
-        {url: float(entry.state == PAUSED) for url, entry in every.items()},
+        {url: float(entry.breaker.state == PAUSED) for url, entry in every.items()},
     )
     yield for_each(
         "destination_down",

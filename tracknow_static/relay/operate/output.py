@@ -205,8 +205,8 @@ def _backfill_json(status: Status) -> dict[str, Any] | None:
 def _destination_json(entry: DestinationStatus) -> dict[str, Any]:
     return {
         "destination": entry.destination,
-        "state": entry.state,
-        "paused_because": entry.paused_because,
+        "state": entry.breaker.state,
+        "paused_because": entry.breaker.paused_because,
         "paused_at": time_of(entry.paused_at),
         "down": entry.breaker.is_down,
         "pending": entry.pending,
@@ -254,7 +254,7 @@ def status_text(status: Status, needs: Sequence[Condition]) -> None:
 
 
 def _state(entry: DestinationStatus) -> str:
-    if entry.state == PAUSED:
+    if entry.breaker.state == PAUSED:
         return _styled(PAUSED)
     return (
         click.style("down", fg="red")

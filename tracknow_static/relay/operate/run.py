@@ -175,9 +175,9 @@ def drain(seconds: float, output_format: str) -> None:
 
             send_once(config, database, stop)
     _print_drained(drained, as_json=quiet)
-    paused = [entry for entry in status.destinations if entry.state == PAUSED]
+    paused = [entry for entry in status.destinations if entry.breaker.state == PAUSED]
     for entry in paused:
-        because = output.clean(entry.paused_because or "")
+        because = output.clean(entry.breaker.paused_because or "")
         click.echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
     if drained.dead or drained.rejected or paused:
         sys.exit(exit_codes.ATTENTION)

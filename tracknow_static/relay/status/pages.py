@@ -176,6 +176,6 @@ def _headline(problems: int) -> str:
 def _word(entry: DestinationStatus, is_configured: bool) -> str:
     if not is_configured:
         return "not configured"
-    if entry.state == PAUSED:
+    if entry.breaker.state == PAUSED:
         return "paused"
     return "down" if entry.breaker.is_down else "active"

@@ -181,28 +181,51 @@ class Breaker:
         return self.open_for > 0 or self.failures >= BREAKER_THRESHOLD
 
 
+class Settled(NamedTuple):
+    """Deliveries that ended in one state: their number, and the times of the first and the last."""
+
+    number: int
+    first_at: float | None
+    last_at: float | None
+
+
 @dataclass(frozen=True)
 class DestinationStatus:
-    """One destination at a glance.
+    """One destination at the time ``now``; times are Unix seconds.
 
     ``pending`` counts all deliveries not settled; of them, ``due`` those that may be claimed now,
     ``retrying`` those that were tried before, ``in_flight`` those that are leased now.
-    ``dead`` and ``rejected`` count those that are so now, ``delivered`` counts deliveries ever made.
+    ``oldest_at`` is when the oldest of them was stored or replayed. ``settled`` are those that are
+    ``dead`` or ``rejected`` now, ``delivered`` counts deliveries ever made.
     """
 
     destination: str
-    state: str
-    paused_because: str | None
+    now: float
+    breaker: Breaker
     paused_at: float | None
+    failing_since: float | None
     pending: int
     due: int
     retrying: int
     in_flight: int
-    dead: int
-    rejected: int
-    delivered: int
-    oldest_pending_age: float | None
-    breaker: Breaker
+    oldest_at: float | None
+    settled: dict[str, Settled]
+    delivered: int = 0
+
+    @property
+    def oldest_pending_age(self) -> float | None:
+        """Seconds since ``oldest_at``."""
+        return None if self.oldest_at is None else max(0.0, self.now - self.oldest_at)
+
+    @property
+    def dead(self) -> int:
+        """Number of dead letters."""
+        return self.settled["dead"].number
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected deliveries."""
+        return self.settled["rejected"].number
 
 
 @dataclass(frozen=True)

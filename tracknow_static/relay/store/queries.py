@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, tuple_
 
-from tracknow_static.relay.store import backfill_state, migrations
-from tracknow_static.relay.store.destinations import breaker_of
-from tracknow_static.relay.store.filters import in_state, restrict
+from tracknow_static.relay.store import backfill_state, migrations, watch
+from tracknow_static.relay.store.filters import restrict
 from tracknow_static.relay.store.model import (
     Attempt,
     Delivery,
-    DestinationStatus,
     EventPage,
     Filter,
     Status,
@@ -23,10 +21,7 @@ from tracknow_static.relay.store.schema import (
     attempts,
     customer_references,
     deliveries,
-    destinations,
     events,
-    is_leased,
-    is_pending,
     is_waiting,
     tallies,
 )
@@ -53,53 +48,20 @@ _NEWEST = "newest "
 def status(database: Database) -> Status:
     """Summarise the store; reads what is pending, rejected or dead, never what is accepted."""
     with database.read() as connection:
-        now = float(connection.execute(select(database.now())).scalar_one())
+        now = database.read_clock(connection)
         counts = _tallies(connection)
-        waiting = _waiting(connection, now)
-        dead, rejected = _number(connection, "dead"), _number(connection, "rejected")
-        rows = {row.url: row for row in connection.execute(select(destinations))}
+        urls = {*database.destinations, *(url for _, url in counts if url)}
+        found = watch.read_destinations(connection, urls, now=now)
         newest = connection.execute(select(func.max(events.c.received_at))).scalar()
         version = migrations.version(connection)
         held = connection.execute(
             select(func.count()).select_from(events).where(is_waiting)
         ).scalar_one()
         backfill = backfill_state.load(connection)
-    urls = {*database.destinations, *rows, *waiting, *dead, *rejected}
-    urls.update(url for _, url in counts if url)
-    found = tuple(
-        _destination(
-            url,
-            rows.get(url),
-            now=now,
-            waiting=waiting.get(url),
-            dead=dead.get(url, 0),
-            rejected=rejected.get(url, 0),
-            delivered=counts.get(("delivered", url), 0),
-        )
-        for url in sorted(urls)
+    of_each = tuple(
+        replace(entry, delivered=counts.get(("delivered", entry.destination), 0)) for entry in found
     )
-    return Status(now, version, found, counts, newest, backfill, held)
-
-
-def _destination(
-    url: str, row: Any, *, now: float, waiting: Any, dead: int, rejected: int, delivered: int
-) -> DestinationStatus:
-    breaker = breaker_of(url, row, now)
-    return DestinationStatus(
-        destination=url,
-        state=breaker.state,
-        paused_because=breaker.paused_because,
-        paused_at=row.paused_at if row else None,
-        pending=waiting.pending if waiting else 0,
-        due=waiting.due if waiting else 0,
-        retrying=waiting.retrying if waiting else 0,
-        in_flight=waiting.in_flight if waiting else 0,
-        dead=dead,
-        rejected=rejected,
-        delivered=delivered,
-        oldest_pending_age=max(0.0, now - waiting.oldest) if waiting else None,
-        breaker=breaker,
-    )
+    return Status(now, version, of_each, counts, newest, backfill, held)
 
 
 def _tallies(connection: Connection) -> dict[tuple[str, str], int]:
@@ -107,34 +69,6 @@ def _tallies(connection: Connection) -> dict[tuple[str, str], int]:
         tallies.c.name, tallies.c.destination, func.sum(tallies.c.value).label("total")
     ).group_by(tallies.c.name, tallies.c.destination)
     return {(row.name, row.destination): int(row.total) for row in connection.execute(statement)}
-
-
-def _waiting(connection: Connection, now: float) -> dict[str, Any]:
-    # Columns of the index of what is pending, and no others.
-    number = func.count()
-    statement = (
-        select(
-            deliveries.c.destination,
-            number.label("pending"),
-            number.filter(deliveries.c.due_at <= now).label("due"),
-            number.filter(deliveries.c.attempts > 0).label("retrying"),
-            number.filter(is_leased(now)).label("in_flight"),
-            func.min(deliveries.c.accepted_at).label("oldest"),
-        )
-        .where(is_pending)
-        .group_by(deliveries.c.destination)
-    )
-    return {row.destination: row for row in connection.execute(statement)}
-
-
-def _number(connection: Connection, state: str) -> dict[str, int]:
-    """Return how many deliveries of each destination are in a state that few are in."""
-    statement = (
-        select(deliveries.c.destination, func.count().label("number"))
-        .where(in_state(state))
-        .group_by(deliveries.c.destination)
-    )
-    return {row.destination: row.number for row in connection.execute(statement)}
 
 
 # -- lists and one event --------------------------------------------------------------------------

@@ -152,9 +152,10 @@ is_dead: ColumnElement[bool] = literal_column("state = 'dead'")
 is_rejected: ColumnElement[bool] = literal_column("state = 'rejected'")
 
 
-def is_leased(now: ColumnElement[float] | float) -> ColumnElement[bool]:
-    """Return the condition that somebody works on a pending delivery."""
-    return deliveries.c.claimed_at.is_not(None) & (deliveries.c.due_at > now)
+def is_leased(now: ColumnElement[float] | float, of: Any = deliveries.c) -> ColumnElement[bool]:
+    """Return the condition that somebody works on a pending delivery, whose columns ``of`` has."""
+    condition: ColumnElement[bool] = of.claimed_at.is_not(None) & (of.due_at > now)
+    return condition
 
 
 attempts = Table(

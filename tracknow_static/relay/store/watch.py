@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
 from tracknow_static.relay.store.destinations import breaker_of
 from tracknow_static.relay.store.facts import note_fact
 from tracknow_static.relay.store.filters import in_state
-from tracknow_static.relay.store.model import WEBHOOK
+from tracknow_static.relay.store.model import WEBHOOK, DestinationStatus, Settled
 from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
     facts,
+    is_leased,
     is_waiting,
     tallies,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
-
-    from tracknow_static.relay.store.model import Breaker
 
 # Deliveries are counted up to this number.
 MOST = 1000
@@ -32,47 +31,46 @@ MOST = 1000
 _REFUSED = "refused:"
 
 
-class Settled(NamedTuple):
-    """Deliveries that ended in one state: their number, and the times of the first and the last."""
-
-    number: int
-    first_at: float | None
-    last_at: float | None
-
-
-class Place(NamedTuple):
-    """One destination. Numbers end at ``MOST + 1``; times are Unix seconds.
-
-    ``oldest_at`` is when the oldest delivery that waits was stored or replayed. Of more than
-    ``MOST`` that wait, those that are due first and those that are due last are looked at.
-    """
-
-    url: str
-    breaker: Breaker
-    paused_at: float | None
-    failing_since: float | None
-    pending: int
-    oldest_at: float | None
-    dead: Settled
-    rejected: Settled
-
-
 def is_low(free: int | None, floor: int) -> bool:
     """Whether a disk has less free space than events are stored with; both are bytes."""
     return free is not None and free < floor
 
 
-def places(
-    connection: Connection, urls: Sequence[str], *, now: float, settled_since: float
-) -> list[Place]:
+def read_destinations(
+    connection: Connection,
+    urls: Iterable[str],
+    *,
+    now: float,
+    settled_since: float | None = None,
+    most: int | None = None,
+) -> list[DestinationStatus]:
     """Return the destinations ``urls``, and those that have rows of their own, in order.
 
-    Dead letters and rejected deliveries before ``settled_since`` do not count.
+    Dead letters and rejected deliveries before ``settled_since`` do not count. Numbers end at
+    ``most + 1``; of more that wait, those that are due first and those that are due last are
+    looked at.
     """
     rows = {row.url: row for row in connection.execute(select(destinations))}
     states = ("pending", "dead", "rejected")
     known = {*urls, *rows, *(url for state in states for url in _with(connection, state))}
-    return [_place(connection, url, rows.get(url), now, settled_since) for url in sorted(known)]
+    found = []
+    for url in sorted(known):
+        row = rows.get(url)
+        settled = {
+            state: _settled(connection, url, state, settled_since, most) for state in states[1:]
+        }
+        found.append(
+            DestinationStatus(
+                destination=url,
+                now=now,
+                breaker=breaker_of(url, row, now),
+                paused_at=row.paused_at if row else None,
+                failing_since=row.failing_since if row else None,
+                settled=settled,
+                **_waiting(connection, url, now, most),
+            )
+        )
+    return found
 
 
 def accepted_at(connection: Connection) -> float | None:
@@ -134,44 +132,44 @@ def _with(connection: Connection, state: str) -> set[str]:
         last = url
 
 
-def _place(connection: Connection, url: str, row: Any, now: float, since: float) -> Place:
-    pending, oldest = _pending(connection, url)
-    return Place(
-        url=url,
-        breaker=breaker_of(url, row, now),
-        paused_at=row.paused_at if row else None,
-        failing_since=row.failing_since if row else None,
-        pending=pending,
-        oldest_at=oldest,
-        dead=_settled(connection, url, "dead", since),
-        rejected=_settled(connection, url, "rejected", since),
-    )
-
-
-def _settled(connection: Connection, url: str, state: str, since: float) -> Settled:
+def _settled(
+    connection: Connection, url: str, state: str, since: float | None, most: int | None
+) -> Settled:
     at = deliveries.c.settled_at
-    found = select(at).where(in_state(state), deliveries.c.destination == url, at >= since)
-    counted = select(func.count()).select_from(found.limit(MOST + 1).subquery())
+    found = select(at).where(in_state(state), deliveries.c.destination == url)
+    if since is not None:
+        found = found.where(at >= since)
+    counted = found.limit(None if most is None else most + 1).subquery()
     return Settled(
-        connection.execute(counted).scalar_one(),
+        connection.execute(select(func.count()).select_from(counted)).scalar_one(),
         connection.execute(found.order_by(at).limit(1)).scalar(),
         connection.execute(found.order_by(at.desc()).limit(1)).scalar(),
     )
 
 
-def _pending(connection: Connection, url: str) -> tuple[int, float | None]:
+def _waiting(connection: Connection, url: str, now: float, most: int | None) -> dict[str, Any]:
     """Return how many deliveries wait, and since when the oldest does.
 
     What was never tried is due since it was stored: among many, the oldest of these is due first,
     and what has been tried for long is due last.
     """
-    due = deliveries.c.due_at
-    waiting = select(deliveries.c.accepted_at).where(
-        in_state("pending"), deliveries.c.destination == url
+    # Columns of the index of what is pending, and no others.
+    own = deliveries.c
+    waiting = select(own.due_at, own.attempts, own.claimed_at, own.accepted_at).where(
+        in_state("pending"), own.destination == url
     )
-    found = connection.execute(waiting.order_by(due).limit(MOST + 1)).scalars().all()
-    number = len(found)
-    if number > MOST:
-        last = connection.execute(waiting.order_by(due.desc()).limit(MOST)).scalars().all()
-        found = [*found, *last]
-    return number, min(found, default=None)
+    first = waiting if most is None else waiting.order_by(own.due_at).limit(most + 1)
+    of, number = first.subquery().c, func.count()
+    counted = select(
+        number.label("pending"),
+        number.filter(of.due_at <= now).label("due"),
+        number.filter(of.attempts > 0).label("retrying"),
+        number.filter(is_leased(now, of)).label("in_flight"),
+        func.min(of.accepted_at).label("oldest_at"),
+    )
+    found = connection.execute(counted).one()._asdict()
+    if most is not None and found["pending"] > most:
+        last = waiting.order_by(own.due_at.desc()).limit(most).subquery()
+        oldest = connection.execute(select(func.min(last.c.accepted_at))).scalar()
+        found["oldest_at"] = min(found["oldest_at"], oldest or found["oldest_at"])
+    return found
