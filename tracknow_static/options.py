@@ -148,7 +148,7 @@ def read_environ(
     environ: Mapping[str, str],
     *,
     prefix: str,
-    ignored: Collection[str] = (),
+    ignored: Collection[str],
 ) -> tuple[dict[str, Any], list[str]]:
     """Check environment variables; return the checked values by field, and all problems.
 

@@ -24,7 +24,6 @@ def text(settings: Settings) -> str:
 
 
 NAME = "tn_click_id"
-DATE = "tn_click_id_at"
 # Queries of landing pages, and the id that each gives.
 QUERIES = [
     ("?click_id=abc", "abc"),

@@ -41,9 +41,9 @@ PARTS = [
 ]
 
 
-def exactly(data: bytes, wanted: set[bytes] = WORDS) -> list[Element]:
+def exactly(data: bytes) -> list[Element]:
     """Return what a whole pass of the tokenizer finds."""
-    places = candidates._places(data, data.lower(), wanted)
+    places = candidates._places(data, data.lower(), WORDS)
     return [
         element
         for element in candidates.all_elements(data)

@@ -100,11 +100,11 @@ class Postgres:
         """URL of one of the databases."""
         return f"postgresql://relay@/{name}?host={self.folder}&connect_timeout=60"
 
-    def sql(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement outside of any transaction."""
         import psycopg
 
-        address = f"host={self.folder} user=relay dbname={database}"
+        address = f"host={self.folder} user=relay dbname=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
             cursor = connection.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []

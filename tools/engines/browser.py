@@ -217,16 +217,6 @@ class Browser(ABC):
         """Return the handles of all tabs and windows."""
         return list(self.sandbox.call(self._command, "tabs"))
 
-    def to_new_tab(self, known: list[str]) -> None:
-        """Wait for a tab that is not among the known ones, and switch to it."""
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            if new := [tab for tab in self.tabs() if tab not in known]:
-                self.sandbox.call(self._command, "switch", new[0])
-                return
-            time.sleep(0.05)
-        raise AssertionError("no new tab was opened")
-
     def back(self) -> None:
         """Go back in the history."""
         self.run("window.__left = true")

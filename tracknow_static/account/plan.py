@@ -60,7 +60,7 @@ def plan_setup(
     events: tuple[str, ...],
     endpoints: Sequence[Endpoint],
     *,
-    not_a_relay: Collection[str] = (),
+    not_a_relay: Collection[str],
 ) -> Plan:
     """Return the plan that creates or fixes the endpoint for ``target``, with exactly ``events``.
 

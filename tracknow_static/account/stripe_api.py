@@ -260,7 +260,7 @@ class Account:
                     raise
 
     def undelivered(
-        self, types: tuple[str, ...], since: int, *, before: int | None = None, most: int = 100
+        self, types: tuple[str, ...], since: int, *, before: int | None = None, most: int
     ) -> list[Undelivered]:
         """Return events that some endpoint has not accepted, newest first, at most ``most``.
 

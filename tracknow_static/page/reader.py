@@ -110,7 +110,7 @@ def read(
     return reading.contents
 
 
-def read_script(script: bytes, hosts: Collection[str] = PAYMENT_HOSTS) -> list[Surface]:
+def read_script(script: bytes, hosts: Collection[str]) -> list[Surface]:
     """Return the payment surfaces of a script file."""
     low = script.lower()
     if not any(word in low for word in words(hosts)):

@@ -45,7 +45,7 @@ class Robots:
         return self._parser.site_maps() or []
 
 
-def listed_pages(client: Client, url: str, named: Iterable[str] = ()) -> list[str]:
+def listed_pages(client: Client, url: str, named: Iterable[str]) -> list[str]:
     """Return the pages of this host that its sitemaps list, each once, in their order.
 
     ``named`` are sitemaps named elsewhere; without any, ``sitemap.xml`` in the folder of ``url``

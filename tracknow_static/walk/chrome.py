@@ -45,7 +45,7 @@ class BrowserError(TracknowError):
     """No browser is installed, or it does not start."""
 
 
-def find_browser(given: str | None = None) -> str:
+def find_browser(given: str | None) -> str:
     """Return the path of a browser: ``given``, or the first that is installed.
 
     Raises :class:`BrowserError`, which explains how to get one.

@@ -56,9 +56,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return made
 
 
-def kill_one(database: Database, name: str = "1") -> None:
+def kill_one(database: Database) -> None:
     """Make one dead letter of A; B accepts the event."""
-    add(database, new(name))
+    add(database, new())
     for claimed in leases.claim(database, limit=9, lease_seconds=9):
         if claimed.destination == A:
             dead(database, claimed, status=400, error=None)

@@ -90,9 +90,9 @@ def dribble(whole: bytes, every: float = 0.05) -> Action:
     return Action(act)
 
 
-def slowly(seconds: float, then: Action | None = None) -> Action:
+def slowly(seconds: float) -> Action:
     """Answer after a while."""
-    then = then or answer()
+    then = answer()
 
     async def act(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(seconds)
@@ -122,11 +122,11 @@ def reset() -> Action:
     return Action(act)
 
 
-def flood(size: int, status: int = 200) -> Action:
+def flood(size: int) -> Action:
     """Answer with a body of this size in bytes."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {status} OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
         for _ in range(size // 65536):
             writer.write(b"x" * 65536)
             await writer.drain()

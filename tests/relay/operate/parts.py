@@ -116,10 +116,10 @@ class Running:
         headers = {"Content_Type": CONTENT_TYPE, "Stripe_Signature": sign(body)}
         return self.call(WEBHOOK, body, **headers)[0]
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 100) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""
         self.process.send_signal(how)
-        return self.process.wait(seconds)
+        return self.process.wait(100)
 
 
 def command(*args: str) -> list[str]:

@@ -33,10 +33,10 @@ class Server:
         self.process = process
         self.port = port
 
-    def post(self, number: int | str = 1, *, signature: str | None = None) -> int | None:
+    def post(self, number: int | str) -> int | None:
         """Post an event; gives the status, or None when the server died."""
         payload = encode(purchase(number))
-        return self.send(payload, signature if signature is not None else sign(payload))
+        return self.send(payload, sign(payload))
 
     def send(self, payload: bytes, signature: str) -> int | None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)

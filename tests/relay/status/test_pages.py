@@ -73,10 +73,10 @@ def either(database_url: str) -> Iterator[Relay]:
     made.stop(30)
 
 
-def shown(relay: Relay, target: str, code: int = 200) -> Any:
-    """Return a page as a tree of elements; the answer must have the status."""
+def shown(relay: Relay, target: str) -> Any:
+    """Return a page as a tree of elements; the answer must be a 200."""
     status, _, text = get(relay, target)
-    assert status == code, text
+    assert status == 200, text
     return lxml.html.document_fromstring(text)
 
 

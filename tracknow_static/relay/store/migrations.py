@@ -9,6 +9,7 @@ opens it. PostgreSQL is shared by hosts that may run other versions, so its oper
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
@@ -30,10 +31,6 @@ def _execute(connection: Connection, statements: str) -> None:
         connection.execute(text(statement))
 
 
-def _fewer_indexes(connection: Connection) -> None:
-    _execute(connection, _FEWER_INDEXES)
-
-
 _FEWER_INDEXES = """
 DROP INDEX events_type;
 DROP INDEX events_object;
@@ -42,10 +39,6 @@ CREATE INDEX events_object ON events (object_id)
     WHERE object_id IS NOT NULL AND payment_intent IS NULL;
 CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)
 """
-
-
-def _add_sales(connection: Connection) -> None:
-    _execute(connection, _SALES)
 
 
 _SALES = """
@@ -104,7 +97,11 @@ CREATE INDEX sales_link ON sales (payment_link, verdict, created, id)
 """
 
 # The first step leads from version 1 to version 2.
-STEPS: tuple[Step, ...] = (_fewer_indexes, _add_sales, _add_sources_and_answers)
+STEPS: tuple[Step, ...] = (
+    partial(_execute, statements=_FEWER_INDEXES),
+    partial(_execute, statements=_SALES),
+    _add_sources_and_answers,
+)
 
 _ID = "id"
 
