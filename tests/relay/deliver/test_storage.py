@@ -102,6 +102,34 @@ def test_a_locked_database_costs_time_and_nothing_else(
     shop.close()
 
 
+def test_a_drain_that_stops_does_not_report_a_locked_database_as_back(
+    sqlite_url: str,
+    destination: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only what was asked of the database shows that it answers again."""
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.1)
+    shop = Shop(sqlite_url, [destination.url])
+    shop.sell(1)
+    locker = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    locker.execute("BEGIN EXCLUSIVE")
+    stop = threading.Event()
+
+    def stop_later() -> None:
+        wait_for_message(caplog, "database out of reach")
+        stop.set()
+
+    stopper = threading.Thread(target=stop_later)
+    with caplog.at_level(logging.WARNING):
+        stopper.start()
+        assert shop.dispatcher().drain(60, stop=stop).delivered == 0
+    stopper.join()
+    assert "database is back" not in [record.getMessage() for record in caplog.records]
+    locker.close()
+    shop.close()
+
+
 def test_a_database_that_is_gone_for_a_while(sqlite_url: str, destination: StandIn) -> None:
     """A volume that is unmounted and mounted again costs no event."""
     shop = Shop(sqlite_url, [destination.url])

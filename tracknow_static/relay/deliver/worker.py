@@ -135,7 +135,7 @@ class DestinationWorker(threading.Thread):
 
     def _turn_safely(self) -> None:
         try:
-            self._turn()
+            asked = self._turn()
         except StorageError as error:
             if not self._storage_failures:
                 _log.error("database out of reach: %s", error, extra=self._fields())
@@ -144,9 +144,9 @@ class DestinationWorker(threading.Thread):
             _log.exception("delivery failed unexpectedly and goes on", extra=self._fields())
             self._storage_failures += 1
         else:
-            if self._storage_failures:
+            if self._storage_failures and asked:
                 _log.warning("database is back", extra=self._fields())
-            self._storage_failures = 0
+                self._storage_failures = 0
 
     def _is_done(self) -> bool:
         if not self._pool.stopping.is_set() or self._under_way:
@@ -154,8 +154,10 @@ class DestinationWorker(threading.Thread):
         # A database that is gone gets one more chance; then the leases run out by themselves.
         return not self._finished or self._storage_failures > 1
 
-    def _turn(self) -> None:
+    def _turn(self) -> bool:
+        """Do what there is to do; return whether the database was asked for anything."""
         self._collect()
+        asked = bool(self._finished)
         self._settle()
         if self._woken.is_set():
             self._woken.clear()
@@ -164,6 +166,8 @@ class DestinationWorker(threading.Thread):
             self._look_at = 0.0
         if self._may_claim() and time.monotonic() >= self._look_at:
             self._claim()
+            asked = True
+        return asked
 
     def _may_claim(self) -> bool:
         # Half-empty, so that few transactions claim many deliveries.
