@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from tracknow_static.errors import TracknowError
+from tracknow_static.tracknow import clean
 from tracknow_static.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except TracknowError as error:
             for line in str(error).splitlines():
-                click.echo(f"Error: {line}", err=True)
+                click.echo(f"Error: {clean(line)}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("\ninterrupted", err=True)

@@ -6,6 +6,7 @@ Sources: docs.tracknow.io ("Stripe Integration"), docs.stripe.com. Standard libr
 from __future__ import annotations
 
 import re
+from unicodedata import category
 from urllib.parse import urlsplit
 
 # The namespace and "-tracking" are one DNS label of at most 63 characters (RFC 1035, 2.3.4).
@@ -123,3 +124,11 @@ def counted(number: int, thing: str, things: str = "") -> str:
         return f"1 {thing}"
     regular = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
     return f"{number:,} {things or regular}"
+
+
+def clean(text: str) -> str:
+    """Return text from outside with what could steer a terminal, or fake a line, replaced."""
+    return "".join(
+        char if char.isprintable() or category(char) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )

@@ -54,6 +54,17 @@ def faulty(site: Site) -> Site:
     return site
 
 
+def test_a_file_name_neither_steers_a_terminal_nor_fakes_a_line(site: Site) -> None:
+    """What a name has of line ends and control characters is replaced in text, kept in JSON."""
+    name = "a\nb.html: \x1b[2Jerror.html"
+    site.write(name, page(f'<a href="{LINK}">1</a>'))
+    text = site.check("--verbose", code=1).stdout
+    assert "\x1b" not in text
+    assert not [line for line in text.splitlines() if line.startswith("b.html")]
+    (found,) = json.loads(site.check("--format json", code=1).stdout)["pages"]
+    assert found["file"] == name
+
+
 def test_sarif_is_valid(faulty: Site, sarif_schema: dict[str, Any]) -> None:
     """The log satisfies the published schema; rules, levels and places are there."""
     log = json.loads(faulty.check("--format sarif", code=1).stdout)

@@ -61,6 +61,16 @@ def test_inject_and_remove(site: Path) -> None:
     assert sorted(path.name for path in site.rglob("*")) == ["buy.html", "index.html", "sub"]
 
 
+def test_a_file_name_cannot_fake_a_line(site: Path) -> None:
+    """A finding is one line, and nothing in it steers a terminal."""
+    (site / "a\nb\x1b[2J.html").write_bytes(LINK)
+    lines = run("inject", "public")[1].splitlines()
+    assert lines[0].startswith(
+        "public/a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[2J.html:2:"
+    )
+    assert len(lines) == 2
+
+
 def test_check(site: Path) -> None:
     """``--check`` writes nothing and exits 1 exactly when something would change."""
     assert run("inject", "public", "--check")[0] == 1

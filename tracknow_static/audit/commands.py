@@ -17,6 +17,7 @@ from tracknow_static.flags import with_settings
 from tracknow_static.manifest import read_manifest
 from tracknow_static.page.codes import CODES
 from tracknow_static.page.findings import printable
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from tracknow_static.audit.stripe_account import Comparison
@@ -115,7 +116,7 @@ def csp(project: Project, site_dir: str, *, output_format: str) -> None:
     if not wanted:
         click.echo("Nothing: no page of this site is to carry the script.", err=True)
     for lack in lacks:
-        click.echo(f"{lack.file}:{lack.line}: {lack.message}", err=True)
+        click.echo(clean(f"{lack.file}:{lack.line}: {lack.message}"), err=True)
 
 
 def _comparison(project: Project) -> Comparison:

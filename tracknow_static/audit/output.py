@@ -16,7 +16,7 @@ import click
 from tracknow_static import __version__
 from tracknow_static.audit.groups import MOST, Groups
 from tracknow_static.page.codes import CODES
-from tracknow_static.tracknow import counted
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +63,7 @@ class Report:
         print_groups(self._findings, self._where)
         self._print_surfaces()
         for line in self._unread:
-            click.secho(f"cannot be read: {line}", fg="red", err=True)
+            click.secho(f"cannot be read: {clean(line)}", fg="red", err=True)
         if left_out := self._findings.left_out + self._surfaces.left_out:
             click.echo(f"… and {left_out:,} more; --format json lists them all")
         _summary(audit)
@@ -73,7 +73,7 @@ class Report:
             self._unread.append(f"{self._path(page.file)}: {page.reason}")
         if self._verbose:
             reason = f" ({page.reason})" if page.reason else ""
-            click.echo(f"{page.state:<10} {self._path(page.file)}{reason}")
+            click.echo(clean(f"{page.state:<10} {self._path(page.file)}{reason}"))
         for finding in page.findings:
             self._findings.add_finding(finding)
         for surface in page.surfaces:
@@ -86,9 +86,10 @@ class Report:
             return
         click.secho("What leads to Stripe:", bold=True)
         for (kind, url, attribution, price, colour), group in self._surfaces:
-            click.echo(f"  {kind:<13} {url or '(in the page)'}{f'   {price}' if price else ''}")
+            amount = f"   {price}" if price else ""
+            click.echo(clean(f"  {kind:<13} {url or '(in the page)'}{amount}"))
             click.echo(f"    {click.style(attribution, fg=colour)}")
-            click.echo(f"    {self._where(group)}")
+            click.echo(f"    {clean(self._where(group))}")
         click.echo()
 
     def _where(self, group: Group) -> str:
@@ -102,7 +103,7 @@ def print_groups(findings: Groups, where: Callable[[Group], str]) -> None:
     """Print groups of findings, the worst first; ``where`` returns a group's place as text."""
     for (severity, code, message), group in findings.by_severity():
         word = click.style(severity, fg=_COLOURS[severity], bold=severity == "error")
-        click.echo(f"{where(group)}: {word} {code}: {message}")
+        click.echo(f"{clean(where(group))}: {word} {code}: {clean(message)}")
     if findings:
         click.echo()
 

@@ -19,6 +19,7 @@ from tracknow_static.page.findings import grouped, on_more_pages, printable
 from tracknow_static.page.process import is_page
 from tracknow_static.page.report import SiteReport
 from tracknow_static.page.site import process_site, remove_site
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,9 +178,9 @@ def _print_text(report: SiteReport, output: _Output) -> None:
         if first.severity == "info" and not output.verbose:
             continue
         more = f" ({on_more_pages(others)})" if others else ""
-        click.echo(f"{os.path.join(site, str(first))}{more}")  # noqa: PTH118 - it is text
+        click.echo(f"{clean(os.path.join(site, str(first)))}{more}")  # noqa: PTH118 - it is text
     for failure in report.failures:
-        click.echo(f"{os.path.join(site, str(failure))}", err=True)  # noqa: PTH118
+        click.echo(clean(os.path.join(site, str(failure))), err=True)  # noqa: PTH118
     if report.csp_hash and (output.csp or output.verbose):
         click.echo(f"Content-Security-Policy, script-src: '{report.csp_hash}'")
     if not (output.quiet or report.empty):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracknow_static.page.codes import CODES
-from tracknow_static.tracknow import counted, is_placeholder, is_reference
+from tracknow_static.tracknow import clean, counted, is_placeholder, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message} [{self.code}]"
+        return clean(f"{self.file}:{self.line}: {self.message} [{self.code}]")
 
 
 def finding(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tracknow_static.tracknow import counted
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from tracknow_static.page.findings import Finding
@@ -21,7 +21,7 @@ class Failure(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.message}"
+        return clean(f"{self.file}: {self.message}")
 
 
 class PageResult(NamedTuple):

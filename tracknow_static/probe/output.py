@@ -12,6 +12,7 @@ import click
 
 from tracknow_static.audit.groups import Groups
 from tracknow_static.audit.output import WRITERS, print_groups, print_severities
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def _print_text(probe: Probe, findings: Sequence[Finding], *, verbose: bool) -> 
         for trace in probe.traces:
             click.echo(trace)
         for url, state in probe.states.items():
-            click.echo(f"{state:<10} {url}")
+            click.echo(clean(f"{state:<10} {url}"))
         click.echo()
     print_groups(Groups(findings), lambda group: f"{group.file}{group.aside}")
     pages, current = len(probe.states), Counter(probe.states.values())["current"]

@@ -13,6 +13,7 @@ import click
 from tracknow_static.audit.groups import Groups
 from tracknow_static.audit.output import WRITERS, print_groups
 from tracknow_static.page.findings import Finding, finding
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,8 +108,9 @@ class Report:
             for result in self.results:
                 route = result.route
                 words = _WORDS[result.result]
-                click.echo(f"{route.page}: {route.kind}, {route.action}, {result.scene}: {words}")
-                click.echo(f"    {result.asked or result.reason}")
+                line = f"{route.page}: {route.kind}, {route.action}, {result.scene}: {words}"
+                click.echo(clean(line))
+                click.echo(f"    {clean(result.asked or result.reason)}")
             click.echo()
         site = self.site.rstrip("/")
         print_groups(

@@ -21,7 +21,7 @@ from tracknow_static.relay.operate.sales import print_sales, sale_json
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.ingest import Ingest
-from tracknow_static.tracknow import counted
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -159,7 +159,7 @@ def _print(polled: Polled, status: Status, attention: list[str], *, dry_run: boo
     if state is not None and state.endpoint_unknown:
         click.echo(f"Whether Stripe has disabled the endpoint is unknown. {state.endpoint_unknown}")
     for line in attention:
-        click.secho(output.clean(line), fg="red")
+        click.secho(clean(line), fg="red")
 
 
 def _list_sessions(config: RelayConfig, since: float | None, output_format: str) -> None:

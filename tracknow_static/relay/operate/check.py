@@ -31,7 +31,7 @@ from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
 from tracknow_static.relay.store.watch import is_low
 from tracknow_static.relay.stripe_api import key_of
-from tracknow_static.tracknow import EVENT_TYPES, counted
+from tracknow_static.tracknow import EVENT_TYPES, clean, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def check(alert: bool, output_format: str) -> None:
     else:
         for entry in results:
             word = click.style(f"{entry.result:8}", fg=_COLORS[entry.result])
-            click.echo(f"{word}{entry.what}: {output.clean(entry.text)}")
+            click.echo(f"{word}{entry.what}: {clean(entry.text)}")
     if has_failed:
         sys.exit(exit_codes.ATTENTION)
 

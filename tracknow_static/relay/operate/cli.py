@@ -21,6 +21,7 @@ from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.exit_codes import epilog
 from tracknow_static.lazy_group import LazyGroup, Place
 from tracknow_static.relay import logs
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,7 +123,7 @@ def variables(output_format: str) -> None:
         return
     for variable in VARIABLES.values():
         value = _value(variable)
-        shown = output.clean(value or variable.shown or variable.default_text)
+        shown = clean(value or variable.shown or variable.default_text)
         name = click.style(variable.name, bold=bool(value))
         click.echo(f"{name} = {shown}" if shown else name)
         click.echo(click.wrap_text(variable.doc, 100, "    ", "    "))

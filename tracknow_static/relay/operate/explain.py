@@ -23,7 +23,7 @@ from tracknow_static.relay.operate.sales import (
 from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.verdicts import CODES
-from tracknow_static.tracknow import money
+from tracknow_static.tracknow import clean, money
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -51,7 +51,7 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
     if found is None:
         found = _at_stripe(config, wanted)
     if found is None:
-        click.echo(f"Error: the ledger has no sale for {output.clean(wanted)!r}.", err=True)
+        click.echo(f"Error: the ledger has no sale for {clean(wanted)!r}.", err=True)
         sys.exit(exit_codes.ATTENTION)
     site = site_of(config, place)
     why = site.reason(found.sale)
@@ -71,7 +71,7 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
         )
         return
     sale = found.sale
-    click_id = output.clean(sale.reference or "none")
+    click_id = clean(sale.reference or "none")
     click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {click_id}")
     click.echo()
     rows = [
@@ -79,7 +79,7 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
             output.moment(step.at, "seconds"),
             WORDS[step.what],
             step.id,
-            output.clean(detail_of(step, sale)),
+            clean(detail_of(step, sale)),
         ]
         for step in found.story
     ]
@@ -89,7 +89,7 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
     reason = "" if code == sale.verdict else f" ({code})"
     click.echo(f"{click.style(sale.verdict, bold=True)}{reason}: {CODES[sale.verdict]}")
     if why and str(why):
-        click.echo(output.clean(str(why)))
+        click.echo(clean(str(why)))
     if found.others:
         click.echo(f"Other sales of this id: {', '.join(found.others)}")
     print_missing(site)

@@ -24,6 +24,7 @@ from tracknow_static.relay.store.model import (
     REJECTED,
     without_query,
 )
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -110,11 +111,6 @@ def progress(
         yield show
     finally:
         click.echo("\r\x1b[K", nl=False, err=True)
-
-
-def clean(text: str) -> str:
-    """Return text from outside with what could steer a terminal replaced."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def sentence(text: str) -> str:

@@ -20,7 +20,7 @@ from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter, without_query
-from tracknow_static.tracknow import counted
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -171,7 +171,7 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
         output.print_json({"resumed": resumed})
     else:
         for url in resumed:
-            click.echo(f"Resumed: {output.clean(without_query(url))}")
+            click.echo(f"Resumed: {clean(without_query(url))}")
     if not resumed:
         click.echo("Nothing was paused.", err=True)
         sys.exit(exit_codes.ATTENTION)

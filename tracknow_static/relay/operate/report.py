@@ -17,7 +17,7 @@ from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.verdicts import CODES
 from tracknow_static.relay.sales.verdicts import unfinished as unfinished_text
-from tracknow_static.tracknow import money
+from tracknow_static.tracknow import clean, money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ def report(
         rest = {"advice": steps, "complete": not unfinished, "missing": site.missing or None}
         output.print_json({**data, **rest})
         return
-    texts = [output.clean(step.text) for step in advice]
+    texts = [clean(step.text) for step in advice]
     if output_format == "csv":
         because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
         rows = [
@@ -122,7 +122,7 @@ def _tables(total: Line | None, lines: Sequence[Line], by: str) -> list[Table]:
         tables.append(("Total", _COLUMNS, [_cells(total)]))
         rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
         tables.append(("Verdicts", ("verdict", "sales"), rows))
-    rows = [[output.clean(line.key) or "none", *_cells(line)] for line in lines]
+    rows = [[clean(line.key) or "none", *_cells(line)] for line in lines]
     tables.append((f"By {by}", (by, *_COLUMNS), rows))
     return tables
 
@@ -140,7 +140,7 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
         cells = [
             [
                 _day(entry.at),
-                output.clean(entry.reference),
+                clean(entry.reference),
                 entry.charge,
                 entry.verdict,
                 money(entry.amount, entry.currency),

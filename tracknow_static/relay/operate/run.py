@@ -20,7 +20,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import PAUSED, without_query
-from tracknow_static.tracknow import counted
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,7 +177,7 @@ def drain(seconds: float, output_format: str) -> None:
     _print_drained(drained, as_json=quiet)
     paused = [entry for entry in status.destinations if entry.breaker.state == PAUSED]
     for entry in paused:
-        because = output.clean(entry.breaker.paused_because or "")
+        because = clean(entry.breaker.paused_because or "")
         click.echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
     if drained.dead or drained.rejected or paused:
         sys.exit(exit_codes.ATTENTION)

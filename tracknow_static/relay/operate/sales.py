@@ -17,7 +17,7 @@ from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
-from tracknow_static.tracknow import counted, money
+from tracknow_static.tracknow import clean, counted, money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def api_key() -> ApiKey:
 def print_missing(site: Site) -> None:
     """Print what keeps the reasons coarse, if anything does."""
     if site.missing:
-        click.echo(output.clean(site.missing), err=True)
+        click.echo(clean(site.missing), err=True)
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -213,7 +213,7 @@ def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
             sale.reference or "-",
             sale.payment_link or "-",
         )
-        rows.append([output.clean(cell) for cell in (*cells, sale.id)])
+        rows.append([clean(cell) for cell in (*cells, sale.id)])
     output.print_table(
         ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows
     )
