@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from tracknow_static.errors import TracknowError
-from tracknow_static.tracknow import clean
 from tracknow_static.exit_codes import INTERRUPTED
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
