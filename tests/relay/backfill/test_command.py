@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.account.stand_in import Failure
-from tests.relay.backfill.parts import DAY, SIGNED
-from tests.relay.operate.parts import run, run_json
+from tests.events import encode
+from tests.relay.backfill.parts import DAY, SIGNED, sale
+from tests.relay.operate.parts import accept, run, run_json
 from tracknow_static.relay.operate import backfill as command
 from tracknow_static.relay.operate.cli import cli
+from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store import queries
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ def test_what_was_missing_is_reported_and_shown(place: Place) -> None:
     assert "fetched from Stripe's API" in shown
     assert f"{SIGNED}  not delivered" in shown
     assert run_json(place.environ, "show", "evt_a")["source"] == "api"
+
+
+def test_connected_accounts_are_named_as_a_limit(place: Place) -> None:
+    """Their events are not fetched: whoever has their sales is warned, and nobody else."""
+    place.sell("a", DAY)
+    assert "connected accounts" not in run(place.environ, "backfill").stderr
+    accept(place.environ, *(encode({**body, "account": "acct_1"}) for body in sale("b", place.now)))
+    Ledger(place.database).catch_up(60)
+    for args in ([], ["--json"]):
+        assert run(place.environ, "backfill", *args).stderr.count("connected accounts") == 1
 
 
 def test_a_dry_run_stores_nothing(place: Place) -> None:

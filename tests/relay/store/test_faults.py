@@ -180,6 +180,25 @@ def test_floor_of_free_space(application: Relay, monkeypatch: pytest.MonkeyPatch
     assert code(post(application, purchase(2))) == STORED
 
 
+@pytest.mark.parametrize(("free", "warnings"), [(15_999_999, 1), (16_000_000, 0)])
+def test_a_start_without_room_for_the_reserve_is_logged(
+    fast_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    free: int,
+    warnings: int,
+) -> None:
+    """A purge of a full disk needs it, so that its absence is in the log."""
+    real = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=free))
+    database = Database(f"sqlite:///{fast_path}/relay.sqlite3", [])
+    database.open()
+    database.open()
+    database.close()
+    assert len([one for one in caplog.messages if "no room was set aside" in one]) == warnings
+    assert (fast_path / "relay.sqlite3-reserve").exists() is not bool(warnings)
+
+
 def test_floor_is_read_from_the_configuration(sqlite_url: str) -> None:
     """The floor is the configured number of megabytes."""
     made = relay(sqlite_url, TRACKNOW_RELAY_MIN_FREE_MB="1000000")

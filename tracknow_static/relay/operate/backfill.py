@@ -18,6 +18,7 @@ from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
 from tracknow_static.relay.operate.sales import print_sales, sale_json
+from tracknow_static.relay.sales.verdicts import has_other_accounts
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.ingest import Ingest
@@ -81,12 +82,19 @@ def backfill(
                     task.rewind(since)
                 polled = _poll(task, advance)
             status = queries.status(database)
+            is_connected = has_other_accounts(database)
         ingest.close()
     lines = [f"{found.text}: `{found.command}`" for found in findings(status.backfill, status.now)]
     if output_format == "json":
         output.print_json(_as_json(polled, status, lines, dry_run=dry_run))
     else:
         _print(polled, status, lines, dry_run=dry_run)
+    if is_connected:
+        click.echo(
+            "The ledger has sales of connected accounts: what is missing of those is not looked "
+            "for, only events of the API key's own account.",
+            err=True,
+        )
     if lines:
         sys.exit(exit_codes.ATTENTION)
 

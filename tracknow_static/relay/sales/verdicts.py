@@ -133,6 +133,13 @@ def without_click_id(connection: Connection, number: int) -> int | None:
     return seen[-1] if connection.execute(earlier).first() else None
 
 
+def has_other_accounts(database: Database) -> bool:
+    """Whether the ledger has a sale of a connected account, or of another one of an organization."""
+    statement = select(sales.c.id).where(sales.c.account.is_not(None)).limit(1)
+    with database.read() as connection:
+        return connection.execute(statement).first() is not None
+
+
 def by_id(database: Database, sale: str) -> Sale | None:
     """Return one sale, or None."""
     corrected = corrected_verdict(database).label("corrected")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import sqlite3
@@ -42,6 +43,8 @@ _BUSY_SECONDS = 5
 # Pages of 4 KB in the write-ahead log before they are moved into the database. Whoever commits then
 # waits for it: half of SQLite's default costs no throughput and makes the longest waits shorter.
 _CHECKPOINT_PAGES = 500
+
+_log = logging.getLogger(__name__)
 
 # Twice what the log holds before it is emptied into the file.
 _RESERVE_BYTES = 4_000_000
@@ -95,7 +98,12 @@ class SqliteFile:
             raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
         self._inode = _inode(self.path)
         self._was_there = True
-        self.keep_reserve()
+        if not self.keep_reserve() and self._create:
+            _log.warning(
+                "%s: no room was set aside for the purge of a full disk: it takes %d MB of free space",
+                self.path.parent,
+                4 * _RESERVE_BYTES // 1_000_000,
+            )
 
     def connect(self) -> sqlite3.Connection:
         """Return a connection of the driver to the file, which has to be there."""
@@ -173,20 +181,24 @@ class SqliteFile:
         except OSError as error:
             raise StorageError("database_gone", f"{self.path.parent}: {error.strerror}") from None
 
-    def keep_reserve(self) -> None:
+    def keep_reserve(self) -> bool:
         """Set some room aside, if there is plenty, for the purge that will empty a full disk.
 
-        SQLite can neither free a page nor empty its log without writing first.
+        SQLite can neither free a page nor empty its log without writing first. Return whether there
+        is such room.
         """
         reserve = self._reserve
         with contextlib.suppress(OSError, StorageError):
-            if reserve.exists() or self.free_bytes() < 4 * _RESERVE_BYTES:
-                return
+            if reserve.exists():
+                return True
+            if self.free_bytes() < 4 * _RESERVE_BYTES:
+                return False
             handle = os.open(reserve, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             try:
-                os.write(handle, bytes(_RESERVE_BYTES))
+                return os.write(handle, bytes(_RESERVE_BYTES)) == _RESERVE_BYTES
             finally:
                 os.close(handle)
+        return False
 
     def release_reserve(self) -> bool:
         """Use what was set aside if the disk is full; return whether it is."""
