@@ -1,4 +1,4 @@
-"""Servers that tests start in processes of their own, and calls to them."""
+"""Servers that tests start, and calls to them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from http.server import BaseHTTPRequestHandler
     from pathlib import Path
 
 # The kernel gives ports from 32768 up to outgoing connections and to whoever asks for any port
@@ -53,6 +55,19 @@ class Arrivals:
                     return False
                 self.arrived.wait(min(left, 0.1))
             return True
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Serve on loopback in threads of this process until the block ends; provide the port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextlib.contextmanager

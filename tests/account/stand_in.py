@@ -13,11 +13,12 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.account.timeline import Timeline
+from tests.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -333,13 +334,6 @@ def running(stripe: Stripe) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            stripe.base = f"http://127.0.0.1:{server.server_port}"
-            yield stripe.base
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        stripe.base = f"http://127.0.0.1:{port}"
+        yield stripe.base

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, ClassVar
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
-from tests.servers import free_port
+from tests.servers import free_port, serving
 from tracknow_static.probe.client import BODY_LIMIT, MOST_HOPS, USER_AGENT, Client, decoded
 
 if TYPE_CHECKING:
@@ -37,15 +36,8 @@ class _Handler(BaseHTTPRequestHandler):
 def host(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     """A host that answers every request by ``reply``; yields its address and port."""
     handler = type("Handler", (_Handler,), {"reply": staticmethod(reply)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(handler) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def answer(

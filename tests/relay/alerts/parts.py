@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from tests.relay.store.parts import A, B
-from tests.servers import Arrivals
+from tests.servers import Arrivals, serving
 from tracknow_static.relay.config import RelayConfig
 from tracknow_static.relay.operate.conditions import Condition
 
@@ -56,16 +56,11 @@ class Service(Arrivals):
             def log_message(self, *_args: object) -> None:
                 """Print nothing."""
 
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.port = server.server_port
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
+        with serving(Handler) as self.port:
             try:
                 yield self
             finally:
                 self.ended.set()
-                server.shutdown()
-                thread.join()
 
 
 def config(*urls: str, **more: Any) -> RelayConfig:

@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import servers
 from tracknow_static.manifest import LARGEST
 from tracknow_static.relay.sales import inventory
 from tracknow_static.relay.sales.inventory import InventoryError, read_inventory
@@ -130,15 +131,8 @@ def serving(answers: dict[str, Answer]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with servers.serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 GOOD: Answer = (200, {}, manifest())

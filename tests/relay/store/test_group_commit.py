@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,15 +54,20 @@ def queued(writer: Writer, number: int) -> None:
         time.sleep(0.005)
 
 
+def waiting(pool: Executor, store: Store, writer: Writer, number: int) -> list[Future[Accepted]]:
+    """Submit an event whose commit hangs until the store is open, and that many behind it."""
+    store.open.clear()
+    first = pool.submit(writer.submit, new(0))
+    assert store.entered.acquire(timeout=100)
+    return [first, *(pool.submit(writer.submit, new(each)) for each in range(1, number + 1))]
+
+
 def test_waiting_requests_share_one_commit() -> None:
     """What gathers while a commit is under way is committed together, in order of arrival."""
     store = Store()
     writer = Writer(store, timeout=100)
-    store.open.clear()
     with ThreadPoolExecutor(40) as pool:
-        sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=100)
-        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 40)]
+        sent = waiting(pool, store, writer, 39)
         queued(writer, 39)
         store.open.set()
         assert [one.result().id for one in sent] == [f"evt_{number}" for number in range(40)]
@@ -87,12 +92,9 @@ def test_hung_commit_becomes_an_answer() -> None:
 def test_abandoned_event_is_not_committed_later() -> None:
     """An event whose caller was answered 503 before its commit began is left to Stripe's retry."""
     store = Store()
-    store.open.clear()
     writer = Writer(store, timeout=0.3)
     with ThreadPoolExecutor(5) as pool:
-        sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=100)
-        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 5)]
+        sent = waiting(pool, store, writer, 4)
         assert all(isinstance(one.exception(), StorageError) for one in sent)
     store.open.set()
     writer.stop()
@@ -103,12 +105,9 @@ def test_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many wait, the next is refused at once."""
     monkeypatch.setattr(module, "_BACKLOG", 3)
     store = Store()
-    store.open.clear()
     writer = Writer(store, timeout=100)
     with ThreadPoolExecutor(4) as pool:
-        sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=100)
-        sent += [pool.submit(writer.submit, new(number)) for number in (1, 2, 3)]
+        sent = waiting(pool, store, writer, 3)
         queued(writer, 3)
         with pytest.raises(StorageError) as caught:
             writer.submit(new(4))
@@ -143,11 +142,8 @@ def test_an_event_that_cannot_be_stored_fails_no_other(error: Exception) -> None
         return accepted
 
     writer = Writer(picky, timeout=100)
-    store.open.clear()
     with ThreadPoolExecutor(6) as pool:
-        sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=100)
-        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
+        sent = waiting(pool, store, writer, 5)
         queued(writer, 5)
         store.open.set()
         failed = [isinstance(future.exception(), StorageError) for future in sent]
@@ -166,11 +162,8 @@ def test_a_full_disk_is_asked_once_for_a_batch() -> None:
         raise StorageError("disk_full", "full")
 
     writer = Writer(full, timeout=100)
-    store.open.clear()
     with ThreadPoolExecutor(6) as pool:
-        sent = [pool.submit(writer.submit, new(0))]
-        assert store.entered.acquire(timeout=100)
-        sent += [pool.submit(writer.submit, new(number)) for number in range(1, 6)]
+        sent = waiting(pool, store, writer, 5)
         queued(writer, 5)
         store.open.set()
         assert all(isinstance(future.exception(), StorageError) for future in sent)
