@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.events import CREATED
-from tests.relay.operate.parts import environment, run, run_json
+from tests.relay.operate.parts import database_of, environment, run, run_json
 from tests.relay.sales.shapes import (
     LINK,
     MONTH,
@@ -28,7 +28,7 @@ from tests.relay.store.parts import retry
 from tracknow_static.relay.sales import verdicts as verdict_list
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
-from tracknow_static.relay.store import leases
+from tracknow_static.relay.store import destinations, leases
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.events import store
 from tracknow_static.relay.store.model import DeliveryResult
@@ -312,3 +312,18 @@ def test_a_filter_is_served_by_an_index(sqlite_url: str, wanted: dict[str, Any])
     database.close()
     assert not [line for line in plan if re.match(r"SCAN sales\b", line)]
     assert any("sales_verdict" in line or "sales_link" in line for line in plan)
+
+
+def test_what_waits_for_a_paused_destination_is_held(either: dict[str, str]) -> None:
+    """The reason, the story and the event name the pause; nothing is due before it is resumed."""
+    database = database_of(either)
+    destinations.pause(database, DESTINATION, "its answer was 404")
+    database.close()
+    found = run_json(either, "explain", "cs_wait")
+    assert (found["verdict"], found["reason"]) == ("waiting", "paused")
+    steps = [step["what"] for step in found["evidence"]]
+    assert ("held" in steps, "due" in steps) == (True, False)
+    assert "waiting (paused)" in run(either, "explain", "cs_wait").output
+    assert "held, the destination is paused" in run(either, "show", "evt_wait_completed").output
+    run(either, "resume", "--all")
+    assert run_json(either, "explain", "cs_wait")["reason"] == "pending"

@@ -123,6 +123,7 @@ WORDS = {
     "kept": "not forwarded",
     "attempt": "delivery",
     "due": "delivery is due",
+    "held": "held: the destination is paused",
     "dead": "dead letter",
     "rejected": "rejected: success: false",
     "refunded": "refunded",

@@ -16,9 +16,9 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.conditions import conditions, observe
-from tracknow_static.relay.store import queries
+from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store.filters import STATES
-from tracknow_static.relay.store.model import KEPT_REASONS, Filter, without_query
+from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, Filter, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,6 +233,8 @@ def show(event_id: str, payload: bool, output_format: str) -> None:
     config = configured()
     with opened(config) as database:
         event = queries.event(database, event_id)
+        urls = [delivery.destination for delivery in event.deliveries] if event else []
+        paused = [url for url in urls if destinations.breaker(database, url).state == PAUSED]
     if event is None:
         click.echo(f"Error: no event {event_id!r} is stored.", err=True)
         sys.exit(exit_codes.ATTENTION)
@@ -246,4 +248,4 @@ def show(event_id: str, payload: bool, output_format: str) -> None:
         size = None if event.payload is None else len(event.payload)
         output.print_json({**data, "payload_bytes": size})
     else:
-        output.event_text(event, config.signed_destinations)
+        output.event_text(event, config.signed_destinations, paused)

@@ -324,8 +324,11 @@ def events_text(events: Sequence[StoredEvent]) -> None:
     print_table(["received", "event", "type", "reference", "state"], rows)
 
 
-def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
-    """Print one event with every attempt; ``signed`` destinations get pushed events only."""
+def event_text(event: StoredEvent, signed: Sequence[str], paused: Sequence[str]) -> None:
+    """Print one event with every attempt; ``signed`` destinations get pushed events only.
+
+    Those that are ``paused`` get none.
+    """
     shown = {
         name.replace("_", " "): clean(str(value))
         for name, value in event_json(event).items()
@@ -344,7 +347,12 @@ def event_text(event: StoredEvent, signed: Sequence[str] = ()) -> None:
         for url in signed if event.skipped_because is None else ():
             click.echo(f"\n{clean(without_query(url))}  not delivered: {UNSIGNED}")
     for delivery in event.deliveries:
-        due = f", due {_moment(delivery.due_at)}" if delivery.state == PENDING else ""
+        due = ""
+        if delivery.state == PENDING:
+            held = delivery.destination in paused
+            due = (
+                ": held, the destination is paused" if held else f", due {_moment(delivery.due_at)}"
+            )
         url = clean(without_query(delivery.destination))
         click.echo(f"\n{url}  {_styled(delivery.state)}{due}")
         for attempt in delivery.history:

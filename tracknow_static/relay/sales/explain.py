@@ -11,9 +11,10 @@ from sqlalchemy import or_, select
 from tracknow_static.relay.sales import ledger, verdicts
 from tracknow_static.relay.sales.objects import DISPUTE
 from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
-from tracknow_static.relay.store import queries
+from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store.model import (
     DEAD,
+    PAUSED,
     PENDING,
     REJECTED,
     WAITING,
@@ -40,7 +41,7 @@ class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
     ``what`` is ``created``, ``received``, ``fetched``, ``unsigned``, ``kept``, ``attempt``, ``due``,
-    ``dead``, ``rejected``, ``refunded``, ``disputed`` or ``dispute``, its later state; ``id`` names
+    ``held`` (its destination is paused), ``dead``, ``rejected``, ``refunded``, ``disputed`` or ``dispute``, its later state; ``id`` names
     the object or event. ``detail`` holds what was answered, or why, or the dispute's status.
     """
 
@@ -85,9 +86,17 @@ def explain(database: Database, wanted: str) -> Explanation | None:
         return None
     # Of one moment, in the order in which they are made: received, then not forwarded.
     disputes = [one for one in own if one.kind == DISPUTE]
-    steps = chain(_story(sale, stored, sorted(database.signed)), *map(_dispute, disputes))
+    paused = _paused(database, stored)
+    steps = chain(_story(sale, stored, sorted(database.signed), paused), *map(_dispute, disputes))
     story = sorted(steps, key=lambda step: step.at)
-    return Explanation(sale, _reason(sale, stored), tuple(story), tuple(found[1:]))
+    return Explanation(sale, _reason(sale, stored, paused), tuple(story), tuple(found[1:]))
+
+
+def _paused(database: Database, stored: list[StoredEvent]) -> set[str]:
+    """Return the destinations that are paused, of those that have yet to get something."""
+    deliveries = chain.from_iterable(event.deliveries for event in stored)
+    urls = {delivery.destination for delivery in deliveries if delivery.state == PENDING}
+    return {url for url in urls if destinations.breaker(database, url).state == PAUSED}
 
 
 def _sales_of(connection: Connection, wanted: str) -> list[str]:
@@ -125,7 +134,9 @@ def _events_of(
     return sorted(found)
 
 
-def _story(sale: Sale, stored: list[StoredEvent], signed: Sequence[str]) -> Iterator[Step]:
+def _story(
+    sale: Sale, stored: list[StoredEvent], signed: Sequence[str], paused: Collection[str]
+) -> Iterator[Step]:
     yield Step(sale.created, "created", sale.id, f"renews {sale.renews}" if sale.renews else "")
     if sale.refunded_at is not None:
         yield Step(sale.refunded_at, "refunded", sale.charge or sale.id, str(sale.refunded))
@@ -138,7 +149,7 @@ def _story(sale: Sale, stored: list[StoredEvent], signed: Sequence[str]) -> Iter
         if event.skipped_because:
             yield Step(event.received_at, "kept", event.id, event.skipped_because)
         for delivery in event.deliveries:
-            yield from _deliveries(event, delivery)
+            yield from _deliveries(event, delivery, paused)
 
 
 def _dispute(dispute: Object) -> Iterator[Step]:
@@ -148,18 +159,19 @@ def _dispute(dispute: Object) -> Iterator[Step]:
         yield Step(dispute.refunded_at or dispute.seen, "dispute", dispute.id, status)
 
 
-def _deliveries(event: StoredEvent, delivery: Delivery) -> Iterator[Step]:
+def _deliveries(event: StoredEvent, delivery: Delivery, paused: Collection[str]) -> Iterator[Step]:
     where = without_query(delivery.destination)
     for attempt in delivery.history:
         said = f": {attempt.answer}" if attempt.answer else ""
         yield Step(attempt.at, "attempt", event.id, f"{where}: {attempt.result}{said}")
     if delivery.state == PENDING:
-        yield Step(delivery.due_at, "due", event.id, where)
+        what = "held" if delivery.destination in paused else "due"
+        yield Step(delivery.due_at, what, event.id, where)
     elif delivery.state in (DEAD, REJECTED) and delivery.settled_at is not None:
         yield Step(delivery.settled_at, delivery.state, event.id, where)
 
 
-def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
+def _reason(sale: Sale, stored: list[StoredEvent], paused: Collection[str]) -> str:
     """Return the finer code of the verdict; the verdict itself where there is none.
 
     Of a sale without a click id, the site's inventory may show more.
@@ -173,5 +185,7 @@ def _reason(sale: Sale, stored: list[StoredEvent]) -> str:
         if not pending:
             held = any(event.skipped_because == WAITING for event in stored)
             return "held" if held else "not-forwarded"
+        if paused:
+            return "paused"
         return "retrying" if any(delivery.tries for delivery in pending) else "pending"
     return OWN_CODE if is_own_code(sale) else sale.verdict
