@@ -59,10 +59,11 @@ class BackgroundThread:
         with self._lock:
             if self._thread is None:
                 self._stopping = threading.Event()
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._work, args=(self._stopping,), name=self._name, daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def stop(self, timeout: float = 5.0) -> bool:
         """End; return whether the thread ended within ``timeout`` seconds."""

@@ -90,10 +90,12 @@ class Shared(Generic[_Found]):
                 return self._found
             done = self._running
             if done is None:
-                done = self._running = threading.Event()
+                done = threading.Event()
                 threading.Thread(
                     target=self._run, args=(done,), name="relay-page", daemon=True
                 ).start()
+                # Only now: nobody may wait for a thread that the system would not start.
+                self._running = done
         finished = done.wait(self._timeout)
         with self._lock:
             return self._found if finished else None

@@ -285,3 +285,40 @@ def test_a_connection_is_never_closed_while_it_is_used(sqlite_url: str) -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_a_commit_into_a_file_that_another_thread_lost_is_refused(application: Relay) -> None:
+    """Who looks for the file anew forgets nothing that others have under way."""
+    folder = path_of(application).parent
+    away = folder.with_name("away")
+    database = application.database
+    writing = database.write()
+    writing.__enter__()
+    folder.rename(away)
+    with pytest.raises(StorageError):
+        queries.status(database)
+    with pytest.raises(StorageError) as caught:
+        writing.__exit__(None, None, None)
+    assert caught.value.code == "database_gone"
+    away.rename(folder)
+    assert code(post(application, purchase(2))) == STORED
+
+
+def test_a_volume_that_goes_between_two_looks_comes_back(
+    application: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log that is away with its file is not taken for a lost one, which only a restart ends."""
+    path = path_of(application)
+    folder, away = path.parent, path.parent.with_name("away")
+    look = sqlite_file._inode
+
+    def go_away(looked_at: str | Path) -> tuple[int, int]:
+        if str(looked_at).endswith("-wal") and folder.exists():
+            folder.rename(away)
+        return look(looked_at)
+
+    monkeypatch.setattr(sqlite_file, "_inode", go_away)
+    assert code(post(application, purchase(2))) == UNAVAILABLE
+    monkeypatch.undo()
+    away.rename(folder)
+    assert code(post(application, purchase(2))) == STORED

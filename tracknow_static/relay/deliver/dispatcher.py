@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracknow_static.errors import StorageError
 from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.worker import MARGIN, DestinationWorker
 from tracknow_static.relay.store import queries
@@ -126,7 +126,7 @@ class Dispatcher:
             self._watcher = threading.Thread(target=self._watch, name="relay-watch", daemon=True)
             for thread in (*self._workers, self._watcher):
                 thread.start()
-            atexit.register(self.stop)
+            atexit.register(self._stop_at_exit, os.getpid())
 
     def stop(self, timeout: float | None = None) -> bool:
         """Finish what is being sent, give back what is not, and end.
@@ -143,9 +143,13 @@ class Dispatcher:
         if watcher is not None:
             # It uses the database, which its owner may close next.
             watcher.join(2 * _WATCH_SECONDS)
-        self.wakeup.close()
-        atexit.unregister(self.stop)
+        atexit.unregister(self._stop_at_exit)
         return ended
+
+    def _stop_at_exit(self, process: int) -> None:
+        # A fork has none of the threads, and locks that nobody opens.
+        if os.getpid() == process:
+            self.stop()
 
     def run(self, stop: threading.Event, *, grace: float | None = None) -> bool:
         """Deliver until ``stop`` is set: the worker. Return what :meth:`stop` returns."""
@@ -202,16 +206,14 @@ class Dispatcher:
     def _watch(self) -> None:
         """Wake the workers whenever any process has stored something."""
         workers, stopping = self._workers, self._stopping
-        while not stopping.wait(_WAKE_EVERY):
-            try:
-                has_news = self.wakeup.wait(_WATCH_SECONDS)
-            except StorageError:
-                # The workers log it.
-                stopping.wait(_WATCH_SECONDS)
-                continue
-            if has_news:
-                for worker in workers:
-                    worker.wake()
+        try:
+            while not stopping.wait(_WAKE_EVERY):
+                if self.wakeup.wait(_WATCH_SECONDS):
+                    for worker in workers:
+                        worker.wake()
+        finally:
+            # Here, where nothing else uses the connection: a stop waits for no database.
+            self.wakeup.close()
 
 
 def _stop(workers: Sequence[DestinationWorker], seconds: float) -> bool:

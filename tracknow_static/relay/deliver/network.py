@@ -130,10 +130,12 @@ class Resolver:
         with self._lock:
             running = self._running.get((host, port))
             if running is None:
-                running = self._running[host, port] = Future()
+                running = Future()
                 threading.Thread(
                     target=self._run, args=(host, port, running), name="relay-dns", daemon=True
                 ).start()
+                # Only now: nobody may wait for a thread that the system would not start.
+                self._running[host, port] = running
         try:
             found = running.result(timeout)
         except TimeoutError:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine
 
     from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.store.sqlite_file import Seen
 
 log = logging.getLogger(__name__)
 
@@ -229,25 +230,25 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        self._check_file()
+        seen = self._check_file()
         with as_storage_error(), self.engine.begin() as connection:
             yield connection
-        self._check_file(opened=True)
+        self._check_file(seen)
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[Connection]:
         with self.turn():
-            self._check_file()
+            seen = self._check_file()
             with as_storage_error(), self._writing.begin() as connection:
                 yield connection
             # What was committed into a file or a log without a name is not stored.
-            self._check_file(opened=True)
+            self._check_file(seen)
 
-    def _check_file(self, *, opened: bool = False) -> None:
+    def _check_file(self, before: Seen | None = None) -> Seen | None:
         if self._file is None:
-            return
+            return None
         try:
-            self._file.check(opened=opened)
+            return self._file.check(before)
         except StorageError as error:
             log.critical("%s", error)
             self._lose_file()

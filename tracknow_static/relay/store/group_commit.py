@@ -132,10 +132,11 @@ class Writer:
             if self._thread is None:
                 # A daemon: a hung disk must not keep the process from exiting. What it loses then
                 # was never acknowledged.
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._queue,), name="tracknow-commit", daemon=True
                 )
-                self._thread.start()
+                _start(thread)
+                self._thread = thread
             if self._queue.qsize() >= _BACKLOG:
                 raise StorageError("busy", f"{_BACKLOG} events wait for the database")
             self._queue.put(ticket)
@@ -177,6 +178,14 @@ class Writer:
         for ticket in batch:
             ticket.error = error
         _release(batch)
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start a thread; the system may have none to give now (memory, a limit)."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise StorageError("busy", str(error)) from None
 
 
 def _may_be_one_event(error: Exception) -> bool:

@@ -25,7 +25,7 @@ from sqlalchemy import event
 from tracknow_static.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -36,6 +36,8 @@ except ImportError:  # pragma: no cover - Windows: SQLite's own lock has to do
     fcntl = None  # type: ignore[assignment]
 
 _Inode = tuple[int, int]
+# The file, and a number that changes when its log may be another one.
+Seen = tuple[_Inode | None, int]
 
 # How long a command waits for a relay that holds the database.
 PATIENCE_SECONDS = 10.0
@@ -63,6 +65,10 @@ class SqliteFile:
         self._log_inode: _Inode | None = None
         self._was_there = False
         self._log_was_lost = False
+        # Changes whenever the log may be another one from then on.
+        self._epoch = 0
+        # Held while the log is looked at, and while a connection is closed, which may delete it.
+        self._looking = threading.Lock()
         self._turn = threading.Lock()
         self._lock_file: int | None = None
 
@@ -88,15 +94,11 @@ class SqliteFile:
                 text = f"{self.path}: there is no database; serve, worker and migrate make one"
                 raise StorageError("database_gone", text)
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # An existing file must not be opened here: closing it would drop the locks that
-            # SQLite holds on it for the whole process (sqlite.org/howtocorrupt.html, 2.2), and
-            # another process could then delete the log that acknowledged events are in.
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            if not self._was_there:
+                self._make()
+            self._inode = _inode(self.path)
         except OSError as error:
             raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
-        self._inode = _inode(self.path)
         self._was_there = True
         if not self.keep_reserve() and self._create:
             _log.warning(
@@ -104,6 +106,14 @@ class SqliteFile:
                 self.path.parent,
                 4 * _RESERVE_BYTES // 1_000_000,
             )
+
+    def _make(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # An existing file must not be opened here: closing it would drop the locks that
+        # SQLite holds on it for the whole process (sqlite.org/howtocorrupt.html, 2.2), and
+        # another process could then delete the log that acknowledged events are in.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def connect(self) -> sqlite3.Connection:
         """Return a connection of the driver to the file, which has to be there."""
@@ -122,50 +132,73 @@ class SqliteFile:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
+        made_by: Any = partial(_Connection, self)
         try:
             # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
-            return sqlite3.connect(
+            opened: sqlite3.Connection = sqlite3.connect(
                 f"{self.path.as_uri()}?mode=rw",
                 uri=True,
                 timeout=_BUSY_SECONDS,
                 check_same_thread=False,
+                factory=made_by,
             )
         except sqlite3.OperationalError:
             if self.path.exists():
                 raise
             raise StorageError("database_gone", f"{self.path}: the file is gone") from None
+        return opened
 
-    def check(self, *, opened: bool) -> None:
+    def check(self, before: Seen | None = None) -> Seen:
         """Raise :class:`StorageError` when file or log were deleted or replaced under us.
 
-        The log is remembered once a connection has ``opened`` it: SQLite itself replaces one that
-        belongs to no database.
+        Return what was seen, for the look after a transaction that uses it. The log is remembered
+        then, once a connection has opened it: SQLite itself replaces one that belongs to no
+        database.
         """
-        if self._inode is None:
-            return
+        inode, epoch = before or (self._inode, self._epoch)
+        self._expect(inode)
+        with self._looking:
+            if epoch != self._epoch:
+                return inode, epoch
+            try:
+                log = _inode(self._log)
+            except OSError:
+                log = None
+            if self._log_inode is None:
+                self._log_inode = None if before is None else log
+            elif log != self._log_inode:
+                # The whole folder may have gone between the two looks: it can come back.
+                self._expect(inode)
+                self._log_was_lost = True
+                raise self._lost_log()
+        return inode, epoch
+
+    def _expect(self, inode: _Inode | None) -> None:
         try:
             found = _inode(self.path)
         except OSError as error:
             raise StorageError("database_gone", f"{self.path}: {error.strerror}") from None
-        if found != self._inode:
+        if found != inode:
             raise StorageError("database_gone", f"{self.path}: it was replaced")
-        try:
-            log = _inode(self._log)
-        except OSError:
-            log = None
-        if self._log_inode is None:
-            self._log_inode = log if opened else None
-        elif log != self._log_inode:
-            self._log_was_lost = True
-            raise self._lost_log()
 
     def forget(self) -> None:
         """Look for the file anew the next time; every connection to it is closed."""
         self._inode = None
-        self._log_inode = None
+        self.forget_log()
 
     def forget_log(self) -> None:
         """Expect another log: SQLite deletes it when the last connection is closed."""
+        with self._looking:
+            self._expect_another_log()
+
+    def close_connection(self, close: Callable[[], None]) -> None:
+        """Close one connection: it may be the last one."""
+        with self._looking:
+            self._expect_another_log()
+            close()
+
+    def _expect_another_log(self) -> None:
+        self._epoch += 1
         self._log_inode = None
 
     @contextlib.contextmanager
@@ -277,6 +310,17 @@ class SqliteFile:
                     return None
                 raise StorageError("database_gone", f"{name}: {error.strerror}") from None
         return self._lock_file
+
+
+class _Connection(sqlite3.Connection):
+    """A connection to a file that learns of its end."""
+
+    def __init__(self, file: SqliteFile, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._file = file
+
+    def close(self) -> None:
+        self._file.close_connection(super().close)
 
 
 def _inode(path: str | Path) -> _Inode:

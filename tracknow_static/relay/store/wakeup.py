@@ -33,8 +33,7 @@ class WakeUp:
         self._woken.set()
 
     def close(self) -> None:
-        """Close the connection that listens."""
-        self._woken.set()
+        """Close the connection that listens; by the thread that waits."""
         self._drop()
 
     def wait(self, timeout: float) -> bool:
