@@ -83,7 +83,7 @@ function page({
         },
       };
     },
-    querySelectorAll: () => [],
+    createTreeWalker: () => ({ nextNode: () => null }),
     get cookie() {
       return cookie.get();
     },

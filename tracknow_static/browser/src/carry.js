@@ -20,7 +20,6 @@
   const taken = api.i; // what capture has stored
   let address = location.href;
   let id = "";
-  let seen = new Set(); // roots, and what was inserted last: each is looked at once
   let since; // when the click came that read() found
   let known; // the id that has a date
   let young; // the same if its window is not over
@@ -200,7 +199,7 @@
           const [ours, ...rest] = pair.split("?");
           return key != name
             ? pair
-            : values.push(value + "") > mine.has(ours.slice(name.length + 1))
+            : values.push(value + "") > mine.has(ours.split("=")[1])
               ? []
               : rest;
         });
@@ -222,17 +221,17 @@
   const hold = (element, name) => {
     const before = element.getAttribute(name);
     const after = before ? edit(before) : before;
-    if (after == before) return;
-    element.setAttribute(name, after);
-    undo.push(() => {
-      // What the page has changed meanwhile is the page's.
-      if (element.getAttribute(name) == after) element.setAttribute(name, before);
-    });
+    if (after != before) {
+      element.setAttribute(name, after);
+      undo.push(() => {
+        // What the page has changed meanwhile is the page's.
+        if (element.getAttribute(name) == after) element.setAttribute(name, before);
+      });
+    }
   };
   const send = (form, submitter) => {
-    const own = submitter.getAttribute("formaction");
-    const target = own ? submitter : form;
-    const action = own ? "formaction" : "action";
+    const target = submitter.getAttribute("formaction") ? submitter : form;
+    const action = target == form ? "action" : "formaction";
     const name = named(target.getAttribute(action));
     if (/post/i.test(submitter.formMethod || form.getAttribute("method"))) hold(target, action);
     else if (name) {
@@ -299,20 +298,29 @@
   // --- Stripe's elements -----------------------------------------------------------------------
   // They alone carry the reference all the time: their button is in a frame of Stripe's.
 
-  const mount = (element) => {
-    mounted.add(element);
-    const before = element.getAttribute(ATTRIBUTE);
-    const after = wanted(before);
-    if (after != before) element[after ? "setAttribute" : "removeAttribute"](ATTRIBUTE, after);
+  const mount = (element) =>
+    attempt(() => {
+      mounted.add(element);
+      const before = element.getAttribute(ATTRIBUTE);
+      const after = wanted(before);
+      if (after != before) element[after ? "setAttribute" : "removeAttribute"](ATTRIBUTE, after);
+    });
+  // Looks at a node and all that it contains. A list of all would cost twice as much. An attribute
+  // that is set may make the page change: that waits until the walk is over.
+  const look = (root) => {
+    const found = [];
+    const walker = document.createTreeWalker(root, 1);
+    for (let node = root; node; node = walker.nextNode()) {
+      const { localName, shadowRoot, contentDocument } = node;
+      inserted.delete(node);
+      if (shadowRoot) enter(shadowRoot);
+      // A frame that the page writes itself. One with a page of ours carries the script already.
+      if (contentDocument) (contentDocument.defaultView || 0).tracknow || enter(contentDocument);
+      if (/^stripe-(buy-button|pricing-table)$/.test(localName)) found.push(node);
+    }
+    found.forEach(mount);
   };
-  const meet = (element) => {
-    const { localName, shadowRoot, contentWindow } = element;
-    if (shadowRoot) enter(shadowRoot);
-    // A frame that the page writes itself. One with a page of ours carries the script already.
-    if (contentWindow) attempt(() => contentWindow.tracknow || enter(contentWindow.document));
-    if (/^stripe-(buy-button|pricing-table)$/.test(localName)) mount(element);
-  };
-  const loaded = (event) => meet(event.target);
+  const loaded = (event) => look(event.target);
   // Serves a document or a shadow root, again where document.open() has removed the listeners.
   const enter = (api.v = (root) => {
     // No event outside tells what is inside a closed root; "submit" leaves no root at all.
@@ -327,28 +335,19 @@
     if (!id) return;
     on(root, "load", loaded);
     observer.observe(root, { childList: 1, subtree: 1, attributeFilter: [ATTRIBUTE] });
-    if (seen.has(root)) return;
-    seen.add(root);
-    root.querySelectorAll("*").forEach(meet);
+    look(root);
   });
+  const inserted = new Set(); // elements that are not looked at yet
   const observer = new MutationObserver((records) => {
-    seen = new Set(); // one tree may be inserted piece by piece
     if (location.href != address) refresh();
-    records.forEach(({ addedNodes, attributeName, target }) =>
-      attempt(() => {
-        if (target.defaultView) enter(target);
-        // Another observer that undoes ours must not become an endless loop.
-        if (attributeName) if (999 > tries++) mount(target);
-        addedNodes.forEach((node) => {
-          if (node.querySelectorAll)
-            if (!seen.has(node))
-              [node, ...node.querySelectorAll("*")].forEach((element) => {
-                seen.add(element);
-                meet(element);
-              });
-        });
-      }),
-    );
+    records.forEach(({ addedNodes, attributeName, target }) => {
+      if (target.defaultView) enter(target);
+      // Another observer that undoes ours must not become an endless loop.
+      if (attributeName) if (999 > tries++) mount(target);
+      addedNodes.forEach((node) => (node.localName ? inserted.add(node) : 0));
+    });
+    // One tree may be inserted piece by piece: a look at its root removes them all.
+    inserted.forEach(look);
   });
 
   // --- interface -------------------------------------------------------------------------------
@@ -380,6 +379,7 @@
     const start = () => {
       attempt(() => {
         if (!memory) log(4, location.search);
+        enter(document);
         if (TN_NOW) api.consent(1);
         // No event tells of a form that a script sends.
         wrap(Element.prototype, "attachShadow", (attach) => {
@@ -396,7 +396,6 @@
           putBack();
         });
         on(self, "popstate", () => (address = location.href));
-        enter(document);
         on(navigation, "navigate", navigate); // last: not every engine has it
       });
       resolve(api);
