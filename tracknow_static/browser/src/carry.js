@@ -1,7 +1,6 @@
 // Carry: everything that can wait until the page is parsed. See compose.py for what it does.
 //
-// Names that begin with TN_ are filled in by compose.py. No "&&" and no "<": the same text can
-// be inside a page of any kind, and tools/minify.py refuses either.
+// compose.py fills in names that begin with TN_. No "&&" and no "<": any page may hold this text.
 //
 // window.tracknow: clickId(), decorate(url), consent(given), ready; between our own parts: i (the
 // id that capture read), c (consent that came early), u (addresses where the id may be found
@@ -110,9 +109,7 @@
       );
     //#if domain
     // An older cookie of this host alone would be read first: only one of the two may stay.
-    attempt(() => {
-      document.cookie = "TN_NAME=;max-age=0;path=/;secure";
-    });
+    attempt(() => (document.cookie = "TN_NAME=;max-age=0;path=/;secure"));
     //#end
     // A cookie that holds the value already stays: one that a server has set lives longer.
     if (cookies() != (value || NaN)) bake("TN_DOMAIN"); // [value] == value
@@ -214,8 +211,7 @@
     }) || text;
 
   // --- moments ---------------------------------------------------------------------------------
-  // Nothing of the page changes before the visitor acts. What they act on is decorated after the
-  // page's own handlers have run, and put back when the browser has read it.
+  // What a visitor acts on changes after the page's handlers, until the browser has read it.
 
   const putBack = () => undo.splice(0).forEach(attempt);
   const hold = (element, name) => {
@@ -305,8 +301,7 @@
       const after = wanted(before);
       if (after != before) element[after ? "setAttribute" : "removeAttribute"](ATTRIBUTE, after);
     });
-  // Looks at a node and all that it contains. A list of all would cost twice as much. An attribute
-  // that is set may make the page change: that waits until the walk is over.
+  // Looks at a node and all in it, one by one: a list of all would cost twice as much.
   const look = (root) => {
     const found = [];
     const walker = document.createTreeWalker(root, 1);
@@ -318,7 +313,7 @@
       if (contentDocument) (contentDocument.defaultView || 0).tracknow || enter(contentDocument);
       if (/^stripe-(buy-button|pricing-table)$/.test(localName)) found.push(node);
     }
-    found.forEach(mount);
+    found.forEach(mount); // only now: it may make the page change
   };
   const loaded = (event) => look(event.target);
   // Serves a document or a shadow root, again where document.open() has removed the listeners.
@@ -347,7 +342,7 @@
       addedNodes.forEach((node) => (node.localName ? inserted.add(node) : 0));
     });
     // One tree may be inserted piece by piece: a look at its root removes them all.
-    inserted.forEach(look);
+    inserted.forEach((node) => attempt(() => look(node)));
   });
 
   // --- interface -------------------------------------------------------------------------------
