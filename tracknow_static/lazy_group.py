@@ -9,7 +9,6 @@ import click
 
 from tracknow_static.errors import TracknowError
 from tracknow_static.exit_codes import INTERRUPTED
-from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +64,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except TracknowError as error:
+            from tracknow_static.tracknow import clean
+
             for line in str(error).splitlines():
                 click.echo(f"Error: {clean(line)}", err=True)
             ctx.exit(error.exit_code)
