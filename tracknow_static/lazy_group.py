@@ -69,22 +69,35 @@ class LazyGroup(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"Error: {clean(line)}", err=True)
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as missing:
+            # One that a command asks for only when it runs.
+            name = ctx.invoked_subcommand or ""
+            place = self.places.get(name)
+            if place is None or place.extra is None:
+                raise
+            raise click.UsageError(_lack(name, place, missing.name or "")) from None
         except KeyboardInterrupt:
             click.echo("\ninterrupted", err=True)
             ctx.exit(INTERRUPTED)
 
 
-def _unavailable(name: str, place: Place, missing: str) -> click.Command:
+def _need(place: Place) -> str:
     extra = f"[{place.extra}]" if place.extra else ""
-    need = f"pip install --upgrade 'tracknow-static{extra}'"
+    return f"pip install --upgrade 'tracknow-static{extra}'"
 
+
+def _lack(name: str, place: Place, missing: str) -> str:
+    return f"{name} needs {missing}, which is not installed: {_need(place)}"
+
+
+def _unavailable(name: str, place: Place, missing: str) -> click.Command:
     def refuse(**_values: object) -> NoReturn:
-        raise click.UsageError(f"{name} needs {missing}, which is not installed: {need}")
+        raise click.UsageError(_lack(name, place, missing))
 
     return click.Command(
         name,
         callback=refuse,
         params=[click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)],
-        help=f"Not installed: {need}",
+        help=f"Not installed: {_need(place)}",
         context_settings={"ignore_unknown_options": True},
     )

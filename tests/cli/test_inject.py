@@ -19,6 +19,7 @@ from tests.page.parts import count
 from tracknow_static import cli
 from tracknow_static.browser.compose import compose
 from tracknow_static.page.commands import inject, remove
+from tracknow_static.relay.operate import cli as relay_cli
 from tracknow_static.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,6 +245,30 @@ def test_missing_dependency_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     listing = CliRunner().invoke(cli.cli, ["--help"])
     assert listing.exit_code == 0
     assert "inject" in listing.output
+
+
+def test_dependency_missed_late_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command imports only when it runs is named like the rest."""
+    monkeypatch.setitem(sys.modules, "tracknow_static.probe.client", None)
+    result = CliRunner().invoke(cli.cli, ["probe", "http://127.0.0.1:1/"])
+    assert result.exit_code == 2
+    assert "pip install --upgrade 'tracknow-static[probe]'" in result.output
+
+
+def test_the_relays_commands_are_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the relay's packages each of its commands names the extra."""
+    monkeypatch.setitem(sys.modules, "tracknow_static.relay.operate.run", None)
+    result = CliRunner().invoke(relay_cli.cli, ["serve"])
+    assert result.exit_code == 2
+    assert "pip install --upgrade 'tracknow-static[relay]'" in result.output
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_numbers_are_numbers(number: str) -> None:
+    """What no calculation can use is refused by name."""
+    result = CliRunner().invoke(relay_cli.cli, ["purge", "--delivered-days", number])
+    assert result.exit_code == 2
+    assert f"'--delivered-days': '{number}' is not a number" in result.output
 
 
 @pytest.mark.parametrize("command", [inject, remove], ids=["inject", "remove"])

@@ -122,6 +122,43 @@ def test_another_database_in_its_place_is_refused(application: Relay) -> None:
     assert stored(application) == ["evt_1", "evt_2"]
 
 
+def test_an_empty_file_in_its_place_stays_empty(application: Relay) -> None:
+    """A running relay makes no database of a file that took the place of its own."""
+    path = path_of(application)
+    folder, away = path.parent, path.parent.with_name("away")
+    folder.rename(away)
+    folder.mkdir()
+    path.touch()
+    for _ in range(3):
+        assert code(post(application, purchase(2))) == UNAVAILABLE
+    with contextlib.closing(sqlite3.connect(path)) as found:
+        assert found.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    shutil.rmtree(folder)
+    away.rename(folder)
+    assert code(post(application, purchase(2))) == STORED
+    assert stored(application) == ["evt_1", "evt_2"]
+
+
+def test_who_waited_for_a_turn_writes_into_no_other_file(
+    application: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that another thread has found meanwhile is used by nobody before it is recognised."""
+    path, database = path_of(application), application.database
+    folder, away = path.parent, path.parent.with_name("away")
+    stranger = Database(f"sqlite:///{folder.with_name('other') / path.name}")
+    stranger.open()
+    stranger.close()
+    # It was open when this thread looked. Then it waited, and another thread looked.
+    monkeypatch.setattr(database, "open", lambda: None)
+    folder.rename(away)
+    folder.with_name("other").rename(folder)
+    database._lose_file()
+    database._schema_fits = False
+    database._prepare_file()
+    with pytest.raises(StorageError, match="opened again"), database.write():
+        pass
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_lost_log_is_noticed(application: Relay, replaced: bool, caplog: Any) -> None:
     """Without SQLite's log nothing more is acknowledged, and nothing acknowledged is missing."""

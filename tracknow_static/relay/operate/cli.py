@@ -62,7 +62,9 @@ COMMANDS = {
 
 
 @click.group(
-    cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    places={name: place._replace(extra="relay") for name, place in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="tracknow-relay")
 @click.option(

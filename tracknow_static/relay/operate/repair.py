@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import Number, format_option
 from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
@@ -64,7 +64,7 @@ def migrate(output_format: str) -> None:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, 10_000),
+    type=Number(0, 10_000),
     default=20.0,
     show_default=True,
     help="Deliveries a second, so that the destination is not flooded; 0 for all at once.",
@@ -232,12 +232,12 @@ def _configured_destination(config: RelayConfig, option: str, text: str) -> str:
 )
 @click.option(
     "--delivered-days",
-    type=click.FloatRange(0),
+    type=Number(0),
     help="Days after which delivered events are purged (TRACKNOW_RELAY_RETENTION_DELIVERED_DAYS).",
 )
 @click.option(
     "--dead-days",
-    type=click.FloatRange(0),
+    type=Number(0),
     help="The same for dead letters and kept events (TRACKNOW_RELAY_RETENTION_DEAD_DAYS).",
 )
 @click.option(

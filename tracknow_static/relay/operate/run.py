@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracknow_static import exit_codes
-from tracknow_static.click_options import format_option
+from tracknow_static.click_options import Number, format_option
 from tracknow_static.errors import StorageError
 from tracknow_static.relay import logs
 from tracknow_static.relay.operate import output
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 _grace_option = click.option(
     "--grace",
-    type=click.FloatRange(0, 600),
+    type=Number(0, 600),
     default=20.0,
     show_default=True,
     help="Seconds that deliveries in flight get to end after SIGTERM.",
@@ -135,7 +135,7 @@ def worker(grace: float) -> None:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 86_400),
+    type=Number(1, 86_400),
     default=50.0,
     show_default=True,
     help="Stop after this time; what is in flight may end later.",

@@ -151,15 +151,19 @@ class Database:
         with self._opening:
             if self._is_open:
                 return
+            # Nobody else uses a file that came back before it is recognised.
+            self._schema_fits = False
             self._prepare_file()
             # The first connection turns the file to write-ahead logging, for which SQLite waits for
             # nobody: of processes that start together on a fresh file, one would find it locked.
-            with self.turn(), self._transaction() as connection:
+            with self.turn(), self._transaction(opening=True) as connection:
                 fits = migrations.is_current(connection, self.steps)
             if not fits:
-                with self._write() as connection:
+                if self._id is not None:
+                    self._recognise("")
+                with self._write(opening=True) as connection:
                     self._migrate(connection)
-            with self._transaction() as connection:
+            with self._transaction(opening=True) as connection:
                 found = migrations.database_id(connection)
             self._recognise(found)
             self._schema_fits = True
@@ -167,7 +171,7 @@ class Database:
     def migrate(self) -> tuple[int, int]:
         """Bring the schema to the newest version; return the version before and after."""
         self._prepare_file()
-        with self._write() as connection:
+        with self._write(opening=True) as connection:
             return self._migrate(connection)
 
     def _migrate(self, connection: Connection) -> tuple[int, int]:
@@ -229,20 +233,28 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        seen = self._check_file()
+    def _transaction(self, *, opening: bool = False) -> Iterator[Connection]:
+        seen = self._look(opening)
         with as_storage_error(), self.engine.begin() as connection:
             yield connection
         self._check_file(seen)
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[Connection]:
+    def _write(self, *, opening: bool = False) -> Iterator[Connection]:
         with self.turn():
-            seen = self._check_file()
+            seen = self._look(opening)
             with as_storage_error(), self._writing.begin() as connection:
                 yield connection
             # What was committed into a file or a log without a name is not stored.
             self._check_file(seen)
+
+    def _look(self, opening: bool) -> Seen | None:
+        """Look at the file before a transaction; refuse one that is not recognised yet."""
+        seen = self._check_file()
+        if not (opening or self._is_open):
+            # Another thread has found another file since this one began to wait for its turn.
+            raise StorageError("database_gone", f"{self.path}: it is being opened again")
+        return seen
 
     def _check_file(self, before: Seen | None = None) -> Seen | None:
         if self._file is None:
