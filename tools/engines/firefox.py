@@ -8,7 +8,10 @@ import os
 import tempfile
 from typing import Any, ClassVar
 
-from marionette_driver.errors import MarionetteException  # type: ignore[import-untyped]
+from marionette_driver.errors import (  # type: ignore[import-untyped]
+    MarionetteException,
+    UnknownException,
+)
 from marionette_driver.marionette import Marionette  # type: ignore[import-untyped]
 
 from tools.engines.browser import FIND, SECONDS, Browser
@@ -44,7 +47,13 @@ class Firefox(Browser):
         )
 
     def _perform(self, sources: list[dict[str, object]]) -> None:
-        self.marionette.actions.perform(sources)
+        try:
+            self.marionette.actions.perform(sources)
+        except UnknownException as error:
+            # After the last action Marionette still waits for the frame that got the input, though
+            # the page may have left for the back/forward cache, and the frame with it.
+            if "InactiveActor" not in str(error):
+                raise
         with contextlib.suppress(MarionetteException):
             self.marionette.actions.release()
 
