@@ -125,12 +125,15 @@ def test_an_env_file_configures_a_command(sqlite_url: str, tmp_path: Path) -> No
     assert found["accepted"] == 0
 
 
-def test_an_env_file_with_a_broken_line_is_named(tmp_path: Path) -> None:
-    """The line's name is shown, not its neighbours' values."""
+@pytest.mark.parametrize(
+    "line", ["whsec_planted", "STRIPE_WEBHOOK_SECRET whsec_planted", 'A="whsec_planted', "A=b\0c"]
+)
+def test_an_env_file_with_a_broken_line_is_named(tmp_path: Path, line: str) -> None:
+    """File, line and what is accepted, but no text of the file: it may be a secret."""
     file = tmp_path / "env"
-    file.write_text("STRIPE_WEBHOOK_SECRET=whsec_planted1\nTRACKNOW_NAMESPACE\n")
-    result = run({}, "--env-file", str(file), "status", code=2)
-    assert "TRACKNOW_NAMESPACE" in result.stderr
+    file.write_text(f"STRIPE_WEBHOOK_SECRET=whsec_planted\n\n  {line}\nTRACKNOW_NAMESPACE=acme\n")
+    result = run({}, "--env-file", str(file), "variables", code=2)
+    assert f"{file}', line 3 is not accepted. Accepted: NAME=VALUE lines" in result.stderr
     assert "planted" not in result.output
 
 

@@ -26,6 +26,8 @@ from tracknow_static.tracknow import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dotenv.parser import Original
+
     from tracknow_static.options import Option
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.database import Database
@@ -83,21 +85,33 @@ def cli(env_file: Path | None) -> None:
 
 
 def _read(file: Path) -> None:
-    from dotenv import dotenv_values
+    """Set the variables of a file. Raises :class:`SettingsError`, which shows no text of it."""
+    from dotenv.parser import parse_stream
 
+    where = f"--env-file: {str(file)!r}"
+    accepted = "Accepted: NAME=VALUE lines, and comments that begin with #."
     try:
-        found = dotenv_values(file, interpolate=False)
+        with file.open(encoding="utf-8-sig") as stream:
+            bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError([f"{where} cannot be read: {reason}. {accepted}"]) from None
+    wrong = [entry for entry in bindings if entry.error or "\0" in entry.original.string]
+    wrong += [entry for entry in bindings if entry.key and entry.value is None]
+    if wrong:
+        numbers = sorted({_line(entry.original) for entry in wrong})
         raise SettingsError(
-            [f"--env-file: {str(file)!r} cannot be read: {reason}. Accepted: NAME=VALUE lines."]
-        ) from None
-    for name, value in found.items():
-        if value is None:
-            raise SettingsError(
-                [f"--env-file: {str(file)!r}: {name!r} has no value. Accepted: NAME=VALUE lines."]
-            )
-        os.environ.setdefault(name, value)
+            [f"{where}, line {number} is not accepted. {accepted}" for number in numbers]
+        )
+    for name, value in {entry.key: entry.value for entry in bindings}.items():
+        if name and value is not None:
+            os.environ.setdefault(name, value)
+
+
+def _line(original: Original) -> int:
+    """Return the number of the line that a statement is on; it begins with the blank ones before."""
+    text = original.string
+    return original.line + text.count("\n", 0, len(text) - len(text.lstrip()))
 
 
 @click.command(epilog=epilog())
