@@ -16,7 +16,8 @@ MEANINGS = {
     ATTENTION: "done, but something needs your attention",
     MISUSE: "the command line, an option, the configuration or the folder is wrong; "
     "nothing was done",
-    FAILED: "files or the database could not be read or written; the rest is done",
+    FAILED: "something could not be read, written or reached: files, the database, the live site or "
+    "the browser; the rest is done",
     KEY: "the API key is missing, wrong, or lacks a permission",
     STRIPE: "Stripe cannot be reached, is busy, or refused the request",
     CONFLICT: "refused: a sale would count twice or be lost, or live and test mode would mix",

@@ -65,6 +65,15 @@ def test_a_file_name_neither_steers_a_terminal_nor_fakes_a_line(site: Site) -> N
     assert found["file"] == name
 
 
+def test_github_commands_hold_what_a_host_file_contains(site: Site) -> None:
+    """Half of a surrogate pair and control characters are replaced; a line end stays inside."""
+    rules = [{"source": "/\ud800\x1b[2J\n::error::", "destination": LINK}]
+    site.write("vercel.json", json.dumps({"redirects": rules})).write("a%,.html", page()).inject()
+    (line,) = site.check("--format github", code=1).stdout.splitlines()
+    assert "/?\ufffd[2J%0A::error:: to https" in line
+    assert "\\ud800" not in site.check("--format sarif", code=1).stdout
+
+
 def test_sarif_is_valid(faulty: Site, sarif_schema: dict[str, Any]) -> None:
     """The log satisfies the published schema; rules, levels and places are there."""
     log = json.loads(faulty.check("--format sarif", code=1).stdout)

@@ -223,7 +223,7 @@ def test_a_page_that_cannot_be_read(site: Site) -> None:
     site.write("a.html", page()).inject()
     (site.root / "b.html").symlink_to("/proc/self/mem")
     result = site.check(code=3)
-    assert "1 carry the script as they should, 1 cannot be read" in result.output
+    assert "1 carries the script as it should, 1 cannot be read" in result.output
     assert "site/b.html" in result.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,7 @@ PAGES = {
         }}, 500);
     </script>""",
     "404.html": f'<a href="{BUY}/lost">Buy</a>',
+    "caf\udce9.html": f'<form action="{BUY}/cafe"><button>Pay</button></form>',  # no UTF-8
 }
 
 
@@ -97,6 +99,7 @@ def test_each_route_asks_for_exactly_its_address(report: Result) -> None:
         ("index.html", f"{BUY}/post?y=1", "submit", f"{BUY}/post?y=1&client_reference_id={ID}"),
         ("index.html", "handler", "click", f"{BUY}/onclick?client_reference_id={ID}"),
         ("frame/index.html", f"{BUY}/framed", "click", f"{BUY}/framed?client_reference_id={ID}"),
+        ("caf\ufffd.html", f"{BUY}/cafe", "submit", f"{BUY}/cafe?client_reference_id={ID}"),
         ("late.html", f"{BUY}/late", "click", f"{BUY}/late?client_reference_id={ID}"),
         ("late.html", f"{BUY}/late-closed", "click", f"{BUY}/late-closed?client_reference_id={ID}"),
     ):
@@ -137,6 +140,23 @@ def test_the_visitor_comes_back_and_lands_anywhere(report: Result) -> None:
     assert ("coming back in a new tab", "exact") in scenes
     landing = results(report)["walk/no-such-page/", "landing", "land on the page"]
     assert landing[0] == "exact"
+
+
+def test_a_page_without_the_script(tmp_path: Path) -> None:
+    """What helps is named: injecting; an excluded page loses the id on purpose, and no other does."""
+    form = f'<form action="{BUY}/form"><button>Pay</button></form>'
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "index.html").write_text(_HEAD + form)
+    done = walk(str(tmp_path / "bare"))
+    assert done.exit_code == 1
+    assert "TN701" in done.stdout
+    assert "Run `tracknow-static inject`" in done.stdout
+    assert "1 route on 1 page taken: 0 as expected, 1 not\n" in done.stdout
+    pages = {"a.html": form, "index.html": form}
+    done = walk(build(tmp_path / "site", pages, Settings(exclude=("a.html",))), "--all")
+    assert done.exit_code == 0, done.output
+    assert "a.html:1: info TN701" in done.stdout
+    assert "2 routes on 2 pages taken: 1 as expected, 1 not\n" in done.stdout
 
 
 def test_closed_shadow_roots(tmp_path: Path) -> None:
@@ -222,6 +242,11 @@ def test_wrong_usage_is_named(tmp_path: Path) -> None:
     done = walk(site, "--browser", "/nowhere/chrome")
     assert done.exit_code == 2
     assert "--browser /nowhere/chrome: no such program. Install one (Debian: apt-get" in done.output
+    site = build(tmp_path / "shop", {"index.html": f'<a href="{BUY}/link">Buy</a>'})
+    done = walk(site, "--browser", shutil.which("true") or "")
+    assert done.exit_code == 2
+    assert "true: it does not start as Chrome does: session not created" in done.output
+    assert "selenium.dev" not in done.output
     (tmp_path / "file").touch()
     done = walk(site, "--screenshots", str(tmp_path / "file" / "x"))
     assert done.exit_code == 2

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 _STATES = (
-    ("current", "carry the script as they should"),
-    ("missing", "have no script"),
-    ("stale", "carry another script"),
-    ("duplicate", "carry it more than once"),
-    ("misplaced", "carry it in the wrong place"),
-    ("skipped", "cannot take it"),
-    ("excluded", "are excluded"),
-    ("unread", "cannot be read"),
+    ("current", "carries the script as it should", "carry the script as they should"),
+    ("missing", "has no script", "have no script"),
+    ("stale", "carries another script", "carry another script"),
+    ("duplicate", "carries it more than once", "carry it more than once"),
+    ("misplaced", "carries it in the wrong place", "carry it in the wrong place"),
+    ("skipped", "cannot take it", "cannot take it"),
+    ("excluded", "is excluded", "are excluded"),
+    ("unread", "cannot be read", "cannot be read"),
 )
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 _INDEX = {code: index for index, code in enumerate(CODES)}
@@ -121,13 +121,18 @@ def print_severities(numbers: Mapping[str, int]) -> None:
 def _summary(audit: SiteAudit) -> None:
     totals = audit.totals
     pages = sum(totals.pages.values())
-    states = [f"{totals.pages[state]:,} {words}" for state, words in _STATES if totals.pages[state]]
+    states = [
+        counted(totals.pages[state], one, several)
+        for state, one, several in _STATES
+        if totals.pages[state]
+    ]
     click.secho(counted(pages, "page"), bold=True, nl=False)
     click.echo(f": {', '.join(states)}" if states else "")
     surfaces = sum(totals.surfaces.values())
     if surfaces:
-        lost = f"; {totals.lost:,} of them lose the click id" if totals.lost else ""
-        click.echo(f"{counted(surfaces, 'payment route')}{lost}")
+        lost = counted(totals.lost, "of them loses", "of them lose")
+        aside = f"; {lost} the click id" if totals.lost else ""
+        click.echo(f"{counted(surfaces, 'payment route')}{aside}")
     print_severities(totals.severities)
 
 
@@ -192,7 +197,7 @@ def write_github(findings: Iterable[Finding], site: str, out: TextIO) -> None:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return clean(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:

@@ -47,6 +47,8 @@ def finding(
     kind = CODES[code]
     about = f": {what}" if what else ""
     message = f"{kind.meaning}{about}. {fix or kind.fix}".strip()
+    # A host's JSON may hold half of a surrogate pair, which no output can.
+    message = message.encode("utf-8", "replace").decode()
     return Finding(code, severity or kind.severity, file, line, message)
 
 

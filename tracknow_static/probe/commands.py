@@ -12,6 +12,7 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
@@ -157,4 +158,4 @@ def _listed(file: Path | None, url: str) -> tuple[str, ...]:
 
 
 def _progress(url: str) -> None:
-    click.echo(f"\r\x1b[K{url[:100]}", nl=False, err=True)
+    click.echo(f"\r\x1b[K{clean(url[:100])}", nl=False, err=True)

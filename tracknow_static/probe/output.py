@@ -12,7 +12,7 @@ import click
 
 from tracknow_static.audit.groups import Groups
 from tracknow_static.audit.output import WRITERS, print_groups, print_severities
-from tracknow_static.tracknow import clean
+from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +54,14 @@ def _print_json(probe: Probe, findings: Sequence[Finding]) -> None:
 def _print_text(probe: Probe, findings: Sequence[Finding], *, verbose: bool) -> None:
     if verbose:
         for trace in probe.traces:
-            click.echo(trace)
+            click.echo(clean(trace))
         for url, state in probe.states.items():
             click.echo(clean(f"{state:<10} {url}"))
         click.echo()
     print_groups(Groups(findings), lambda group: f"{group.file}{group.aside}")
     pages, current = len(probe.states), Counter(probe.states.values())["current"]
     landings = len(probe.traces)
-    click.secho(f"{pages} page{'s' * (pages != 1)}", bold=True, nl=False)
-    click.echo(f": {current} carry the script as they should; {landings} landings tried")
+    click.secho(counted(pages, "page"), bold=True, nl=False)
+    carry = counted(current, "carries the script as it should", "carry the script as they should")
+    click.echo(f": {carry}; {counted(landings, 'landing')} tried")
     print_severities(Counter[str](finding.severity for finding in findings))

@@ -30,6 +30,7 @@ from tracknow_static.probe.redirects import (
     with_id,
 )
 from tracknow_static.probe.sitemap import Robots, listed_pages, spread
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,8 +98,8 @@ class Probe:
         listed = self.pages or listed_pages(self.client, self.url, robots.sitemaps)
         allowed = [page for page in listed if robots.allows(page)]
         if len(allowed) < len(listed):
-            number = len(listed) - len(allowed)
-            self.findings.append(finding("TN692", self.url, 1, f"{number} pages"))
+            number = counted(len(listed) - len(allowed), "page")
+            self.findings.append(finding("TN692", self.url, 1, number))
         chosen = spread([self.url, *allowed], self.most_pages)
         spellings = [spelling for page in chosen[: 1 + _DEEP_PAGES] for spelling in variants(page)]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
@@ -190,6 +191,5 @@ class Probe:
     def _note_rest(self, wanted: int) -> None:
         """Report pages that there was no time for."""
         if self.client.is_over:
-            done = len(self.states)
-            what = f"{done} of {wanted} pages were looked at"
+            what = f"{len(self.states)} of {counted(wanted, 'page')}"
             self.findings.append(finding("TN693", self.url, 1, what))

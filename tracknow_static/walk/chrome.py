@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import TracknowError
@@ -52,8 +52,7 @@ def find_browser(given: str | None) -> str:
     """
     candidates = [given] if given else [*_NAMES, *_PLACES]
     for name in candidates:
-        found = shutil.which(name) or (name if Path(name).is_file() else None)
-        if found:
+        if found := shutil.which(name):
             return found
     missing = f"--browser {given}: no such program." if given else "No Chrome or Chromium is found."
     raise BrowserError(
@@ -69,14 +68,20 @@ def browsing(
 ) -> Iterator[WebDriver]:
     """Run a browser whose every host name leads to ``port``, except ``allowed`` ones.
 
-    Its profile is empty and is gone afterwards. Raises :class:`BrowserError` if it does not start.
+    Its profile is empty and is gone afterwards. Raises :class:`BrowserError` if it does not start,
+    or stops before the block ends.
     """
+    from selenium.common.exceptions import WebDriverException
+    from urllib3.exceptions import HTTPError
+
     with warnings.catch_warnings():
         # Selenium uses what its own libraries deprecate.
         warnings.simplefilter("ignore")
         driver = _start(browser, port, headed=headed, allowed=allowed)
         try:
             yield driver
+        except (WebDriverException, HTTPError) as error:
+            raise BrowserError(f"{browser} stopped: {_reason(error)}.") from None
         finally:
             with contextlib.suppress(Exception):
                 driver.quit()
@@ -109,10 +114,19 @@ def _start(browser: str, port: int, *, headed: bool, allowed: Collection[str]) -
         except WebDriverException as error:
             # Another program may get the driver's port before the driver does.
             if last:
-                reason = (error.msg or str(error)).strip().partition("\n")[0]
-                raise BrowserError(f"{browser} does not start: {reason}") from None
+                raise BrowserError(
+                    f"--browser {browser}: it does not start as Chrome does: {_reason(error)}. "
+                    "Accepted: the path of Chrome or Chromium, of the version of its chromedriver.",
+                    MISUSE,
+                ) from None
         else:
             break
     started.set_page_load_timeout(_SECONDS)
     started.set_script_timeout(_SECONDS)
     return started
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of an error; the driver's go on with links to its manual."""
+    text = getattr(error, "msg", None) or str(error)
+    return re.split(r"[\n;]|\. ", text.strip())[0].rstrip(".")

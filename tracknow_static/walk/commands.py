@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
+import ada_url
 import click
 
+from tracknow_static import exit_codes
 from tracknow_static.audit.groups import Severities
 from tracknow_static.audit.site import SiteAudit
 from tracknow_static.click_options import exit_by, reporting_command
 from tracknow_static.flags import with_settings
 from tracknow_static.manifest import read_manifest
+from tracknow_static.page.findings import printable
+from tracknow_static.tracknow import clean
 from tracknow_static.walk.chrome import browsing, find_browser
 from tracknow_static.walk.output import Report
 from tracknow_static.walk.visitor import Visitor
-from tracknow_static.walk.walker import Target, Walker
+from tracknow_static.walk.walker import MISSING_PAGE, Target, Walker
 from tracknow_static.walk.web import StandInWeb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tracknow_static.audit.page import PageAudit
     from tracknow_static.config import Project
 
+_CARRYING = ("current", "stale", "duplicate", "misplaced")
 _LANDINGS = 10  # redirects that are landed on, unless all are
 
 
@@ -78,6 +87,7 @@ def walk(
     manifest = read_manifest(site_dir)
     project = project.with_manifest(manifest)
     severities = Severities(project.severity, project.source)
+    site = printable(site_dir)
     audit = SiteAudit(site_dir, project, manifest)
     program = find_browser(browser)
     if screenshots is not None:
@@ -85,10 +95,11 @@ def walk(
             screenshots.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise click.UsageError(f"--screenshots {screenshots}: {error.strerror}") from None
-    listed, lines = _targets(audit, most=pages, every=every_route)
+    audited = list(audit.pages())
+    listed = _targets(audit, audited, most=pages, every=every_route)
     if all(target.landing for target in listed):
-        raise click.UsageError(f"{site_dir}: no page leads to a payment page.")
-    report = Report(site_dir, lines, output_format, verbose=verbose)
+        raise click.UsageError(f"{site}: no page leads to a payment page.")
+    report = Report(site, audited, output_format, verbose=verbose)
     host, prefix = _site_address(project)
     with (
         StandInWeb(Path(audit.root), host, prefix, audit.hosts) as web,
@@ -98,37 +109,41 @@ def walk(
         Walker(visitor, report.add, every_route, screenshots).walk(listed)
     findings = severities.apply(report.findings)
     report.print(findings, web.others)
+    if unread := [page.file for page in audited if page.state == "unread"]:
+        click.echo(clean(f"cannot be read, and was not walked: {', '.join(unread)}"), err=True)
+        sys.exit(exit_codes.FAILED)
     exit_by({finding.severity for finding in findings}, fail_on)
 
 
 def _targets(
-    audit: SiteAudit, *, most: int | None, every: bool
-) -> tuple[list[Target], dict[tuple[str, str, str], int]]:
-    """Return the pages to walk, and the line of each payment surface by page, kind and address.
-
-    ``most`` limits the number of pages with payment surfaces.
-    """
+    audit: SiteAudit, audited: list[PageAudit], *, most: int | None, every: bool
+) -> list[Target]:
+    """Return the pages to walk; ``most`` limits the number of those with payment surfaces."""
     found: list[Target] = []
     landings: list[Target] = []
-    lines: dict[tuple[str, str, str], int] = {}
-    pages = list(audit.pages())
-    scripts = [page.path.rpartition("/")[2].encode() for page in pages if page.state == "script"]
-    for page in pages:
+    scripts = [page.path for page in audited if page.state == "script"]
+    names = {name for path in scripts for name in _spellings(path.rpartition("/")[2])}
+    for page in audited:
         if page.state in ("unread", "script"):
             continue
-        for surface in page.surfaces:
-            lines.setdefault((page.path, surface.kind, surface.url), surface.line)
         kinds = {surface.kind for surface in page.surfaces}
-        loads = bool(scripts) and _mentions(Path(audit.root, page.path), scripts)
+        loads = bool(names) and _mentions(Path(audit.root, page.path), names)
+        carries = page.state in _CARRYING
         if (kinds or loads) and (most is None or len(found) < most):
             leaves = loads or bool(kinds & {"script", "refresh"})
             scripted = loads or bool(kinds & {"script", "data"})
-            found.append(Target(page.path, scripted, leaves))
+            found.append(Target(page.path, scripted, leaves, carries=carries))
         if page.state != "excluded" and page.redirects:
             landings.append(Target(page.path, leaves=True, landing=True))
-    if Path(audit.root, "404.html").is_file():
-        found.append(Target("walk/no-such-page/", landing=True))
-    return [*found, *(landings if every else landings[:_LANDINGS])], lines
+        if page.state != "excluded" and page.path == "404.html":
+            landings.insert(0, Target(MISSING_PAGE, landing=True))
+    return [*found, *(landings if every else landings[:_LANDINGS])]
+
+
+def _spellings(name: str) -> tuple[bytes, bytes]:
+    """Return how a page can name a file: as it is, or quoted for an address."""
+    raw = os.fsencode(name)
+    return raw, quote(raw).encode()
 
 
 def _mentions(file: Path, names: Iterable[bytes]) -> bool:
@@ -138,8 +153,14 @@ def _mentions(file: Path, names: Iterable[bytes]) -> bool:
 
 
 def _site_address(project: Project) -> tuple[str, str]:
-    """Return the host and the path that the site is walked under."""
-    parts = urlsplit(project.site_url or "")
+    """Return the host, as a browser spells it, and the path that the site is walked under."""
     domain = project.settings.cookie_domain
-    host = parts.hostname or (f"www.{domain}" if domain else "shop.example")
-    return host, parts.path or "/"
+    usual = f"https://{f'www.{domain}' if domain else 'shop.example'}/"
+    try:
+        url = ada_url.URL(project.site_url or "/", usual)
+    except ValueError:
+        url = ada_url.URL(usual)
+    # The browser asks addresses of this machine directly, and not the stand-in.
+    local = url.hostname == "localhost" or re.fullmatch(r"[\d.]+|\[.*\]", url.hostname)
+    host = ada_url.URL(usual).hostname if local else url.hostname
+    return host, url.pathname if url.pathname.endswith("/") else f"{url.pathname}/"

@@ -6,21 +6,32 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
 from tracknow_static.audit.groups import Groups
 from tracknow_static.audit.output import WRITERS, print_groups
-from tracknow_static.page.findings import Finding, finding
-from tracknow_static.tracknow import clean
+from tracknow_static.page.codes import CODES
+from tracknow_static.page.findings import Finding, finding, printable
+from tracknow_static.tracknow import clean, counted
+from tracknow_static.walk.walker import MISSING_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tracknow_static.audit.page import PageAudit
+    from tracknow_static.page.codes import Severity
     from tracknow_static.walk.walker import RouteResult
 
 _CODES = {"missing": "TN701", "changed": "TN702", "unexpected": "TN703"}
+# What helps where an id is missing because the page has no script.
+_FIXES = {
+    "missing": CODES["TN401"].fix,
+    "skipped": CODES["TN301"].fix,
+    "excluded": "The page is in the option exclude: remove it there if it is to sell for affiliates.",
+}
 _WORDS = {
     "exact": "exactly this address",
     "own-reference": "keeps its own reference",
@@ -33,24 +44,34 @@ _WORDS = {
 
 @dataclass
 class Report:
-    """Collects results; ``lines`` are the lines of payment surfaces by page, kind and address."""
+    """Collects results; ``pages`` are what the audit of the site found."""
 
     site: str
-    lines: Mapping[tuple[str, str, str], int]
+    pages: Sequence[PageAudit]
     output_format: str
     verbose: bool = False
     results: list[RouteResult] = field(default_factory=list)
+
+    @cached_property
+    def _states(self) -> dict[str, str]:
+        return {page.path: page.state for page in self.pages}
+
+    @cached_property
+    def _lines(self) -> dict[tuple[str, str, str], int]:
+        """The line of each payment surface, by page, kind and address."""
+        found: dict[tuple[str, str, str], int] = {}
+        for page in self.pages:
+            for surface in page.surfaces:
+                found.setdefault((page.path, surface.kind, surface.url), surface.line)
+        return found
 
     def add(self, result: RouteResult) -> None:
         """Add one result, and show how far the walk is."""
         self.results.append(result)
         if self.output_format == "text" and sys.stderr.isatty():
             route = result.route
-            click.echo(
-                f"\r\x1b[K{len(self.results)} {route.page}: {route.action}"[:110],
-                nl=False,
-                err=True,
-            )
+            line = clean(f"{len(self.results)} {route.page}: {route.action}")
+            click.echo(f"\r\x1b[K{line[:100]}", nl=False, err=True)
 
     @property
     def findings(self) -> list[Finding]:
@@ -59,21 +80,21 @@ class Report:
 
     def _finding(self, result: RouteResult) -> Finding | None:
         route = result.route
-        line = self.lines.get((route.page, route.kind, route.url), 1)
+        path = "404.html" if route.page == MISSING_PAGE else route.page
+        file = printable(path)
+        line = self._lines.get((route.page, route.kind, route.url), 1)
         what = f"{route.kind} {route.url}".strip() + f", {route.action}, {result.scene}"
         if result.result is None:
-            return finding("TN704", route.page, line, f"{what}: {result.reason}")
+            return finding("TN704", file, line, f"{what}: {result.reason}")
         if result.result in ("exact", "own-reference"):
             return None
+        state = self._states.get(path, "") if result.result == "missing" else ""
+        fix = _FIXES.get(state, "")
         if route.kind == "landing":
-            return finding("TN711", route.page, line, result.asked)
-        asked = result.asked or result.reason
-        return finding(
-            _CODES[result.result],
-            route.page,
-            line,
-            f"{what}: {asked} in place of {result.expected}",
-        )
+            return finding("TN711", file, line, result.asked, fix=fix)
+        what = f"{what}: {result.asked or result.reason} in place of {result.expected}"
+        severity: Severity | None = "info" if state == "excluded" else None
+        return finding(_CODES[result.result], file, line, what, fix=fix, severity=severity)
 
     def print(self, findings: Sequence[Finding], others: Mapping[str, int]) -> None:
         """Print everything; ``findings`` are those that count, ``others`` hosts that were asked."""
@@ -88,6 +109,7 @@ class Report:
         routes = [{**result.route._asdict(), **result._asdict()} for result in self.results]
         for route in routes:
             del route["route"]
+            route["page"] = printable(str(route["page"]))
         whole = {
             "site": self.site,
             "routes": routes,
@@ -98,8 +120,8 @@ class Report:
         click.echo(json.dumps(whole, indent=2))
 
     def _counts(self) -> dict[str, int]:
-        counted = Counter(result.result or "not-reached" for result in self.results)
-        return dict(sorted(counted.items()))
+        numbers = Counter(result.result or "not-reached" for result in self.results)
+        return dict(sorted(numbers.items()))
 
     def _print_text(self, findings: Sequence[Finding], others: Mapping[str, int]) -> None:
         if sys.stderr.isatty():
@@ -118,9 +140,11 @@ class Report:
         )
         taken = [result for result in self.results if result.result is not None]
         right = sum(result.result in ("exact", "own-reference") for result in taken)
-        pages = len({result.route.page for result in self.results})
-        click.secho(f"{len(taken)} routes on {pages} pages taken", bold=True, nl=False)
-        click.echo(f": {right} as expected, {len(taken) - right} not")
+        pages = counted(len({result.route.page for result in taken}), "page")
+        click.secho(f"{counted(len(taken), 'route')} on {pages} taken", bold=True, nl=False)
+        left = len(self.results) - len(taken)
+        aside = f"; {counted(left, 'route')} not reached" if left else ""
+        click.echo(f": {right} as expected, {len(taken) - right} not{aside}")
         if others := {host: number for host, number in others.items() if number}:
             named = ", ".join(f"{host} ({number})" for host, number in sorted(others.items()))
             click.echo(f"The pages also asked other hosts, which got no answer: {named}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
     ElementNotInteractableException,
+    InvalidSessionIdException,
     WebDriverException,
 )
 from selenium.webdriver.common.action_chains import ActionChains
@@ -18,7 +20,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.mouse_button import MouseButton
 from selenium.webdriver.common.keys import Keys
 
-from tracknow_static.manifest import NAME as _MANIFEST
+from tracknow_static.walk.web import BLANK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +73,10 @@ class Visitor:
         address = path.removesuffix("index.html") if path.endswith("index.html") else path
         query = f"?{self.settings.param}={CLICK_ID}" if landing else ""
         try:
-            self.driver.get(f"https://{self.web.host}{self.web.prefix}{quote(address)}{query}")
+            inner = quote(os.fsencode(address))
+            self.driver.get(f"https://{self.web.host}{self.web.prefix}{inner}{query}")
+        except InvalidSessionIdException:
+            raise  # the browser is gone, and no page will load
         except WebDriverException:
             return False
         self.settle()
@@ -117,8 +122,8 @@ class Visitor:
     def forget(self) -> None:
         """Forget every click id that this browser has stored."""
         with contextlib.suppress(WebDriverException):
-            # A file of the site's own: no script of a page runs meanwhile.
-            self.driver.get(f"https://{self.web.host}{self.web.prefix}{_MANIFEST}")
+            # No script of a page runs meanwhile.
+            self.driver.get(f"https://{self.web.host}{BLANK}")
             self.driver.execute_script("localStorage.clear(); sessionStorage.clear()")
             self.driver.delete_all_cookies()
 

@@ -36,17 +36,22 @@ _IDLE = 5.0  # seconds for a request of a handler, which may do something else
 _REFERENCE = "return arguments[0].getAttribute('client-reference-id')"
 
 
+MISSING_PAGE = "walk/no-such-page/"
+"""An address without a page: a host answers it with 404.html."""
+
+
 class Target(NamedTuple):
     """A page to walk, by its path in the site.
 
     ``scripted``: a script of it mentions a payment page; ``leaves``: it may redirect by itself;
-    ``landing``: it is landed on, and its own routes are not taken.
+    ``landing``: it is landed on, and its own routes are not taken; ``carries``: it has our script.
     """
 
     path: str
     scripted: bool = False
     leaves: bool = False
     landing: bool = False
+    carries: bool = False
 
 
 class Route(NamedTuple):
@@ -135,6 +140,7 @@ class Walker:
     def _routes(self, target: Target) -> Iterator[Route]:
         asked = len(self.visitor.web.asked)
         if not self.visitor.open(target.path):
+            yield Route(target.path, "load", "", "open the page", 0)
             return
         if target.scripted:
             self.visitor.pause(_SETTLE)
@@ -238,11 +244,13 @@ class Walker:
         route = Route(target.path, "landing", "", "land on the page", 0)
         number = len(self.visitor.web.asked)
         if not self.visitor.open(target.path, landing=True):
+            self._add(RouteResult(route, "landing", None, reason="the page does not load"))
             return
         asked = self._asked_by_itself(number, _SETTLE if target.leaves else 0)
         if asked:
             carried = f"client_reference_id={CLICK_ID}" in asked[0].target
-            result: Result = "exact" if carried else "missing"
+            own = compare(asked[0], asked[0], CLICK_ID, overwrite=self._overwrite).result
+            result: Result = "exact" if carried else own
             self._add(RouteResult(route, "landing", result, asked[0].url))
             return
         self.visitor.settle()  # on the page that the visitor ends on
@@ -261,8 +269,10 @@ class Walker:
                 self.visitor.driver.save_screenshot(str(picture))
 
     def _land(self) -> None:
+        """Store the id: land on a page that can, and that does not leave by itself if there is one."""
+        best = min(self._targets.values(), key=lambda target: (not target.carries, target.leaves))
         self.visitor.forget()
-        self.visitor.open(next(iter(self._targets)), landing=True)
+        self.visitor.open(best.path, landing=True)
 
 
 def _is_payment(asked: Asked) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import mimetypes
+import os
 import socket
 import ssl
 import threading
@@ -17,7 +18,7 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import trustme
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a connection with TLS (RFC 8446, 5.1)
 _SECONDS = 30
 _MOST_BODY = 1 << 20
+
+BLANK = "/tracknow-walk-blank"
+"""Path of an empty answer on the site's host."""
 
 _PAYMENT_PAGE = b"""<!doctype html><meta charset=utf-8><link rel=icon href="data:,">
 <title>Payment page (stand-in)</title><p>Nothing is sold here."""
@@ -131,6 +135,8 @@ class StandInWeb:
         ``by_page`` is false for what the browser asks on its own account.
         """
         path = target.partition("?")[0]
+        if host == self.host and path == BLANK:
+            return Reply(200, "text/plain")
         if host == self.host:
             return site_reply(self.folder, target, self.prefix)
         if host in self.payment_hosts and path != "/favicon.ico":
@@ -160,7 +166,8 @@ class StandInWeb:
 def site_reply(folder: Path, target: str, prefix: str = "/") -> Reply:
     """Return what a static host answers for a path with its query, of a site under ``prefix``."""
     path, mark, query = target.partition("?")
-    inner = unquote(path.removeprefix(prefix)) if path.startswith(prefix) else None
+    raw = unquote_to_bytes(path.removeprefix(prefix))
+    inner = os.fsdecode(raw) if path.startswith(prefix) else None
     if inner is not None and ".." not in PurePosixPath(inner).parts:
         found = folder / inner.lstrip("/")
         if found.is_dir() and not path.endswith("/"):
