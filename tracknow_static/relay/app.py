@@ -47,6 +47,8 @@ _UNAVAILABLE = Rejected(
 ).response
 
 _CHUNK = 65_536
+# How long a fork waits for what is at work.
+_FORK_SECONDS = 5.0
 # Ten digits are more than any limit; int() of a million digits would be slow.
 _LONGEST_LENGTH = 10
 
@@ -112,7 +114,7 @@ class Relay:
         self._clock = clock
         self._parts: Parts | None = None
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._is_locked = self._is_at_rest = True
         self._unusable = False
         _watch_forks(self)
 
@@ -170,9 +172,10 @@ class Relay:
             reason, response = refusal.reason, refusal.response
         else:
             reason, response = getattr(refusal, "code", "storage"), _UNAVAILABLE
-        if not self._unusable:
-            self.parts.ingest.count(f"refused:{reason}")
-            self.parts.refusals.add(reason)
+        parts = self._parts
+        if parts is not None:
+            parts.ingest.count(f"refused:{reason}")
+            parts.refusals.add(reason)
         return response
 
     # -- one process --------------------------------------------------------------------------
@@ -188,11 +191,20 @@ class Relay:
                         "forked", "the process forked while its database was at work"
                     )
                 if self._parts is None:
-                    made = self._build(self.config)
-                    made.start()
-                    self._parts = made
+                    self._parts = self._started()
                 parts = self._parts
         return parts
+
+    def _started(self) -> Parts:
+        made = self._build(self.config)
+        try:
+            made.start()
+        except RuntimeError as error:
+            # The system has no thread to give now (memory, a limit): none is kept without the rest.
+            log.error("not started: %s", error)  # noqa: TRY400 - its traceback shows nothing
+            made.stop(0.0)
+            raise StorageError("busy", str(error)) from None
+        return made
 
     def start(self) -> None:
         """Start before the first request: a relay that was restarted has deliveries to make."""
@@ -218,20 +230,34 @@ class Relay:
         return parts is None or parts.stop(timeout)
 
     # SQLite's state cannot be shared by two processes (sqlite.org/howtocorrupt.html, 2.6), and
-    # locks and threads do not survive a fork: idle connections are closed before it, and the child
-    # builds everything anew. Only a connection that is at work in that very moment is in the way.
+    # locks and threads do not survive a fork: before it, transactions end and connections are
+    # closed, and the child builds everything anew. Only a transaction that takes too long is in the
+    # way, as while another process holds the database.
 
     def _before_fork(self) -> None:
-        self._at_work = 0 if self._parts is None else self._parts.ingest.database.close_idle()
+        # Nor does a fork meet threads that are being started.
+        self._is_locked = self._lock.acquire(timeout=_FORK_SECONDS)
+        self._is_at_rest = self._is_locked and (
+            self._parts is None or self._parts.ingest.database.rest(_FORK_SECONDS)
+        )
 
     def _after_fork(self) -> None:
+        """Go on, in the parent."""
+        if self._parts is not None:
+            self._parts.ingest.database.resume()
+        if self._is_locked:
+            self._lock.release()
+
+    def _begin_child(self) -> None:
         self._lock = threading.Lock()
         parts, self._parts = self._parts, None
         if parts is not None:
             # Never closed here, nor finalised: it belongs to the parent.
             _of_parents.append(parts)
             parts.ingest.database.abandon()
-            self._unusable = self._at_work > 0
+        if not self._is_at_rest:
+            self._unusable = True
+            log.error("forked while the database was at work: this process stores nothing")
 
 
 _of_parents: list[Parts] = []
@@ -252,7 +278,12 @@ def _watch_forks(relay: Relay) -> None:
         if alive is not None:
             alive._after_fork()  # noqa: SLF001
 
-    os.register_at_fork(before=before, after_in_child=after)
+    def begin() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._begin_child()  # noqa: SLF001
+
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=begin)
 
 
 # -- requests -------------------------------------------------------------------------------------

@@ -60,10 +60,19 @@ class BackgroundThread:
             if self._thread is None:
                 self._stopping = threading.Event()
                 thread = threading.Thread(
-                    target=self._work, args=(self._stopping,), name=self._name, daemon=True
+                    target=self._work_on, args=(self._stopping,), name=self._name, daemon=True
                 )
                 thread.start()
                 self._thread = thread
+
+    def _work_on(self, stopping: threading.Event) -> None:
+        """Work, again after a failure that nobody expected: nothing else would begin again."""
+        while not stopping.is_set():
+            try:
+                self._work(stopping)
+            except Exception:  # noqa: BLE001 - the process lives on, without this work
+                _log.exception("%s failed unexpectedly and goes on", self._name)
+                stopping.wait(_PAUSE_SECONDS)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """End; return whether the thread ended within ``timeout`` seconds."""

@@ -100,6 +100,29 @@ def test_an_event_wakes_the_dispatcher(
     other.close()
 
 
+def test_a_wait_that_failed_begins_again(
+    small_shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that nobody expected does not leave new events to the next look."""
+    monkeypatch.setattr("tracknow_static.relay.deliver.dispatcher._FAILED_SECONDS", 0.0)
+    dispatcher = small_shop.dispatcher()
+    calls: list[float] = []
+    again = threading.Event()
+
+    def fail_once(seconds: float) -> bool:
+        calls.append(seconds)
+        if len(calls) == 1:
+            raise OSError(24, "Too many open files")
+        again.set()
+        return not dispatcher._stopping.wait(seconds)
+
+    monkeypatch.setattr(dispatcher.wakeup, "wait", fail_once)
+    dispatcher.start()
+    assert again.wait(100)
+    assert dispatcher.stop()
+    assert "Too many open files" in caplog.text
+
+
 def is_listening(wakeup: WakeUp) -> bool:
     """Whether a change from now on ends its wait."""
     is_sqlite = wakeup._database.backend == "sqlite"

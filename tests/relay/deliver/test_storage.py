@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
@@ -162,6 +163,26 @@ def test_a_database_server_that_restarts(
             postgres.start()
         assert all_settled(shop, 50)
     assert destination.counts == dict.fromkeys(ids, 1)
+    shop.close()
+
+
+def test_a_schema_that_does_not_fit_is_an_outage(
+    sqlite_url: str, destination: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between an upgrade of the program and of its database nothing fails unexpectedly."""
+    shop = Shop(sqlite_url, [destination.url])
+    ids = shop.sell(2)
+    with shop.database.write() as connection:
+        connection.execute(text("UPDATE schema_version SET version = version + 1"))
+    shop.database.close()
+    shop = Shop(sqlite_url, [destination.url])
+    with delivering(shop):
+        wait_for_message(caplog, "database out of reach")
+        with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file:
+            file.execute("UPDATE schema_version SET version = version - 1")
+            file.commit()
+        assert destination.wait_for(lambda: destination.counts == dict.fromkeys(ids, 1))
+    assert "unexpectedly" not in caplog.text
     shop.close()
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.relay.calls import code, post, relay
 from tests.relay.forks import FORKS
 from tests.relay.store.parts import close_while_it_is_watched
 from tracknow_static.errors import StorageError
-from tracknow_static.relay.store import queries, sqlite_file
+from tracknow_static.relay.store import ingest, queries, sqlite_file
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter
 
@@ -197,6 +198,21 @@ def test_a_command_waits_for_its_turn_no_longer_than_a_person(
         queries.status(looking)
     assert queries.status(looking).tallies["accepted", ""] == 1
     looking.close()
+
+
+def test_a_stop_ends_while_another_process_holds_the_database(
+    application: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted may not be stored then; the process ends all the same."""
+    monkeypatch.setattr(ingest, "_CLOSE_SECONDS", 0.1)
+    other = Database(str(application.database.url))
+    assert code(post(application, {"no": "event"})) == (400, "not_an_event")
+    stopping = threading.Thread(target=application.stop, args=(100,))
+    with other.turn():
+        stopping.start()
+        stopping.join(100)
+        assert not stopping.is_alive()
+    other.close()
 
 
 def test_no_folder_to_write_to(fast_path: Path) -> None:

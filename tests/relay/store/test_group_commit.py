@@ -270,3 +270,36 @@ def test_forked_children_share_the_file(sqlite_url: str) -> None:
     assert len(queries.find(application.database, Filter(), limit=100).events) == 62
     assert queries.status(application.database).tallies["accepted", ""] == 62
     application.stop(100)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("patience", "answer"), [(100.0, "stored"), (0.0, "storage_unavailable")])
+def test_a_fork_waits_for_what_is_at_work(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, patience: float, answer: str
+) -> None:
+    """A transaction ends before the fork, and the child stores; after one that does not, it refuses."""
+    monkeypatch.setattr("tracknow_static.relay.app._FORK_SECONDS", patience)
+    application = relay(sqlite_url)
+    opened, forking, forked = threading.Event(), threading.Event(), threading.Event()
+    # What was registered last is called first.
+    os.register_at_fork(before=forking.set, after_in_parent=forked.set)
+
+    def hold() -> None:
+        with application.database.write():
+            opened.set()
+            assert (forking if patience else forked).wait(100)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert opened.wait(100)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = 0 if code(post(application, purchase("child")))[1] == answer else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    holder.join()
+    assert code(post(application, purchase("parent"))) == (200, "stored")
+    application.stop(100)

@@ -34,6 +34,8 @@ _WATCH_SECONDS = 1.0
 _WAKE_EVERY = 0.01
 # Seconds that aborted attempts get to end.
 _ABORT_SECONDS = 1.0
+# Seconds after which a failed wait for new events begins again.
+_FAILED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Dispatcher:
             self._stopping.set()
         self.wakeup.wake()
         ended = _stop(workers, self.grace if timeout is None else timeout)
-        if watcher is not None:
+        if watcher is not None and watcher.is_alive():
             # It uses the database, which its owner may close next.
             watcher.join(2 * _WATCH_SECONDS)
         atexit.unregister(self._stop_at_exit)
@@ -208,12 +210,19 @@ class Dispatcher:
         workers, stopping = self._workers, self._stopping
         try:
             while not stopping.wait(_WAKE_EVERY):
-                if self.wakeup.wait(_WATCH_SECONDS):
+                if self._is_woken(stopping):
                     for worker in workers:
                         worker.wake()
         finally:
             # Here, where nothing else uses the connection: a stop waits for no database.
             self.wakeup.close()
+
+    def _is_woken(self, stopping: threading.Event) -> bool:
+        try:
+            return self.wakeup.wait(_WATCH_SECONDS)
+        except Exception:  # noqa: BLE001 - without it, events would wait for the next look
+            _log.exception("waiting for new events failed and goes on")
+            return not stopping.wait(_FAILED_SECONDS)
 
 
 def _stop(workers: Sequence[DestinationWorker], seconds: float) -> bool:
@@ -231,5 +240,7 @@ def _stop(workers: Sequence[DestinationWorker], seconds: float) -> bool:
 def _join(workers: Sequence[DestinationWorker], seconds: float) -> bool:
     until = time.monotonic() + seconds
     for worker in workers:
-        worker.join(max(until - time.monotonic(), 0.0))
+        # One that the system would not start cannot be joined.
+        if worker.is_alive():
+            worker.join(max(until - time.monotonic(), 0.0))
     return not any(worker.is_alive() for worker in workers)

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tracknow_static.errors import StorageError
+from tracknow_static.errors import RelayError
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.deliver import breaker, verdict
 from tracknow_static.relay.deliver.breaker import BreakerInput, Gate
@@ -136,7 +136,7 @@ class DestinationWorker(threading.Thread):
     def _turn_safely(self) -> None:
         try:
             asked = self._turn()
-        except StorageError as error:
+        except RelayError as error:
             if not self._storage_failures:
                 _log.error("database out of reach: %s", error, extra=self._fields())
             self._storage_failures += 1

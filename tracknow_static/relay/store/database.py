@@ -24,9 +24,11 @@ from tracknow_static.relay.store import migrations
 from tracknow_static.relay.store.errors import as_storage_error, is_transient
 from tracknow_static.relay.store.model import WEBHOOK
 from tracknow_static.relay.store.sqlite_file import PATIENCE_SECONDS, SqliteFile, listen
+from tracknow_static.relay.store.wakeup import OwnConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import ColumnElement, Connection, Engine
 
@@ -45,28 +47,6 @@ _TRIES = 3
 _CONNECT_SECONDS = 5
 # Pages given back to the disk while others wait to write.
 _VACUUM_PAGES = 1000
-
-
-class OwnConnection:
-    """A driver's connection outside the pool, which any thread may close.
-
-    SQLite's driver crashes the process when one thread closes what another one is using, so it is
-    closed between two uses.
-    """
-
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
-        self._lock = threading.Lock()
-
-    def use(self, work: Callable[[Any], _Result]) -> _Result:
-        """Return what ``work`` makes of the driver's connection; raises the driver's errors."""
-        with self._lock:
-            return work(self._driver)
-
-    def close(self) -> None:
-        """Close it, once nobody uses it; a later use raises an error of the driver."""
-        with self._lock:
-            self._driver.close()
 
 
 class Database:
@@ -234,10 +214,11 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self, *, opening: bool = False) -> Iterator[Connection]:
-        seen = self._look(opening)
-        with as_storage_error(), self.engine.begin() as connection:
-            yield connection
-        self._check_file(seen)
+        with self._use():
+            seen = self._look(opening)
+            with as_storage_error(), self.engine.begin() as connection:
+                yield connection
+            self._check_file(seen)
 
     @contextlib.contextmanager
     def _write(self, *, opening: bool = False) -> Iterator[Connection]:
@@ -278,6 +259,9 @@ class Database:
         with contextlib.nullcontext() if self._file is None else self._file.turn():
             yield
 
+    def _use(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._file is None else self._file.use()
+
     def run(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do ``work`` in a durable transaction, again if another one or the network was in its way.
 
@@ -304,11 +288,11 @@ class Database:
     def own_connection(self) -> OwnConnection:
         """Return a connection outside the pool; the caller closes it, and may find it closed."""
         self.open()
-        with as_storage_error():
+        with self._use(), as_storage_error():
             pooled = self.engine.raw_connection()
             own = OwnConnection(pooled.driver_connection)
             pooled.detach()
-        self._own.add(own)
+            self._own.add(own)
         return own
 
     def compact(self) -> None:
@@ -318,7 +302,11 @@ class Database:
         self.open()
         # A log that is to become smaller waits for readers, and new events wait with it.
         mode = "TRUNCATE" if self._file.release_reserve() else "PASSIVE"
-        with as_storage_error(), contextlib.closing(self.engine.raw_connection()) as pooled:
+        with (
+            self._file.use(),
+            as_storage_error(),
+            contextlib.closing(self.engine.raw_connection()) as pooled,
+        ):
             # Outside of any transaction, in which a log cannot be emptied. Of the vacuum, `execute`
             # would do the first page only.
             connection: Any = pooled.driver_connection
@@ -331,22 +319,33 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the object stays usable."""
-        self.engine.dispose()
+        with self._use():
+            self.engine.dispose()
         if self._file is not None:
             self._file.forget_log()
             self._file.close()
 
-    def close_idle(self) -> int:
-        """Close SQLite connections that are not at work, before a fork; return how many are."""
-        if self._file is None:
-            return 0
-        pool: Any = self.engine.pool
-        at_work = int(pool.checkedout())
-        self.engine.dispose()
-        for own in list(self._own):
-            own.close()
-        self._file.forget_log()
-        return at_work
+    def close_idle(self) -> None:
+        """Close SQLite connections that are not at work."""
+        if self._file is not None:
+            self.engine.dispose()
+            for own in list(self._own):
+                own.close()
+            self._file.forget_log()
+
+    def rest(self, seconds: float) -> bool:
+        """Leave SQLite alone in all threads until :meth:`resume`; no connection stays open.
+
+        Return whether what was at work ended within the seconds.
+        """
+        is_at_rest = self._file is None or self._file.rest(seconds)
+        self.close_idle()
+        return is_at_rest
+
+    def resume(self) -> None:
+        """Go on after :meth:`rest`."""
+        if self._file is not None:
+            self._file.resume()
 
     def abandon(self) -> None:
         """Leave the database to the parent process; for a child that must not use it."""

@@ -117,8 +117,11 @@ class Writer:
             deadlines.remove(ticket)
         return ticket.outcome()
 
-    def stop(self) -> None:
-        """Commit what is queued and end the thread; a later event starts it again."""
+    def stop(self) -> bool:
+        """Commit what is queued and end the thread; a later event starts it again.
+
+        Return whether it ended within ten seconds.
+        """
         with self._lock:
             thread, self._thread = self._thread, None
             self._queue.put(None)
@@ -126,6 +129,7 @@ class Writer:
             self._queue = queue.SimpleQueue()
         if thread is not None:
             thread.join(_STOP_SECONDS)
+        return thread is None or not thread.is_alive()
 
     def _enqueue(self, ticket: _Ticket) -> None:
         with self._lock:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # How long a look at the disk counts that found room: far less than it takes to fill the floor.
 _ROOM_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
 
 
 class Ingest:
@@ -110,8 +111,14 @@ class Ingest:
                 raise
 
     def close(self) -> None:
-        """Store what is queued, stop the thread, and store the counters."""
-        self._writer.stop()
+        """Store what is queued, stop the thread, and store the counters; end within a bound."""
+        if self._writer.stop() and self._counted:
+            # Its turn may not come while another process holds the database.
+            last = threading.Thread(target=self._flush_last, name="relay-flush", daemon=True)
+            last.start()
+            last.join(_CLOSE_SECONDS)
+
+    def _flush_last(self) -> None:
         try:
             self.flush()
         except RelayError as error:

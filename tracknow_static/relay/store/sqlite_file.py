@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,10 @@ class SqliteFile:
         self._looking = threading.Lock()
         self._turn = threading.Lock()
         self._lock_file: int | None = None
+        # The threads that use SQLite, each with the number of its uses, one within another.
+        self._users: Counter[int] = Counter()
+        self._users_change = threading.Condition()
+        self._rests = False
 
     @property
     def is_known(self) -> bool:
@@ -204,8 +209,41 @@ class SqliteFile:
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Keep others who write, in all processes, waiting until the block ends."""
-        with self._turn, self._lock():
+        with self.use(), self._turn, self._lock():
             yield
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[None]:
+        """Mark the block as one that uses SQLite; it begins when there is no :meth:`rest`."""
+        thread = threading.get_ident()
+        with self._users_change:
+            while self._rests and thread not in self._users:
+                self._users_change.wait()
+            self._users[thread] += 1
+        try:
+            yield
+        finally:
+            with self._users_change:
+                self._users[thread] -= 1
+                if not self._users[thread]:
+                    del self._users[thread]
+                self._users_change.notify_all()
+
+    def rest(self, seconds: float) -> bool:
+        """Let no use begin until :meth:`resume`; return whether all ended within the seconds.
+
+        A fork copies the locks within SQLite as they are, and nobody opens in the child what a
+        thread held.
+        """
+        with self._users_change:
+            self._rests = True
+            return self._users_change.wait_for(lambda: not self._users, seconds)
+
+    def resume(self) -> None:
+        """Let uses begin again."""
+        with self._users_change:
+            self._rests = False
+            self._users_change.notify_all()
 
     def free_bytes(self) -> int:
         """Return the free space in the file's folder; raise :class:`StorageError` without it."""
@@ -245,9 +283,12 @@ class SqliteFile:
         return self.path.with_name(self.path.name + "-reserve")
 
     def close(self) -> None:
-        """Close the file that the turns are taken at."""
-        with self._turn:
-            self.abandon()
+        """Close the file that the turns are taken at, unless a thread of ours waits at it."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self.abandon()
+            finally:
+                self._turn.release()
 
     def abandon(self) -> None:
         """Close it in a forked child, where the lock would outlive a parent that is killed."""

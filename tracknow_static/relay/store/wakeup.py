@@ -5,18 +5,44 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracknow_static.errors import StorageError
+from tracknow_static.errors import RelayError
 from tracknow_static.relay.store.schema import CHANNEL
 
 if TYPE_CHECKING:
-    from tracknow_static.relay.store.database import Database, OwnConnection
+    from collections.abc import Callable
+
+    from tracknow_static.relay.store.database import Database
+
+_Result = TypeVar("_Result")
 
 # SQLite has no notifications between processes; looking whether the file changed costs 5 µs.
 _LOOK_SECONDS = 0.1
 # A wake-up within the process is noticed between two slices of LISTEN.
 _LISTEN_SECONDS = 0.25
+
+
+class OwnConnection:
+    """A driver's connection outside the pool, which any thread may close.
+
+    SQLite's driver crashes the process when one thread closes what another one is using, so it is
+    closed between two uses.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._lock = threading.Lock()
+
+    def use(self, work: Callable[[Any], _Result]) -> _Result:
+        """Return what ``work`` makes of the driver's connection; raises the driver's errors."""
+        with self._lock:
+            return work(self._driver)
+
+    def close(self) -> None:
+        """Close it, once nobody uses it; a later use raises an error of the driver."""
+        with self._lock:
+            self._driver.close()
 
 
 class WakeUp:
@@ -59,7 +85,7 @@ class WakeUp:
         except Exception as error:
             self._drop()
             driver: Any = self._database.engine.dialect.loaded_dbapi
-            if not isinstance(error, (StorageError, driver.Error)):
+            if not isinstance(error, (RelayError, driver.Error)):
                 raise
             self._woken.wait(min(left, 1.0))
             return False
