@@ -133,7 +133,7 @@ class Shop:
 
 def stored(browser: Browser, name: str = "tn_click_id") -> tuple[str | None, str | None]:
     """Give the id in the cookie and in localStorage, as a script of the page reads them."""
-    cookie, local = browser.run(
+    cookie, local = browser.until(
         "const found = document.cookie.split('; ').find(one => one.startsWith(arguments[0] + '='));"
         "return [found ? found.slice(arguments[0].length + 1) : null,"
         " localStorage.getItem(arguments[0])]",

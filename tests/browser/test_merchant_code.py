@@ -170,7 +170,7 @@ def test_address_that_the_page_reports(shop: Shop) -> None:
         ),
     )
     assert first_request(shop).target == f"/{shop.key}/m?{REFERENCE}"
-    browser.sandbox.call(browser._command, "switch", browser._first)
+    browser.switch_back()
     assert set(browser.run("return seen")) == {f"{shop.pay}/m 7"}
 
 

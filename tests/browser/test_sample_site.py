@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tests.browser.shops import Shop
 
 
+# Whether an element that Material has swapped in stays where it is: pictures above it push it down.
+SETTLED = """return document.querySelector(arguments[0])
+  && [...document.images].every(one => one.complete || one.loading === 'lazy')"""
+
+
 @pytest.fixture(scope="session")
 def morrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build Morrow Coffee once per process."""
@@ -43,10 +48,10 @@ def test_instant_navigation(shop: Shop, morrow: Path) -> None:
         ('article a[href$="huila/"]', "/coffees/huila/"),
         ('.md-footer a[href*="yirgacheffe"]', "/coffees/yirgacheffe/"),
     ):
-        browser.until("return document.querySelector(arguments[0])", selector)
+        browser.until(SETTLED, selector)
         browser.click(selector)
         browser.until("return location.pathname === arguments[0]", path)
-    browser.until("return document.querySelector('article a[href*=\"SAMPLEyirga250\"]')")
+    browser.until(SETTLED, 'article a[href*="SAMPLEyirga250"]')
     assert browser.run("return window.samePage === true")
     assert browser.run("return document.head.querySelectorAll('script[data-tracknow]').length") == 2
     asked = _pays(shop, 'article a[href*="SAMPLEyirga250"]')

@@ -111,10 +111,10 @@ def test_by_keyboard(page: Browser) -> None:
     """The first stop leads to the content; a form is filled and sent; a sale opens; back to the list."""
     opened(page, "sales")
     page.press(TAB)
-    assert page.run("return document.activeElement.className") == "skip"
-    assert page.run("return document.activeElement.getBoundingClientRect().left >= 0")
+    page.until("return document.activeElement.className === 'skip'")
+    page.until("return document.activeElement.getBoundingClientRect().left >= 0")
     page.press(ENTER)
-    assert page.run("return location.hash") == "#content"
+    page.until("return location.hash === '#content'")
     page.focus("#reference")
     page.run("window.__left = true")
     page.press(*"nightowl", ENTER)

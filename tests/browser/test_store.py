@@ -269,6 +269,7 @@ def test_clean_url(shop: Shop, before: str, after: str) -> None:
     shop.use(clean_url=True)
     state = "<script>history.replaceState({page: 7}, '', location.href)</script>"
     browser = shop.visit(state, path=before)
+    browser.until("return location.href === arguments[0]", shop.url(after))
     assert browser.url == shop.url(after)
     assert browser.run("return [history.state.page, history.length]")[0] == 7
     assert stored(browser) == (ID, ID)

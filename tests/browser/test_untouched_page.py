@@ -207,7 +207,7 @@ def _changed(shop: Shop, before: str, click_id: str) -> list[str]:
                 shop.web.wait_for(partial(_is, target), since)
             except AssertionError as error:
                 wrong.append(f"{name}: {error}")
-        browser.sandbox.call(browser._command, "switch", browser._first)
+        browser.switch_back()
         try:
             browser.until("return serialise() === arguments[0]", before)
         except AssertionError:

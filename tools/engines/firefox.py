@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from marionette_driver.errors import (  # type: ignore[import-untyped]
     MarionetteException,
+    NoSuchWindowException,
     UnknownException,
 )
 from marionette_driver.marionette import Marionette  # type: ignore[import-untyped]
@@ -25,17 +26,28 @@ class Firefox(Browser):
     programs: ClassVar[dict[str, str]] = {"firefox-esr": "/usr/bin/firefox-esr"}
 
     def _start(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="tracknow-firefox-")
-        self.marionette = Marionette(
-            bin=self.programs["firefox-esr"],
-            headless=True,
-            workspace=self._folder.name,
-            gecko_log=os.path.join(self._folder.name, "gecko.log"),  # noqa: PTH118 - a text, for mozrunner
-            prefs=_PREFERENCES,
-            app_args=["--width=1280", "--height=900"],
+        # A process of the browser that is being killed may still write there.
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="tracknow-firefox-", ignore_cleanup_errors=True
         )
-        self.marionette.start_session({"acceptInsecureCerts": True, "pageLoadStrategy": "none"})
-        self.marionette.timeout.script = SECONDS
+        try:
+            self.marionette = Marionette(
+                bin=self.programs["firefox-esr"],
+                headless=True,
+                workspace=self._folder.name,
+                gecko_log=os.path.join(self._folder.name, "gecko.log"),  # noqa: PTH118 - a text, for mozrunner
+                prefs=_PREFERENCES,
+                app_args=["--width=1280", "--height=900"],
+                # Longer than a script may run, and short enough to replace the browser after it.
+                socket_timeout=SECONDS + 20,
+            )
+            # When an answer does not come, the driver would wait for ever for the browser's children.
+            self._instance, self.marionette.instance = self.marionette.instance, None
+            self.marionette.start_session({"acceptInsecureCerts": True, "pageLoadStrategy": "none"})
+            self.marionette.timeout.script = SECONDS
+        except BaseException:
+            self._quit()
+            raise
 
     def _go(self, url: str) -> None:
         self.marionette.navigate(url)
@@ -49,10 +61,12 @@ class Firefox(Browser):
     def _perform(self, sources: list[dict[str, object]]) -> None:
         try:
             self.marionette.actions.perform(sources)
+        except NoSuchWindowException:
+            pass
         except UnknownException as error:
-            # After the last action Marionette still waits for the frame that got the input, though
-            # the page may have left for the back/forward cache, and the frame with it.
-            if "InactiveActor" not in str(error):
+            # After each action Marionette waits for the page or frame that got the input, which
+            # may have left because of it: for the back/forward cache, or for good.
+            if not any(name in str(error) for name in _GONE):
                 raise
         with contextlib.suppress(MarionetteException):
             self.marionette.actions.release()
@@ -77,7 +91,10 @@ class Firefox(Browser):
             case "cookies":
                 return driver.get_cookies()
             case "frame":
-                return driver.switch_to_frame(self._run(FIND, arguments))
+                # A lost answer is none at all, and would lead to the page itself.
+                if (frame := self._run(FIND, arguments)) is None:
+                    raise NoSuchWindowException("the page left")
+                return driver.switch_to_frame(frame)
             case "top":
                 return driver.switch_to_default_content()
         raise ValueError(name)
@@ -86,12 +103,18 @@ class Firefox(Browser):
         return base64.b64decode(self.marionette.screenshot(full=False))
 
     def _quit(self) -> None:
-        with contextlib.suppress(MarionetteException, OSError):
-            self.marionette.quit(in_app=False)
-        self.marionette.cleanup()
+        self.sandbox.kill_all(program="firefox-esr")
+        # What a dead browser's driver raises depends on when it died.
+        with contextlib.suppress(Exception):
+            self.marionette.delete_session(send_request=False)
+            self.marionette.cleanup()
+        with contextlib.suppress(Exception):
+            self._instance.close(clean=True)
         self._folder.cleanup()
 
 
+# What Firefox's actors throw when their page has left: MarionetteCommandsParent.sys.mjs.
+_GONE = ("InactiveActor", "AbortError", "currentWindowGlobal is null")
 _PREFERENCES = {
     # Opening a tab by a middle click or with ctrl must not depend on somebody's habits.
     "browser.tabs.opentabfor.middleclick": True,

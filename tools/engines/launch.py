@@ -37,13 +37,14 @@ def _launch(name: str, sandbox: Sandbox) -> Browser:
         raise BrowserError(
             f"{name} is not installed: no {', '.join(missing)}. sh tools/install_browsers.sh installs it."
         )
+    others = sandbox.processes()
     try:
         return engine(sandbox)
     except BrowserError:
         raise
     except Exception:  # noqa: BLE001 - each engine has exceptions of its own
         # What fails to start on a machine under load starts the second time.
-        sandbox.kill_all()
+        sandbox.kill_all(but=others)
     try:
         return engine(sandbox)
     except Exception as error:

@@ -73,11 +73,13 @@ class Sandbox:
         """Return the ids of all processes in the sandbox's network, except our own."""
         return [pid for pid in _all_processes() if _network_of(pid) == self._network]
 
-    def kill_all(self) -> None:
-        """End all processes that were started in the sandbox, whoever started them."""
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def kill_all(self, program: str = "", but: Iterable[int] = ()) -> None:
+        """End the sandbox's processes ``but`` some, or those alone that a program's folder holds."""
+        for pid in set(self.processes()) - set(but):
+            # One that is gone, or on its way out, has no program.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if not program or program in Path(f"/proc/{pid}/exe").readlink().parts:
+                    os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End what runs in the sandbox, and the sandbox."""

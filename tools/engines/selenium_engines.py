@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.remote.command import Command
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from tools.engines.browser import FIND, SECONDS, Browser, BrowserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selenium.webdriver.remote.webdriver import WebDriver
 
 _CHROMIUM_FLAGS = (
@@ -44,19 +47,25 @@ class SeleniumBrowser(Browser):
     def _go(self, url: str) -> None:
         self.driver.get(url)
 
-    def _run(self, script: str, arguments: tuple[object, ...], patience: float = SECONDS) -> Any:
-        # WebKit never answers when the page's process is replaced while a script starts in it.
+    @contextlib.contextmanager
+    def _patience(self, seconds: float) -> Iterator[None]:
+        """Wait so long for an answer; WebKit gives none when the page's process is replaced."""
         config = self.driver.command_executor.client_config  # type: ignore[union-attr]
-        usual, config.timeout = config.timeout, patience
+        usual, config.timeout = config.timeout, seconds
         try:
-            return self.driver.execute_script(script, *arguments)
+            yield
         finally:
             config.timeout = usual
 
+    def _run(self, script: str, arguments: tuple[object, ...], patience: float = SECONDS) -> Any:
+        with self._patience(patience):
+            return self.driver.execute_script(script, *arguments)
+
     def _perform(self, sources: list[dict[str, object]]) -> None:
-        self.driver.execute(Command.W3C_ACTIONS, {"actions": sources})
+        with self._patience(SECONDS), contextlib.suppress(ReadTimeoutError):
+            self.driver.execute(Command.W3C_ACTIONS, {"actions": sources})
         # The page may be gone by now, and with it what was held down.
-        with contextlib.suppress(WebDriverException):
+        with self._patience(5), contextlib.suppress(WebDriverException, HTTPError):
             self.driver.execute(Command.W3C_CLEAR_ACTIONS)
 
     def _command(self, name: str, *arguments: Any) -> Any:
@@ -88,7 +97,8 @@ class SeleniumBrowser(Browser):
         return base64.b64decode(self.driver.get_screenshot_as_base64())
 
     def _quit(self) -> None:
-        with contextlib.suppress(WebDriverException):
+        # What a dead browser's driver raises depends on when it died.
+        with self._patience(10), contextlib.suppress(Exception):
             self.driver.quit()
 
 
@@ -160,14 +170,17 @@ class WebKit(SeleniumBrowser):
         )
         try:
             self.driver = webdriver.WebKitGTK(options=options, service=service)
-        except WebDriverException:
-            self._screen.kill()
+        except BaseException:
+            self._end_screen()
             raise
         self.driver.set_script_timeout(SECONDS)
         self.driver.set_window_rect(0, 0, 1280, 900)
 
     def _quit(self) -> None:
         super()._quit()
+        self._end_screen()
+
+    def _end_screen(self) -> None:
         self._screen.kill()
         self._screen.wait()
 
