@@ -27,6 +27,7 @@ from tracknow_static.settings import Settings
         ("Shop", False),
         ("shop.example", False),
         ("shop-tracking", False),
+        ("your-namespace", False),
         ("shop\n", False),
     ],
 )

@@ -9,8 +9,9 @@ import re
 from unicodedata import category
 from urllib.parse import urlsplit
 
-# The namespace and "-tracking" are one DNS label of at most 63 characters (RFC 1035, 2.3.4).
-_NAMESPACE = re.compile(r"(?!.*-tracking\Z)[a-z0-9](?:[a-z0-9-]{0,52}[a-z0-9])?")
+# The namespace and "-tracking" are one DNS label of at most 63 characters (RFC 1035, 2.3.4). The
+# documents write "your-namespace" where yours belongs.
+_NAMESPACE = re.compile(r"(?!.*-tracking\Z|your-namespace\Z)[a-z0-9](?:[a-z0-9-]{0,52}[a-z0-9])?")
 _TRACKNOW_HOST = re.compile(r"[a-z0-9-]+-tracking\.tracknow\.info")
 
 # Currencies whose minor unit is no hundredth but a whole, or a thousandth

@@ -93,6 +93,10 @@ def test_check_finds_a_database_that_cannot_be_made(tmp_path: Path, destination:
     (tmp_path / "state").write_text("")
     environ = environment(f"sqlite:///{tmp_path}/state/relay.sqlite3", destination.url)
     assert check(environ, 1)["database"][0] == "failed"
+    # Nor is the folder itself one, whoever may use it.
+    found = check(environment(f"sqlite:///{tmp_path}", destination.url), 1)
+    assert "it is a folder" in found["database"][1]
+    assert "database file" not in found
 
 
 def test_the_database_is_for_its_user_alone(sqlite_url: str) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import shlex
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +16,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.events import charge, encode, purchase
-from tests.relay.operate.parts import accept, database_of, environment, run, run_json
+from tests.relay.operate.parts import (
+    accept,
+    database_of,
+    environment,
+    run,
+    run_json,
+    whole_environment,
+)
 from tests.relay.store.parts import dead, delivered, release
 from tests.relay.store.test_faults import mounted
 from tracknow_static.relay.sales.ledger import Ledger
@@ -273,6 +284,51 @@ def test_text_from_outside_cannot_steer_a_terminal(sqlite_url: str) -> None:
 def test_json_is_one_document(environ: dict[str, str]) -> None:
     """Nothing else is printed beside it."""
     json.loads(run(environ, "list", "--json").stdout)
+
+
+LOOKS = """
+import contextlib, sys
+from tracknow_static.relay.operate.cli import main
+for line in sys.argv[1:]:
+    with contextlib.suppress(SystemExit):
+        main(line.split())
+"""
+# Root may write everywhere but for these (capabilities(7): CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH).
+PR_CAPBSET_DROP, OVERRIDES = 24, (1, 2)
+
+
+def without_overrides() -> None:
+    """Heed the modes of files from the next program on."""
+    for capability in OVERRIDES:
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o444])
+def test_a_copy_that_is_read_only_can_be_looked_at(
+    environ: dict[str, str], tmp_path: Path, mode: int
+) -> None:
+    """A backup in a folder that nobody may write to: nothing is made beside it."""
+    file = tmp_path / "backup" / "relay.sqlite3"
+    file.parent.mkdir()
+    shutil.copy(environ["TRACKNOW_RELAY_DATABASE"].removeprefix("sqlite:///"), file)
+    file.chmod(mode)
+    file.parent.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS, "status", "list", "show evt_1", "sales", "replay --all"],
+        env=whole_environment({**environ, "TRACKNOW_RELAY_DATABASE": f"sqlite:///{file}"}),
+        preexec_fn=without_overrides,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert [*file.parent.iterdir()] == [file]
+    file.parent.chmod(0o755)
+    assert "accepted 4" in done.stdout
+    assert "payload          " in done.stdout
+    assert "Error: " in done.stderr.splitlines()[-1]
+    assert "readonly" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Error: ") == 1
 
 
 def test_a_damaged_database_is_named(sqlite_url: str) -> None:

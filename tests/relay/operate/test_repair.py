@@ -104,6 +104,15 @@ def test_replay_by_id_reaches_delivered_events(environ: dict[str, str]) -> None:
     assert pending(environ) == {ONE: 0, TWO: 1}
 
 
+def test_replay_names_an_id_that_is_not_stored(environ: dict[str, str]) -> None:
+    """The others are replayed all the same; the exit code shows that something is wrong."""
+    result = run(environ, "replay", "evt_3", "evt_nope", code=1)
+    assert result.stderr == "No event 'evt_nope' is stored.\n"
+    assert pending(environ) == {ONE: 1, TWO: 1}
+    found = run_json(environ, "replay", "evt_nope", "evt_0", "--state", "dead", code=1)
+    assert (found["deliveries"], found["unknown"]) == (0, ["evt_nope"])
+
+
 def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
     """It reports what would be done."""
     found = run_json(environ, "replay", "--state", "dead", "--dry-run")

@@ -27,6 +27,7 @@ def test_sums_of_a_period(either: dict[str, str]) -> None:
         "key": None,
         "sales": 5,
         "with_click_id": 4,
+        "awaited": 0,
         "share": 0.8,
         "money": {"eur": 8000, "jpy": 2000},
         "refunded": {"jpy": 500},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import re
 from pathlib import Path
@@ -290,6 +291,9 @@ def test_a_charge_is_not_judged_before_its_session_can_have_come(database_url: s
     report = run(environ, "report").output
     assert "1 new charge waits for its Checkout Session." in report
     assert "1 of 1 sale through plink_1 had no click id" in report
+    assert "0 of 1 (0%), 1 not known yet" in report
+    assert run_json(environ, "report")["total"]["awaited"] == 1
+    assert ", 1 not known yet" in run(environ, "report", "--format", "html").output
     relay = application(environ)
     assert "session-awaited" in get(relay, "/status/sales/ch_new")[2]
     relay.stop(100)
@@ -314,16 +318,30 @@ def test_a_filter_is_served_by_an_index(sqlite_url: str, wanted: dict[str, Any])
     assert any("sales_verdict" in line or "sales_link" in line for line in plan)
 
 
-def test_what_waits_for_a_paused_destination_is_held(either: dict[str, str]) -> None:
-    """The reason, the story and the event name the pause; nothing is due before it is resumed."""
+def test_nothing_is_due_for_a_paused_destination(either: dict[str, str]) -> None:
+    """Story and event date the pause, not the next look, and name the command that helps."""
     database = database_of(either)
+    (waiting,) = leases.claim(database, limit=9, lease_seconds=60)
+    retry(database, waiting, delay=7200, status=404, error=None)
     destinations.pause(database, DESTINATION, "its answer was 404")
     database.close()
     found = run_json(either, "explain", "cs_wait")
     assert (found["verdict"], found["reason"]) == ("waiting", "paused")
-    steps = [step["what"] for step in found["evidence"]]
-    assert ("held" in steps, "due" in steps) == (True, False)
-    assert "waiting (paused)" in run(either, "explain", "cs_wait").output
-    assert "held, the destination is paused" in run(either, "show", "evt_wait_completed").output
+    steps = {step["what"]: step["at"] for step in found["evidence"]}
+    assert "due" not in steps
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=10)
+    assert steps["received"] <= steps["paused"] < now.isoformat()
+    text = run(either, "explain", "cs_wait").output
+    assert "waiting (paused)" in text
+    assert f"{DESTINATION} is paused: `tracknow-relay resume {DESTINATION}`" in text
+    relay = application(either)
+    assert f"tracknow-relay resume {DESTINATION}" in get(relay, "/status/sales/cs_wait")[2]
+    relay.stop(100)
+    assert f"`tracknow-relay resume {DESTINATION}`" in run(either, "show", waiting.event_id).output
+    assert run_json(either, "show", waiting.event_id)["deliveries"][0]["due_at"] is None
+    assert (
+        run_json(either, "list", "--state", "pending")["events"][0]["deliveries"][0]["due_at"]
+        is None
+    )
     run(either, "resume", "--all")
-    assert run_json(either, "explain", "cs_wait")["reason"] == "pending"
+    assert run_json(either, "explain", "cs_wait")["reason"] == "retrying"

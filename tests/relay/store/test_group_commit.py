@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -246,6 +247,27 @@ def test_hung_disk_is_503_and_recovers(sqlite_url: str) -> None:
     assert code(post(application, purchase(2))) == (200, "stored")
     assert len(queries.find(application.database, Filter()).events) == 2
     application.stop(100)
+
+
+def test_a_failure_that_goes_on_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk does not fill the log: the next line has the number of the events since."""
+    store = Store()
+    writer = Writer(store, timeout=100)
+
+    def lines(*errors: str) -> list[str]:
+        caplog.clear()
+        for text in errors:
+            store.error = StorageError("disk_full", text) if text else None
+            with contextlib.suppress(StorageError):
+                writer.submit(new())
+        return [record.getMessage() for record in caplog.records]
+
+    assert lines("full", "full", "full") == ["1 event not stored: full"]
+    assert lines("locked") == ["3 events not stored: locked"]
+    assert lines("", "locked") == ["1 event not stored: locked"]
+    writer._log_at = 0.0
+    assert lines("locked", "locked") == ["1 event not stored: locked"]
+    writer.stop()
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

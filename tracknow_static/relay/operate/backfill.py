@@ -17,12 +17,13 @@ from tracknow_static.relay.backfill.backfill import KEPT_SECONDS, Backfill, Poll
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.operate.sales import print_sales, sale_json
 from tracknow_static.relay.sales.verdicts import has_other_accounts
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 from tracknow_static.relay.store.ingest import Ingest
-from tracknow_static.tracknow import clean, counted
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -90,7 +91,7 @@ def backfill(
     else:
         _print(polled, status, lines, dry_run=dry_run)
     if is_connected:
-        click.echo(
+        echo(
             "The ledger has sales of connected accounts: what is missing of those is not looked "
             "for, only events of the API key's own account.",
             err=True,
@@ -111,7 +112,7 @@ def _confirm(created_at: float, since: float, *, yes: bool) -> None:
         "before then to Tracknow directly: fetched again, they would count twice there, and their "
         "commission would be paid twice."
     )
-    click.echo(text, err=True)
+    echo(text, err=True)
     if not _is_terminal():
         text = "Nothing was fetched: there is no terminal to ask on. Add --yes if Tracknow has not had these sales."
         raise AccountError(text, exit_codes.MISUSE)
@@ -126,7 +127,7 @@ def _poll(task: Backfill, advance: Any) -> Polled:
     """Poll, once other processes have ended; their leases end with them, or soon after them."""
     polled = task.poll(advance)
     if polled is None:
-        click.echo("Another process is fetching events; waiting for it …", err=True)
+        echo("Another process is fetching events; waiting for it …", err=True)
     while polled is None:
         time.sleep(_LOOK_SECONDS)
         polled = task.poll(advance)
@@ -157,17 +158,17 @@ def _print(polled: Polled, status: Status, attention: list[str], *, dry_run: boo
     if dry_run:
         verbs = ("is missing", "are missing")
     listed = counted(polled.listed, "event")
-    click.echo(f"{listed} at Stripe from {period}; {number} {verbs[number != 1]}.")
+    echo(f"{listed} at Stripe from {period}; {number} {verbs[number != 1]}.")
     if polled.new:
         rows = [[kind, str(count)] for kind, count in sorted(polled.new.items())]
         output.print_table(("type", "missing"), rows)
     if status.now - polled.since > KEPT_SECONDS:
-        click.echo("Stripe keeps events for 30 days: --sessions lists older sales.")
+        echo("Stripe keeps events for 30 days: --sessions lists older sales.")
     state = status.backfill
     if state is not None and state.endpoint_unknown:
-        click.echo(f"Whether Stripe has disabled the endpoint is unknown. {state.endpoint_unknown}")
+        echo(f"Whether Stripe has disabled the endpoint is unknown. {state.endpoint_unknown}")
     for line in attention:
-        click.secho(clean(line), fg="red")
+        echo(line, color="red")
 
 
 def _list_sessions(config: RelayConfig, since: float | None, output_format: str) -> None:
@@ -198,11 +199,11 @@ def _list_sessions(config: RelayConfig, since: float | None, output_format: str)
         period = f"{_moment(since)} to {_moment(before)}"
         listed = counted(found.listed, "session or charge", "sessions and charges")
         text = f"{listed} at Stripe from {period}"
-        click.echo(f"{text}; this relay never received {counted(len(found.sales), 'sale')}.")
+        echo(f"{text}; this relay never received {counted(len(found.sales), 'sale')}.")
         if found.sales:
             print_sales(found.sales)
         if not found.complete:
-            click.echo(f"There are more than {MOST:,}: look at a shorter period.", err=True)
+            echo(f"There are more than {MOST:,}: look at a shorter period.", err=True)
     if found.sales:
         sys.exit(exit_codes.ATTENTION)
 

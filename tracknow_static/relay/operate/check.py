@@ -23,6 +23,7 @@ from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, limited
 from tracknow_static.relay.operate.conditions import conditions, free_space, observe
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.sales.inventory import read_inventory
 from tracknow_static.relay.store.backfill_state import ENABLED
 from tracknow_static.relay.store.database import Database
@@ -31,7 +32,7 @@ from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
 from tracknow_static.relay.store.watch import is_low
 from tracknow_static.relay.stripe_api import key_of
-from tracknow_static.tracknow import EVENT_TYPES, clean, counted
+from tracknow_static.tracknow import EVENT_TYPES, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +81,8 @@ def check(alert: bool, output_format: str) -> None:
         output.print_json({"ok": not has_failed, "checks": [asdict(entry) for entry in results]})
     else:
         for entry in results:
-            word = click.style(f"{entry.result:8}", fg=_COLORS[entry.result])
-            click.echo(f"{word}{entry.what}: {clean(entry.text)}")
+            click.secho(f"{entry.result:8}", fg=_COLORS[entry.result], nl=False)
+            echo(f"{entry.what}: {entry.text}")
     if has_failed:
         sys.exit(exit_codes.ATTENTION)
 
@@ -119,7 +120,7 @@ def _modes(config: RelayConfig) -> Iterator[CheckResult]:
     files: list[tuple[str, Path | None]] = [("secret file", config.secrets.file)]
     files.append(("database file", Database.from_config(config).path))
     for what, file in files:
-        if file is None or not file.exists():
+        if file is None or not file.is_file():
             continue
         mode = stat.S_IMODE(file.stat().st_mode)
         # A group may be the relay's own, as in a service that root has set up.

@@ -13,6 +13,7 @@ from tracknow_static.relay.operate.output import duration
 from tracknow_static.relay.receive.response import HINTS
 from tracknow_static.relay.sales.verdicts import without_click_id
 from tracknow_static.relay.store import backfill_state, watch
+from tracknow_static.relay.store.destinations import resume_command
 from tracknow_static.relay.store.model import PAUSED, without_query
 from tracknow_static.tracknow import counted
 
@@ -177,7 +178,6 @@ def _of_destination(
     entry: DestinationStatus, config: RelayConfig, max_age: float
 ) -> Iterator[Condition]:
     url = without_query(entry.destination)
-    quoted = shlex.quote(url)
     yield from _settled(entry, url)
     if entry.destination not in config.destinations:
         if entry.pending:
@@ -186,7 +186,7 @@ def _of_destination(
                 "former-destination",
                 url,
                 f"{_number(entry.pending, *_WAIT)} for {url}, which is not configured",
-                f"tracknow-relay retire {quoted} --to {to}",
+                f"tracknow-relay retire {shlex.quote(url)} --to {to}",
                 stalls=True,
                 since=entry.oldest_at,
             )
@@ -194,7 +194,7 @@ def _of_destination(
     command = "tracknow-relay list --state pending"
     breaker = entry.breaker
     if breaker.state == PAUSED:
-        command = f"tracknow-relay resume {quoted}"
+        command = resume_command(url)
         because = f": {breaker.paused_because}" if breaker.paused_because else ""
         yield Condition(
             "destination-paused",

@@ -13,6 +13,7 @@ from tracknow_static.click_options import format_option
 from tracknow_static.errors import TracknowError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.operate.sales import (
     api_key,
     print_missing,
@@ -20,10 +21,11 @@ from tracknow_static.relay.operate.sales import (
     site_of,
     site_option,
 )
+from tracknow_static.relay.operate.stored import KEPT
 from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.verdicts import CODES
-from tracknow_static.tracknow import clean, money
+from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -47,20 +49,21 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
         found = explaining.explain(database, wanted)
         unfinished = verdicts.unfinished(database, config.click_id_pattern)
     if unfinished and output_format != "json":
-        click.echo(unfinished, err=True)
+        echo(unfinished, err=True)
     if found is None:
         found = _at_stripe(config, wanted)
     if found is None:
-        click.echo(f"Error: the ledger has no sale for {clean(wanted)!r}.", err=True)
+        echo(f"Error: the ledger has no sale for {wanted!r}.", err=True)
         sys.exit(exit_codes.ATTENTION)
     site = site_of(config, place)
     why = site.reason(found.sale)
+    code = why.code if why else found.reason
     if output_format == "json":
         evidence = [{**step._asdict(), "at": output.time_of(step.at)} for step in found.story]
         output.print_json(
             {
                 "verdict": found.sale.verdict,
-                "reason": why.code if why else found.reason,
+                "reason": code,
                 "pages": why.pages if why else (),
                 "sale": sale_json(found.sale),
                 "evidence": evidence,
@@ -69,30 +72,30 @@ def explain(wanted: str, place: str | None, output_format: str) -> None:
                 "missing": site.missing or None,
             }
         )
-        return
+    else:
+        _print(found, code, str(why or found.help))
+        print_missing(site)
+
+
+def _print(found: explaining.Explanation, code: str, more: str) -> None:
+    """Print the story and the verdict; ``code`` is the finer reason, ``more`` is about it."""
     sale = found.sale
-    click_id = clean(sale.reference or "none")
-    click.echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {click_id}")
+    click_id = sale.reference or "none"
+    echo(f"{sale.id}  {money(sale.amount, sale.currency)}  click id: {click_id}")
     click.echo()
     rows = [
-        [
-            output.moment(step.at, "seconds"),
-            WORDS[step.what],
-            step.id,
-            clean(detail_of(step, sale)),
-        ]
+        [output.moment(step.at, "seconds"), WORDS[step.what], step.id, detail_of(step, sale)]
         for step in found.story
     ]
     output.print_table(("time (UTC)", "what", "id", "details"), rows)
     click.echo()
-    code = why.code if why else found.reason
     reason = "" if code == sale.verdict else f" ({code})"
-    click.echo(f"{click.style(sale.verdict, bold=True)}{reason}: {CODES[sale.verdict]}")
-    if why and str(why):
-        click.echo(clean(str(why)))
+    verdict = click.style(sale.verdict, bold=True)
+    click.echo(f"{verdict}{reason}: {CODES[sale.verdict]}")
+    if more:
+        echo(more)
     if found.others:
-        click.echo(f"Other sales of this id: {', '.join(found.others)}")
-    print_missing(site)
+        echo(f"Other sales of this id: {', '.join(found.others)}")
 
 
 def _at_stripe(config: RelayConfig, wanted: str) -> explaining.Explanation | None:
@@ -106,7 +109,7 @@ def _at_stripe(config: RelayConfig, wanted: str) -> explaining.Explanation | Non
     try:
         sale = look_up(Lists(api_key(), config), wanted)
     except TracknowError as error:
-        click.echo(f"Whether Stripe has it is unknown. {error}", err=True)
+        echo(f"Whether Stripe has it is unknown. {error}", err=True)
         return None
     if sale is None:
         return None
@@ -123,7 +126,7 @@ WORDS = {
     "kept": "not forwarded",
     "attempt": "delivery",
     "due": "delivery is due",
-    "held": "held: the destination is paused",
+    "paused": "waits: the destination is paused",
     "dead": "dead letter",
     "rejected": "rejected: success: false",
     "refunded": "refunded",
@@ -136,4 +139,4 @@ def detail_of(step: explaining.Step, sale: Sale) -> str:
     """Return what a step's detail is for people."""
     if step.what == "refunded":
         return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
-    return output.KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail
+    return KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail

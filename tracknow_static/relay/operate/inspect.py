@@ -13,12 +13,13 @@ import click
 from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
-from tracknow_static.relay.operate import output
+from tracknow_static.relay.operate import output, stored
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.conditions import conditions, observe
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store.filters import STATES
-from tracknow_static.relay.store.model import KEPT_REASONS, PAUSED, Filter, without_query
+from tracknow_static.relay.store.model import KEPT_REASONS, Filter, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,9 +155,9 @@ def status(strict: bool, max_age: float, output_format: str) -> None:
         found = queries.status(database)
         needs = conditions(observe(database, config), config, max_age=max_age)
     if output_format == "json":
-        output.print_json(output.status_json(found, needs))
+        output.print_json(stored.status_json(found, needs))
     else:
-        output.status_text(found, needs)
+        stored.status_text(found, needs)
     if strict and needs:
         sys.exit(exit_codes.ATTENTION)
 
@@ -203,17 +204,17 @@ def list_(
             )
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
+        paused = destinations.paused(database)
     if output_format == "json":
-        output.print_json(
-            {"events": [output.event_json(event) for event in page.events], "next": page.cursor}
-        )
+        rows = [stored.event_json(event, paused) for event in page.events]
+        output.print_json({"events": rows, "next": page.cursor})
         return
     if not page.events:
-        click.echo("No event matches.")
+        echo("No event matches.")
         return
-    output.events_text(page.events)
+    stored.events_text(page.events)
     if page.cursor:
-        click.echo(f"More: {'--newest ' if newest else ''}--after '{page.cursor}'")
+        echo(f"More: {'--newest ' if newest else ''}--after '{page.cursor}'")
 
 
 @click.command(
@@ -233,19 +234,18 @@ def show(event_id: str, payload: bool, output_format: str) -> None:
     config = configured()
     with opened(config) as database:
         event = queries.event(database, event_id)
-        urls = [delivery.destination for delivery in event.deliveries] if event else []
-        paused = [url for url in urls if destinations.breaker(database, url).state == PAUSED]
+        paused = destinations.paused(database)
     if event is None:
-        click.echo(f"Error: no event {event_id!r} is stored.", err=True)
+        echo(f"Error: no event {event_id!r} is stored.", err=True)
         sys.exit(exit_codes.ATTENTION)
     if payload:
         if event.payload is None:
-            click.echo(f"Error: the payload of {event_id} was purged.", err=True)
+            echo(f"Error: the payload of {event_id} was purged.", err=True)
             sys.exit(exit_codes.ATTENTION)
         sys.stdout.buffer.write(event.payload)
     elif output_format == "json":
-        data = output.event_json(event, history=True)
+        data = stored.event_json(event, paused, history=True)
         size = None if event.payload is None else len(event.payload)
         output.print_json({**data, "payload_bytes": size})
     else:
-        output.event_text(event, config.signed_destinations, paused)
+        stored.event_text(event, config.signed_destinations, paused)

@@ -14,13 +14,14 @@ from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
 from tracknow_static.relay.operate.inspect import check_period, filters, known_destination
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries
 from tracknow_static.relay.store import purge as purging
 from tracknow_static.relay.store import replay as replaying
 from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.model import Filter, without_query
-from tracknow_static.tracknow import clean, counted
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
@@ -49,12 +50,16 @@ def migrate(output_format: str) -> None:
     if output_format == "json":
         output.print_json({"before": before, "after": after})
     elif before == after:
-        click.echo(f"The schema already has version {after}.")
+        echo(f"The schema already has version {after}.")
     else:
-        click.echo(f"The schema was migrated from version {before} to {after}.")
+        echo(f"The schema was migrated from version {before} to {after}.")
 
 
-@click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing could be replayed"))
+@click.command(
+    epilog=exit_codes.epilog(
+        exit_codes.FAILED, attention="nothing could be replayed, or an ID is not stored"
+    )
+)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @filters
 @click.option(
@@ -94,6 +99,7 @@ def replay(
     config = configured()
     url = _configured_destination(config, "--destination", destination) if destination else None
     with opened(config, seconds=CHANGING) as database:
+        unknown = queries.unknown(database, ids)
         wanted = Filter(ids=ids, **given)
         if url and wanted.state not in (None, _KEPT):
             # A state is that of a delivery: what another destination did not accept is not meant.
@@ -108,10 +114,12 @@ def replay(
                 progress=advance,
             )
     if output_format == "json":
-        output.print_json(_replayed_json(done, dry_run=dry_run))
+        output.print_json({**_replayed_json(done, dry_run=dry_run), "unknown": unknown})
     else:
         _print_replayed(done, rate=rate, dry_run=dry_run)
-    if not done.deliveries:
+    for event_id in unknown:
+        echo(f"No event {event_id!r} is stored.", err=True)
+    if unknown or not done.deliveries:
         sys.exit(exit_codes.ATTENTION)
 
 
@@ -136,7 +144,7 @@ def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
     last = (done.deliveries - 1) / rate if rate and done.deliveries else 0.0
     takes = f", the last one in {output.duration(last)}" if last else ""
     deliveries, events = counted(done.deliveries, "delivery"), counted(done.events, "event")
-    click.echo(f"{would}: {deliveries} of {events}{takes}.")
+    echo(f"{would}: {deliveries} of {events}{takes}.")
     unattributed = "no click id, or waiting for its session: name it, or use --skipped-because"
     for number, thing, because in (
         (done.purged, "event", "payload purged"),
@@ -147,7 +155,7 @@ def _print_replayed(done: Replayed, *, rate: float, dry_run: bool) -> None:
         (done.unconfigured, "delivery", "destination not configured: see `tracknow-relay retire`"),
     ):
         if number:
-            click.echo(f"Not replayed: {counted(number, thing)} ({because}).")
+            echo(f"Not replayed: {counted(number, thing)} ({because}).")
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED, attention="nothing was paused"))
@@ -171,9 +179,9 @@ def resume(destination: str | None, everything: bool, output_format: str) -> Non
         output.print_json({"resumed": resumed})
     else:
         for url in resumed:
-            click.echo(f"Resumed: {clean(without_query(url))}")
+            echo(f"Resumed: {without_query(url)}")
     if not resumed:
-        click.echo("Nothing was paused.", err=True)
+        echo("Nothing was paused.", err=True)
         sys.exit(exit_codes.ATTENTION)
 
 
@@ -208,10 +216,10 @@ def retire(
         output.print_json({"dry_run": dry_run, **asdict(done)})
     else:
         moved = _were(done.moved, "delivery", dry_run=dry_run)
-        click.echo(f"{moved} moved, {done.given_up} given up.")
+        echo(f"{moved} moved, {done.given_up} given up.")
         if done.in_flight:
             in_flight = _were(done.in_flight, "delivery", dry_run=False)
-            click.echo(f"{in_flight} in flight: run this again in a minute.")
+            echo(f"{in_flight} in flight: run this again in a minute.")
     if not (done.moved or done.given_up):
         sys.exit(exit_codes.ATTENTION)
 
@@ -324,17 +332,17 @@ def _catch_up(database: Database, config: RelayConfig) -> None:
 
 def _print_purged(done: Purged, sales: int, *, dry_run: bool) -> None:
     if done.waits:
-        click.echo(
+        echo(
             "Nothing was purged: the clock jumped since the last purge, or none ran for days. "
             "If the clock is right, the next purge after a day removes what is old."
         )
         return
     payloads = _were(done.events, "payload", dry_run=dry_run)
-    click.echo(f"{payloads} purged ({done.size / 1e6:.1f} MB).")
+    echo(f"{payloads} purged ({done.size / 1e6:.1f} MB).")
     if done.references:
-        click.echo(f"{_were(done.references, 'click id', dry_run=dry_run)} of customers removed.")
+        echo(f"{_were(done.references, 'click id', dry_run=dry_run)} of customers removed.")
     if sales:
-        click.echo(f"{_were(sales, 'sale', dry_run=dry_run)} removed from the ledger.")
+        echo(f"{_were(sales, 'sale', dry_run=dry_run)} removed from the ledger.")
 
 
 def _erase(
@@ -356,10 +364,10 @@ def _erase(
         )
     else:
         payloads = _were(done.events, "payload", dry_run=dry_run)
-        click.echo(f"{payloads} erased ({done.size / 1e6:.1f} MB).")
+        echo(f"{payloads} erased ({done.size / 1e6:.1f} MB).")
         if done.unsent:
             events = counted(done.unsent, "event")
-            click.echo(f"{events} of them had not been delivered everywhere.")
+            echo(f"{events} of them had not been delivered everywhere.")
     if not done.events:
         sys.exit(exit_codes.ATTENTION)
 

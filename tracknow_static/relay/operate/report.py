@@ -12,6 +12,7 @@ from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When, check_period
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise
@@ -79,7 +80,7 @@ def report(
                 else all_
             )
     if unfinished and output_format != "json":
-        click.echo(unfinished, err=True)
+        echo(unfinished, err=True)
     period = f"{_day(since) or 'The first sale'} to {_day(until) or 'now'} (UTC)"
     if refunds:
         _print_refunds(found, period, output_format, complete=not unfinished)
@@ -94,7 +95,7 @@ def report(
         rest = {"advice": steps, "complete": not unfinished, "missing": site.missing or None}
         output.print_json({**data, **rest})
         return
-    texts = [clean(step.text) for step in advice]
+    texts = [step.text for step in advice]
     if output_format == "csv":
         because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
         rows = [
@@ -103,12 +104,12 @@ def report(
             for line in reports.lines((p for p in chosen if p.currency == currency), _BY[by])
             if line.sales
         ]
-        names = [by, "currency", "sales", "with_click_id", "money", "refunded"]
+        names = [by, "currency", "sales", "with_click_id", "awaited", "money", "refunded"]
         if by == "payment-link":
             names += ["no_click_id", "reason"]
         output.print_csv(names, sorted(rows, key=lambda row: row[by]))
         for text in texts:
-            click.echo(f"- {text}", err=True)
+            echo(f"- {text}", err=True)
     elif output_format == "html":
         _print_html("Sales", period, total=total, advice=texts, by=by, lines=lines)
     else:
@@ -122,7 +123,7 @@ def _tables(total: Line | None, lines: Sequence[Line], by: str) -> list[Table]:
         tables.append(("Total", _COLUMNS, [_cells(total)]))
         rows = [[verdict, str(number)] for verdict, number in total.verdicts.items()]
         tables.append(("Verdicts", ("verdict", "sales"), rows))
-    rows = [[clean(line.key) or "none", *_cells(line)] for line in lines]
+    rows = [[line.key or "none", *_cells(line)] for line in lines]
     tables.append((f"By {by}", (by, *_COLUMNS), rows))
     return tables
 
@@ -140,7 +141,7 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
         cells = [
             [
                 _day(entry.at),
-                clean(entry.reference),
+                entry.reference,
                 entry.charge,
                 entry.verdict,
                 money(entry.amount, entry.currency),
@@ -176,19 +177,21 @@ def _print_html(
         "refunds": refunds,
         "policy": render.policy(),
     }
-    click.echo(render.html("report.html", {**values, "base": None, "here": ""}))
+    html = render.html("report.html", {**values, "base": None, "here": ""})
+    click.echo("\n".join(map(clean, html.splitlines())))
 
 
 def _print(title: str, period: str, tables: list[Table], advice: Sequence[str] = ()) -> None:
-    click.echo(f"{title}: {period}")
+    echo(f"{title}: {period}")
     for text in advice:
-        click.echo(f"- {text}")
+        echo(f"- {text}")
     for heading, columns, rows in tables:
-        click.echo(f"\n{heading}")
+        click.echo()
+        echo(heading)
         if rows:
             output.print_table(columns, rows)
         else:
-            click.echo("none")
+            echo("none")
 
 
 def _as_json(line: Line) -> dict[str, Any]:
@@ -196,6 +199,7 @@ def _as_json(line: Line) -> dict[str, Any]:
         "key": line.key or None,
         "sales": line.sales,
         "with_click_id": line.with_click_id,
+        "awaited": line.awaited,
         "share": line.share,
         "money": line.money,
         "refunded": line.refunded,
@@ -209,6 +213,7 @@ def _as_row(line: Line, by: str, currency: str, reason: str) -> dict[str, Any]:
         "currency": currency,
         "sales": line.sales,
         "with_click_id": line.with_click_id,
+        "awaited": line.awaited,
         "money": line.money.get(currency, 0),
         "refunded": line.refunded.get(currency, 0),
     }
@@ -219,10 +224,12 @@ def _as_row(line: Line, by: str, currency: str, reason: str) -> dict[str, Any]:
 
 
 def _cells(line: Line) -> list[str]:
+    of_judged = f" of {line.judged}" if line.awaited else ""
     share = "" if line.share is None else f" ({line.share:.0%})"
+    unknown = f", {line.awaited} not known yet" if line.awaited else ""
     return [
         str(line.sales),
-        f"{line.with_click_id}{share}",
+        f"{line.with_click_id}{of_judged}{share}{unknown}",
         _moneys(line.money),
         _moneys(line.refunded),
     ]

@@ -18,9 +18,10 @@ from tracknow_static.errors import StorageError
 from tracknow_static.relay import logs
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.model import PAUSED, without_query
-from tracknow_static.tracknow import clean, counted
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def _try_database(config: RelayConfig) -> None:
     except StorageError as error:
         if config.database.startswith("sqlite"):
             raise
-        click.echo(f"Warning: the database is out of reach: {logs.hide(str(error))}", err=True)
+        echo(f"Warning: the database is out of reach: {logs.hide(str(error))}", err=True)
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -124,7 +125,7 @@ def worker(grace: float) -> None:
             thread.stop()
         _log.info("worker has ended")
     if not ended:
-        click.echo("Some deliveries did not end in time; their events are sent again.", err=True)
+        echo("Some deliveries did not end in time; their events are sent again.", err=True)
 
 
 @click.command(
@@ -177,8 +178,8 @@ def drain(seconds: float, output_format: str) -> None:
     _print_drained(drained, as_json=quiet)
     paused = [entry for entry in status.destinations if entry.breaker.state == PAUSED]
     for entry in paused:
-        because = clean(entry.breaker.paused_because or "")
-        click.echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
+        because = entry.breaker.paused_because or ""
+        echo(f"Paused: {without_query(entry.destination)}: {because}", err=True)
     if drained.dead or drained.rejected or paused:
         sys.exit(exit_codes.ATTENTION)
 
@@ -200,7 +201,7 @@ def _print_drained(drained: Drained, *, as_json: bool) -> None:
         output.print_json(counts)
     elif sys.stdout.isatty() or any(counts.values()):
         # Silent when there was nothing: cron sends a mail for every line.
-        click.echo(
+        echo(
             ", ".join(f"{name} {number}" for name, number in counts.items() if number)
             or "nothing due"
         )

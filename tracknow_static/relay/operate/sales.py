@@ -12,12 +12,13 @@ from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, opened
 from tracknow_static.relay.operate.inspect import When, check_period
+from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
-from tracknow_static.tracknow import clean, counted, money
+from tracknow_static.tracknow import counted, money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def api_key() -> ApiKey:
 def print_missing(site: Site) -> None:
     """Print what keeps the reasons coarse, if anything does."""
     if site.missing:
-        click.echo(clean(site.missing), err=True)
+        echo(site.missing, err=True)
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -132,12 +133,12 @@ def sales(
     else:
         print_sales(page.sales, reasons)
         if page.cursor:
-            click.echo(f"More: --after '{page.cursor}'")
+            echo(f"More: --after '{page.cursor}'")
     if "not-received" in chosen:
         text = "Sales that this relay never received: `tracknow-relay backfill --sessions`."
-        click.echo(text, err=True)
+        echo(text, err=True)
     if unfinished:
-        click.echo(unfinished, err=True)
+        echo(unfinished, err=True)
     print_missing(site)
 
 
@@ -171,7 +172,7 @@ def _rebuild(output_format: str) -> None:
     if output_format == "json":
         output.print_json({"events": number})
     else:
-        click.echo(f"{counted(number, 'event was', 'events were')} read again.")
+        echo(f"{counted(number, 'event was', 'events were')} read again.")
 
 
 def sale_json(sale: Sale, reason: str = "") -> dict[str, Any]:
@@ -198,7 +199,7 @@ def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
 def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
     """Print sales for people, one line each."""
     if not found:
-        click.echo("No sale matches.")
+        echo("No sale matches.")
         return
     rows = []
     for sale, reason in zip(found, reasons or [""] * len(found), strict=True):
@@ -210,10 +211,11 @@ def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
             output.moment(sale.created),
             verdict,
             amount,
-            sale.reference or "-",
+            output.shortened(sale.reference or "-"),
             sale.payment_link or "-",
+            sale.id,
         )
-        rows.append([clean(cell) for cell in (*cells, sale.id)])
+        rows.append(cells)
     output.print_table(
         ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows
     )

@@ -32,7 +32,8 @@ _REPORT_SECONDS = 60.0
 # What only calls of Stripe, or of somebody who is slow or cut off, can be refused for; anybody may
 # ask for a path that is not there.
 HINTS = {
-    "signature_mismatch": "STRIPE_WEBHOOK_SECRET is not the secret of Stripe's webhook endpoint",
+    "signature_mismatch": "not signed with STRIPE_WEBHOOK_SECRET, which has to be the secret of "
+    "Stripe's webhook endpoint",
     "signature_stale": "this host's clock is wrong, or somebody repeats old calls",
     "wrong_path": "the URL of Stripe's webhook endpoint has to end with /stripe/webhook",
     "body_timeout": "callers send their bodies too slowly; a proxy in front can buffer them",

@@ -49,7 +49,7 @@ def verify(
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         # JSON is UTF-8 (RFC 8259, 8.1), so that Stripe signs nothing else.
-        raise _invalid("body_not_utf8") from None
+        raise Rejected(400, "body_not_utf8", "The body is not UTF-8.") from None
     if not any(_signed(text, header, secret) for secret in secrets):
         raise _invalid("signature_mismatch")
     # After the comparison: whoever cannot sign learns nothing about the clock from the timing.

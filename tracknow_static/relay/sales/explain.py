@@ -24,7 +24,7 @@ from tracknow_static.relay.store.model import (
 from tracknow_static.relay.store.schema import events, sale_objects, sales
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -41,8 +41,8 @@ class Step(NamedTuple):
     """One thing that happened at a time in Unix seconds.
 
     ``what`` is ``created``, ``received``, ``fetched``, ``unsigned``, ``kept``, ``attempt``, ``due``,
-    ``held`` (its destination is paused), ``dead``, ``rejected``, ``refunded``, ``disputed`` or ``dispute``, its later state; ``id`` names
-    the object or event. ``detail`` holds what was answered, or why, or the dispute's status.
+    ``paused`` (since then its destination gets nothing), ``dead``, ``rejected``, ``refunded``,
+    ``disputed`` or ``dispute``, its later state; ``id`` names the object or event. ``detail`` holds what was answered, or why, or the dispute's status.
     """
 
     at: float
@@ -55,13 +55,15 @@ class Step(NamedTuple):
 class Explanation:
     """One sale with its verdict, the finer ``reason`` for it, and its story in order.
 
-    ``others`` are ids of other sales that the same id leads to.
+    ``others`` are ids of other sales that the same id leads to. ``help`` is a sentence about what
+    to do, with the command in backquotes; empty where the verdict has no more of it.
     """
 
     sale: Sale
     reason: str
     story: tuple[Step, ...]
     others: tuple[str, ...]
+    help: str = ""
 
 
 def explain(database: Database, wanted: str) -> Explanation | None:
@@ -89,14 +91,19 @@ def explain(database: Database, wanted: str) -> Explanation | None:
     paused = _paused(database, stored)
     steps = chain(_story(sale, stored, sorted(database.signed), paused), *map(_dispute, disputes))
     story = sorted(steps, key=lambda step: step.at)
-    return Explanation(sale, _reason(sale, stored, paused), tuple(story), tuple(found[1:]))
+    reason = _reason(sale, stored, paused)
+    texts = [
+        f"{without_query(url)} is paused: `{destinations.resume_command(url)}`"
+        for url in (paused if reason == PAUSED else ())
+    ]
+    return Explanation(sale, reason, tuple(story), tuple(found[1:]), "; ".join(texts))
 
 
-def _paused(database: Database, stored: list[StoredEvent]) -> set[str]:
-    """Return the destinations that are paused, of those that have yet to get something."""
+def _paused(database: Database, stored: list[StoredEvent]) -> dict[str, float]:
+    """Return the destinations that are paused and have yet to get something, and since when."""
     deliveries = chain.from_iterable(event.deliveries for event in stored)
     urls = {delivery.destination for delivery in deliveries if delivery.state == PENDING}
-    return {url for url in urls if destinations.breaker(database, url).state == PAUSED}
+    return {url: at for url, at in destinations.paused(database).items() if url in urls}
 
 
 def _sales_of(connection: Connection, wanted: str) -> list[str]:
@@ -135,7 +142,7 @@ def _events_of(
 
 
 def _story(
-    sale: Sale, stored: list[StoredEvent], signed: Sequence[str], paused: Collection[str]
+    sale: Sale, stored: list[StoredEvent], signed: Sequence[str], paused: Mapping[str, float]
 ) -> Iterator[Step]:
     yield Step(sale.created, "created", sale.id, f"renews {sale.renews}" if sale.renews else "")
     if sale.refunded_at is not None:
@@ -159,14 +166,18 @@ def _dispute(dispute: Object) -> Iterator[Step]:
         yield Step(dispute.refunded_at or dispute.seen, "dispute", dispute.id, status)
 
 
-def _deliveries(event: StoredEvent, delivery: Delivery, paused: Collection[str]) -> Iterator[Step]:
+def _deliveries(
+    event: StoredEvent, delivery: Delivery, paused: Mapping[str, float]
+) -> Iterator[Step]:
     where = without_query(delivery.destination)
     for attempt in delivery.history:
         said = f": {attempt.answer}" if attempt.answer else ""
         yield Step(attempt.at, "attempt", event.id, f"{where}: {attempt.result}{said}")
-    if delivery.state == PENDING:
-        what = "held" if delivery.destination in paused else "due"
-        yield Step(delivery.due_at, what, event.id, where)
+    paused_at = paused.get(delivery.destination)
+    if delivery.state == PENDING and paused_at is not None:
+        yield Step(max(paused_at, event.received_at), PAUSED, event.id, where)
+    elif delivery.state == PENDING:
+        yield Step(delivery.due_at, "due", event.id, where)
     elif delivery.state in (DEAD, REJECTED) and delivery.settled_at is not None:
         yield Step(delivery.settled_at, delivery.state, event.id, where)
 
@@ -186,6 +197,6 @@ def _reason(sale: Sale, stored: list[StoredEvent], paused: Collection[str]) -> s
             held = any(event.skipped_because == WAITING for event in stored)
             return "held" if held else "not-forwarded"
         if paused:
-            return "paused"
+            return PAUSED
         return "retrying" if any(delivery.tries for delivery in pending) else "pending"
     return OWN_CODE if is_own_code(sale) else sale.verdict

@@ -155,7 +155,8 @@ class Pages:
             "meaning": verdicts.CODES.get(sale.verdict, ""),
             "reason": why.code if why else found.reason,
             "why": str(why or ""),
-            "help": "" if why and why.code == AWAITED else _HELP.get(sale.verdict, ""),
+            "help": found.help
+            or ("" if why and why.code == AWAITED else _HELP.get(sale.verdict, "")),
             "facts": facts,
             "story": steps,
             "command": f"tracknow-relay explain {shlex.quote(sale.id)}",

@@ -6,12 +6,13 @@ A destination to which nothing has happened has no row: it is active, its breake
 from __future__ import annotations
 
 import logging
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select, text, update
 
 from tracknow_static.relay.store.facts import note_fact
-from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker
+from tracknow_static.relay.store.model import ACTIVE, PAUSED, Breaker, without_query
 from tracknow_static.relay.store.schema import deliveries, destinations, facts, is_pending, notify
 
 if TYPE_CHECKING:
@@ -121,6 +122,20 @@ def _make_due(database: Database, url: str, progress: Callable[[int], None] | No
         done += made
         if progress is not None:
             progress(done)
+
+
+def resume_command(url: str) -> str:
+    """Return the command line that resumes a destination."""
+    return f"tracknow-relay resume {shlex.quote(without_query(url))}"
+
+
+def paused(database: Database) -> dict[str, float]:
+    """Return the destinations that are paused, with the time since when."""
+    statement = select(destinations.c.url, destinations.c.paused_at).where(
+        destinations.c.state == PAUSED
+    )
+    with database.read() as connection:
+        return {row.url: row.paused_at or 0.0 for row in connection.execute(statement)}
 
 
 def breaker(database: Database, url: str) -> Breaker:

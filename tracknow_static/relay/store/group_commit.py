@@ -14,6 +14,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
@@ -38,6 +39,8 @@ _BATCH = 256
 # Beyond it, waiting in Stripe's retry queue is better than waiting here.
 _BACKLOG = 2048
 _STOP_SECONDS = 10.0
+# Between two lines of the log about a failure that goes on.
+_LOG_SECONDS = 60.0
 # A wait may take longer than its limit by this part of it.
 _LATE = 0.1
 
@@ -86,6 +89,8 @@ class Writer:
         self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        # The failure that was logged last, when it may be again, and the events since.
+        self._logged, self._log_at, self._unlogged = "", 0.0, 0
         self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = (
             WeakKeyDictionary()
         )
@@ -166,13 +171,14 @@ class Writer:
                 self._fail(batch, error)
             return
         crash_points.reach(RELEASED)
+        self._logged = ""
         for ticket, result in zip(batch, accepted, strict=True):
             ticket.accepted = result
         _release(batch)
 
     def _fail(self, batch: list[_Ticket], error: Exception) -> None:
         if isinstance(error, RelayError):
-            log.error("%s not stored: %s", counted(len(batch), "event"), error)
+            self._log(len(batch), str(error))
         else:
             # Its text may hold anything; type and traceback have to do.
             name = type(error).__name__
@@ -182,6 +188,14 @@ class Writer:
         for ticket in batch:
             ticket.error = error
         _release(batch)
+
+    def _log(self, number: int, text: str) -> None:
+        """Log a failure; while it goes on, once a minute, with the number of events since."""
+        self._unlogged += number
+        if text == self._logged and time.monotonic() < self._log_at:
+            return
+        log.error("%s not stored: %s", counted(self._unlogged, "event"), text)
+        self._logged, self._log_at, self._unlogged = text, time.monotonic() + _LOG_SECONDS, 0
 
 
 def _start(thread: threading.Thread) -> None:

@@ -23,6 +23,7 @@ from tracknow_static.relay.store.schema import (
     deliveries,
     events,
     is_waiting,
+    parts,
     tallies,
 )
 
@@ -124,6 +125,16 @@ def event(database: Database, event_id: str) -> StoredEvent | None:
         by_event = _deliveries(connection, [event_id], history=True)
         twins = _twins(connection, [row])
     return _event(row, by_event, twins)
+
+
+def unknown(database: Database, ids: Sequence[str]) -> list[str]:
+    """Return those of the ids that no stored event has."""
+    known: set[str] = set()
+    with database.read() as connection:
+        for part in parts(ids):
+            statement = select(events.c.id).where(events.c.id.in_(part))
+            known.update(connection.execute(statement).scalars())
+    return [event_id for event_id in dict.fromkeys(ids) if event_id not in known]
 
 
 def _columns() -> Select[Any]:

@@ -89,6 +89,8 @@ class SqliteFile:
         """
         if self._log_was_lost:
             raise self._lost_log()
+        if self.path.is_dir():
+            raise StorageError("database_gone", f"{self.path}: it is a folder")
         if not self.path.exists():
             if self._was_there:
                 # A volume may be away for a while: what a new file took would be lost when it is
@@ -138,10 +140,11 @@ class SqliteFile:
 
     def _connect(self) -> sqlite3.Connection:
         made_by: Any = partial(_Connection, self)
+        # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
+        mode = "mode=ro&immutable=1" if self._is_copy else "mode=rw"
         try:
-            # "rw": SQLite would make an empty file where ours has just gone (sqlite.org/uri.html).
             opened: sqlite3.Connection = sqlite3.connect(
-                f"{self.path.as_uri()}?mode=rw",
+                f"{self.path.as_uri()}?{mode}",
                 uri=True,
                 timeout=_BUSY_SECONDS,
                 check_same_thread=False,
@@ -152,6 +155,12 @@ class SqliteFile:
                 raise
             raise StorageError("database_gone", f"{self.path}: the file is gone") from None
         return opened
+
+    @property
+    def _is_copy(self) -> bool:
+        """Whether to look at what nobody writes: it has no log, and we cannot make one."""
+        can_write = self._create or os.access(self.path.parent, os.W_OK)
+        return not can_write and not os.path.exists(self._log)  # noqa: PTH110 - a name only
 
     def check(self, before: Seen | None = None) -> Seen:
         """Raise :class:`StorageError` when file or log were deleted or replaced under us.
@@ -347,7 +356,7 @@ class SqliteFile:
             try:
                 self._lock_file = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             except OSError as error:
-                if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+                if error.errno in (errno.ENOLCK, errno.ENOTSUP) or self._is_copy:
                     return None
                 raise StorageError("database_gone", f"{name}: {error.strerror}") from None
         return self._lock_file
