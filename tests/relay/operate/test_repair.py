@@ -109,7 +109,7 @@ def test_replay_names_an_id_that_is_not_stored(environ: dict[str, str]) -> None:
     result = run(environ, "replay", "evt_3", "evt_nope", code=1)
     assert result.stderr == "No event 'evt_nope' is stored.\n"
     assert pending(environ) == {ONE: 1, TWO: 1}
-    found = run_json(environ, "replay", "evt_nope", "evt_0", "--state", "dead", code=1)
+    found = run_json(environ, "replay", "evt_nope", "evt_0", "--state", "rejected", code=1)
     assert (found["deliveries"], found["unknown"]) == (0, ["evt_nope"])
 
 
@@ -128,6 +128,7 @@ def test_a_dry_run_changes_nothing(environ: dict[str, str]) -> None:
             "unsigned": 0,
             "unattributed": 0,
         },
+        "unknown": [],
     }
     assert pending(environ) == {ONE: 0, TWO: 0}
 
