@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, ClassVar
@@ -140,3 +141,48 @@ def test_nobody_listens() -> None:
     """A refused connection is a problem with the system's words."""
     with Client(seconds=100) as client:
         assert "refused" in client.get(f"http://127.0.0.1:{free_port()}/").problem.lower()
+
+
+def test_a_redirect_to_no_address() -> None:
+    """It is named; a bracket that is never closed ended the command in a traceback."""
+    with host(answer(302, Location="https://[x/")) as place, Client(seconds=100) as client:
+        got = client.get(f"http://{place}/")
+    assert got.problem == "a redirect to 'https://[x/', which is no address"
+
+
+def test_headers_that_never_end() -> None:
+    """The limit of the whole probe counts for them as well."""
+    ended = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not ended.wait(0.05):
+            request.wfile.write(b"A: b\r\n")
+
+    try:
+        with host(drip) as place, Client(seconds=3) as client:
+            assert client.get(f"http://{place}/").problem == "no answer in time"
+    finally:
+        ended.set()
+
+
+def test_a_page_without_a_type_is_a_page() -> None:
+    """A browser looks into it, too."""
+    with host(answer(200, b"<!doctype html><p>")) as place, Client(seconds=100) as client:
+        assert client.get(f"http://{place}/").is_page
+    with host(answer(200, b"plain")) as place, Client(seconds=100) as client:
+        assert not client.get(f"http://{place}/").is_page
+
+
+def test_each_request_is_a_first_visit() -> None:
+    """No cookie is sent back: an edge file for the first click would set none then."""
+    asked: list[str | None] = []
+
+    def note(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.headers["Cookie"])
+        answer(200, b"page", Set_Cookie="tn_click_id=\xff; Path=/")(request)
+
+    with host(note) as place, Client(seconds=100) as client:
+        bodies = [client.get(f"http://{place}/").body for _ in range(2)]
+    assert bodies == [b"page", b"page"]
+    assert asked == [None, None]

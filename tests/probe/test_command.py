@@ -12,6 +12,7 @@ from tests.probe.test_servers import build
 from tests.servers import free_port
 from tests.web_servers import serving
 from tracknow_static.cli import cli
+from tracknow_static.page.site import process_site
 from tracknow_static.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def run(*arguments: str, stdin: str = "") -> Result:
         (["https://user@shop.example/"], "is not accepted"),
         (["https://shop.example/?a=1"], "is not accepted"),
         (["https://shop.example:99999/"], "is not accepted"),
+        (["https://[shop.example/"], "is not accepted"),
+        (["https://shop.example/", "--resolve", "shop.example=127.0.0.1:99999"], "is not accepted"),
         (["https://shop.example/", "--resolve", "shop.example"], "HOST=ADDRESS:PORT"),
         (["https://shop.example/", "--list", "-"], "--list -: it names no page."),
         (["https://shop.example/", "--pages", "0"], "0 is not in the range"),
@@ -50,6 +53,9 @@ def test_a_list_of_another_site_is_refused() -> None:
     done = run("https://shop.example/", "--list", "-", stdin="/a/\nhttps://other.example/b/\n")
     assert done.exit_code == 2
     assert "https://other.example/b/ is not on shop.example" in done.output
+    done = run("https://shop.example/", "--list", "-", stdin="https://[x/\n")
+    assert done.exit_code == 2
+    assert "--list -: " in done.output
 
 
 def test_a_site_that_does_not_answer() -> None:
@@ -82,6 +88,24 @@ def test_formats_and_severities(tmp_path: Path) -> None:
     assert "2 pages: 2 carry the script as they should" in text.stdout
     codes = [done.exit_code for done in (github, sarif, text, never, mild)]
     assert codes == [1, 1, 1, 0, 0]
+
+
+def test_a_preview_of_a_site_with_a_public_address(tmp_path: Path) -> None:
+    """Its sitemap and its 404 page name the public host; the probe asks for the preview's pages."""
+    site = build(tmp_path)
+    assert not process_site(site, Settings(), site_url="https://shop.example/docs/").failures
+    names = ("docs/", "docs/guide/", "blog/")
+    urls = "".join(f"<url><loc>https://shop.example/{name}</loc></url>" for name in names)
+    (site / "sitemap.xml").write_text(f"<urlset>{urls}</urlset>")
+    with serving("nginx", tmp_path, site, server="error_page 404 /404.html;") as port:
+        url = f"http://127.0.0.1:{port}/"
+        done = run(url, "--json")
+    report = json.loads(done.stdout)
+    assert report["pages"] == {url: "current", f"{url}guide/": "current"}
+    (left,) = report["findings"]
+    assert left["code"] == "TN694"
+    assert "1 page of shop.example" in left["message"]
+    assert done.exit_code == 0
 
 
 def test_settings_come_from_the_live_manifest(tmp_path: Path) -> None:

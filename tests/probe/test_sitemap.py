@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tracknow_static.probe.client import Answer
-from tracknow_static.probe.sitemap import Robots, listed_pages, spread
+from tracknow_static.probe.sitemap import Robots, Site, listed_pages, spread
 
 if TYPE_CHECKING:
     from tracknow_static.probe.client import Client
@@ -30,7 +30,7 @@ class FakeClient:
 
 def listed(bodies: dict[str, bytes], *named: str) -> list[str]:
     """The pages that a site's sitemaps list."""
-    return listed_pages(cast("Client", FakeClient(bodies)), URL, named)
+    return listed_pages(cast("Client", FakeClient(bodies)), Site(URL), named)
 
 
 def sitemap(*pages: str) -> bytes:
@@ -88,3 +88,46 @@ def test_few_pages_are_of_many_shapes() -> None:
     assert set(shop) <= set(chosen)
     assert len(chosen) == 6
     assert spread([URL, URL], 9) == [URL]
+
+
+@pytest.mark.parametrize(
+    ("url", "public", "here"),
+    [
+        ("https://shop.example/", None, ["https://shop.example/a/", None]),
+        ("https://www.shop.example/", None, ["https://shop.example/a/", None]),
+        ("https://preview.example/", "https://shop.example/", ["https://preview.example/a/", None]),
+        ("http://127.0.0.1:8000/", "/", ["http://127.0.0.1:8000/a/", None]),
+        ("http://127.0.0.1:8000/a/", None, ["http://127.0.0.1:8000/a/", None]),
+        ("http://[::1]:8000/", "https://shop.example/a", ["http://[::1]:8000/", None]),
+        ("http://localhost:8000/", "https://shop.example/docs/", [None, None]),
+        ("https://preview.example/", None, [None, None]),
+    ],
+)
+def test_a_preview_is_asked_for_its_own_pages(
+    url: str, public: str | None, here: list[str | None]
+) -> None:
+    """Pages of the public address are asked for on the preview; a third site's are not."""
+    site = Site(url, public)
+    assert [site.here(f"https://{name}/a/") for name in ("shop.example", "b.example")] == here
+    assert site.here("https://[no-address/") is None
+
+
+def test_what_is_left_out_is_counted_and_a_preview_asks_nobody_else() -> None:
+    """By host; a sitemap of another host is not fetched for a preview on this machine."""
+    site = Site("http://127.0.0.1:8000/", "https://shop.example/")
+    bodies = {
+        "http://127.0.0.1:8000/sitemap.xml": sitemap(URL, f"{URL}a/", "https://b.example/", "///["),
+        "https://b.example/sitemap.xml": sitemap(f"{URL}b/"),
+    }
+    named = (f"{URL}sitemap.xml", "https://b.example/sitemap.xml")
+    pages = listed_pages(cast("Client", FakeClient(bodies)), site, named)
+    assert pages == ["http://127.0.0.1:8000/", "http://127.0.0.1:8000/a/"]
+    assert site.left_out == {"b.example": 1, "": 1}
+
+
+@pytest.mark.parametrize("line", ["Disallow: //[x", "Disallow: %2f%2f%5bx", "\x00: //[", ":"])
+def test_odd_lines_of_robots_are_passed_over(line: str) -> None:
+    """The rules around them count."""
+    robots = Robots(f"User-agent: *\n{line}\nDisallow: /private/\n")
+    assert not robots.allows(f"{URL}private/a/")
+    assert robots.allows(f"{URL}a/")

@@ -146,6 +146,10 @@ TN614 error: live page carries the script more than once
     Inject it once: in the build or on the host.
 TN615 warning: the script is not the first to run on the live page
     Find what adds a script before it: the host, a proxy or a tag manager.
+TN616 warning: live page that cannot carry the script
+    Fix what keeps the script out; an empty page or a part of one is no page to land on.
+TN617 warning: page that is served with a type that is no page's
+    Serve it as text/html: browsers show its source instead.
 TN621 error: the script's file cannot be loaded
     Publish it with the pages, and allow everyone to read it.
 TN622 error: the script's file has other content than its settings produce
@@ -175,6 +179,8 @@ TN692 info: pages that robots.txt forbids were left out
     --ignore-robots asks for them, too.
 TN693 warning: the time was over before all pages were looked at
     Raise --timeout, or lower --pages.
+TN694 info: pages that the sitemap lists for another host were left out
+    If they are this site's, name the address that it is built for: --site-url URL.
 TN701 error: route on which the click id is lost
     Use <a href> for it, or see what `tracknow-static check` reports about it.
 TN702 error: route on which something else than the click id changes

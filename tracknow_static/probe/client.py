@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
+import threading
 import time
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import brotli  # type: ignore[import-untyped]
@@ -15,6 +18,7 @@ import httpx
 import zstandard
 
 from tracknow_static import __version__
+from tracknow_static.page.process import looks_like_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +65,8 @@ class Answer:
     @property
     def is_page(self) -> bool:
         """Whether the answer is an HTML document."""
+        if not self.media_type:
+            return looks_like_page(self.body)  # a browser looks, too
         return self.media_type in ("text/html", "application/xhtml+xml")
 
 
@@ -74,17 +80,36 @@ class Client:
     def __init__(self, *, seconds: float, resolve: Mapping[str, str] | None = None) -> None:
         self._end = time.monotonic() + seconds
         self._resolve = dict(resolve or {})
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
         self._http = httpx.Client(
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": USER_AGENT, "Accept": _ACCEPT},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     def __enter__(self) -> Self:
+        self._timer.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
         self._http.close()
+
+    def _cut(self) -> None:
+        """End the requests under way: a host that sends a byte now and then keeps the others waiting."""
+        for sock in list(self._sockets):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Remember each connection (httpx.readthedocs.io, "Extensions: trace")."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
+            if self.is_over:
+                self._cut()
 
     @property
     def is_over(self) -> bool:
@@ -101,6 +126,9 @@ class Client:
                 break
             to = followed(url, location)
             hops.append(Hop(url, answer.status, to))
+            if not to:
+                answer = Answer(url, problem=f"a redirect to {location!r}, which is no address")
+                break
             if urlsplit(to).scheme not in ("http", "https"):
                 answer = Answer(to, problem="a redirect to another scheme")
                 break
@@ -119,9 +147,9 @@ class Client:
             response = self._send(request)
             with contextlib.closing(response):
                 body = self._body(response)
-        except httpx.TimeoutException:
-            return Answer(url, problem="no answer in time")
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
+            if self.is_over or isinstance(error, httpx.TimeoutException):
+                return Answer(url, problem="no answer in time")
             return Answer(url, problem=_reason(error))
         return Answer(url, status=response.status_code, headers=response.headers, body=body)
 
@@ -130,17 +158,22 @@ class Client:
         try:
             return self._http.send(request, stream=True)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if self.is_over:
+                raise
             return self._http.send(request, stream=True)
 
     def _request(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Request:
         target = httpx.URL(url)
         place = self._resolve.get(target.host)
-        extensions: dict[str, object] = {"timeout": httpx.Timeout(seconds).as_dict()}
+        extensions: dict[str, object] = {
+            "timeout": httpx.Timeout(seconds).as_dict(),
+            "trace": self._trace,
+        }
         if place is None:
             return self._http.build_request("GET", target, headers=headers, extensions=extensions)
         host, _, port = place.rpartition(":")
         # The certificate is still judged by the site's own name.
-        extensions["sni_hostname"] = target.host
+        extensions["sni_hostname"] = target.raw_host.decode("ascii")
         dialed = target.copy_with(host=host.strip("[]"), port=int(port))
         headers = {**headers, "Host": target.netloc.decode("ascii")}
         return self._http.build_request("GET", dialed, headers=headers, extensions=extensions)
@@ -149,19 +182,22 @@ class Client:
         raw = bytearray()
         for chunk in response.iter_raw():
             raw += chunk
-            if len(raw) >= BODY_LIMIT:
+            if len(raw) >= BODY_LIMIT or self.is_over:
                 break
-            if self.is_over:
-                raise httpx.ReadTimeout("the time is over")
+        if self.is_over:
+            raise httpx.ReadTimeout("the time is over")
         return decoded(bytes(raw), response.headers.get("content-encoding", ""))
 
 
 def followed(url: str, location: str) -> str:
-    """Return the address that a browser asks for next (RFC 9110, 10.2.2).
+    """Return the address that a browser asks for next (RFC 9110, 10.2.2); "" if there is none.
 
     A redirect without a fragment keeps the one of the address before.
     """
-    to = urljoin(url, location.strip())
+    try:
+        to = urljoin(url, location.strip())
+    except ValueError:  # such as a bracket that is never closed
+        return ""
     fragment = urlsplit(url).fragment
     return to if urlsplit(to).fragment or not fragment else f"{to.partition('#')[0]}#{fragment}"
 
@@ -189,4 +225,4 @@ def decoded(raw: bytes, encoding: str) -> bytes:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
-    return text or type(error).__name__
+    return text.rstrip(".") or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ def _resolve(
     for value in values:
         host, equals, place = value.partition("=")
         address, colon, port = place.rpartition(":")
-        if not (host and equals and address and colon and port.isascii() and port.isdigit()):
+        number = int(port) if re.fullmatch("[0-9]{1,5}", port) else 0
+        if not (host and equals and address and colon and 0 < number < 65_536):
             raise click.BadParameter(
                 f"{value!r} is not accepted. Accepted: HOST=ADDRESS:PORT, such as "
                 "shop.example.com=127.0.0.1:8443."
@@ -35,12 +37,12 @@ def _resolve(
 
 
 def _root(_context: click.Context, _argument: click.Parameter, value: str) -> str:
-    parts = urlsplit(value)
     try:
+        parts = urlsplit(value)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        known = False
-    if not known or parts.username or parts.query or parts.fragment:
+        parts, known = urlsplit(""), False
+    if not known or "@" in parts.netloc or parts.query or parts.fragment:
         raise click.BadParameter(
             f"{value!r} is not accepted. Accepted: the address of the site's start page, "
             "such as https://your.shop/ or http://127.0.0.1:8000/, without query and fragment."
@@ -125,6 +127,7 @@ def probe(
             url=url,
             settings=project.settings,
             source=project.source,
+            public=project.site_url,
             opted_out=manifest.opted_out if manifest else (),
             most_pages=pages,
             pages=_listed(list_file, url),
@@ -145,13 +148,17 @@ def probe(
 def _listed(file: Path | None, url: str) -> tuple[str, ...]:
     if file is None:
         return ()
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    lines = (line.strip() for line in text.splitlines())
-    pages = tuple(urljoin(url, line) for line in lines if line and not line.startswith("#"))
     host = urlsplit(url).netloc
-    for page in pages:
-        if urlsplit(page).netloc != host:
-            raise click.UsageError(f"--list {file}: {page} is not on {host}.")
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+        lines = (line.strip() for line in text.splitlines())
+        pages = tuple(urljoin(url, line) for line in lines if line and not line.startswith("#"))
+        for page in pages:
+            if urlsplit(page).netloc != host:
+                raise click.UsageError(f"--list {file}: {clean(page)} is not on {host}.")
+    except (OSError, ValueError) as error:  # it is not UTF-8, or holds what is no URL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise click.UsageError(f"--list {file}: {reason}.") from None
     if not pages:
         raise click.UsageError(f"--list {file}: it names no page.")
     return pages

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tracknow_static.audit.page import lacking
 from tracknow_static.audit.policy import Policy
 from tracknow_static.page.findings import finding
 from tracknow_static.page.splice import elements_of_ours
+from tracknow_static.probe.client import followed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracknow_static.audit.page import PageAudit, PageAuditor
+    from tracknow_static.page.codes import Severity
     from tracknow_static.page.findings import Finding
     from tracknow_static.probe.client import Answer, Client
     from tracknow_static.settings import Settings
@@ -46,6 +48,9 @@ def judge_page(
     url = answer.url
     audit = auditor.audit(path or path_in_site(url, root), answer.body)
     found = []
+    if audit.state == "skipped":
+        severity: Severity | None = None if answer.body.strip() else "error"
+        found.append(finding("TN616", url, 1, audit.reason or "", severity=severity))
     if code := _STATES.get(audit.state):
         kind = _changed_type(answer.body)
         if audit.state in ("missing", "stale", "misplaced") and kind:
@@ -150,8 +155,10 @@ def judge_script_file(client: Client, page: Answer, content: bytes | None) -> It
     ``content`` is what the settings produce, or None where they are not known.
     """
     for source in re.findall(rb'src="([^"]*)"', b"".join(elements_of_ours(page.body))):
-        url = urljoin(page.url, source.decode("ascii", "replace"))
+        url = followed(page.url, source.decode("ascii", "replace"))
         file = client.get(url)
+        if client.is_over:
+            return
         if file.problem or file.status != 200:
             yield finding("TN621", url, 1, file.problem or f"status {file.status}")
             continue

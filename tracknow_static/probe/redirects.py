@@ -36,7 +36,7 @@ def variants(url: str) -> list[str]:
     paths = list(dict.fromkeys(_paths(parts.path or "/")))
     found = [parts._replace(path=path) for path in paths]
     host = parts.hostname or ""
-    if parts.port is None and not _is_local(host):
+    if parts.port is None and not is_local(host):
         other = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
         schemes = ("http", "https")
         found += [
@@ -62,7 +62,8 @@ def _paths(path: str) -> Iterator[str]:
         yield path.upper() if path != path.upper() else path.lower()
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is an IP address or a name that is known on one machine or network alone."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -90,8 +91,7 @@ def judge_hops(answer: Answer, param: str) -> Iterator[Finding]:
                 what += f" (the whole way: {chain})"
             yield finding("TN601", first, 1, what)
             return
-        before, after = urlsplit(hop.url).hostname, urlsplit(hop.to).hostname
-        if before != after and not _same_site(before, after):
+        if bare_host(hop.url) != bare_host(hop.to):
             yield finding("TN602", first, 1, f"{hop.status} {hop.url} → {hop.to}")
 
 
@@ -101,8 +101,12 @@ def shown(answer: Answer) -> str:
     return " → ".join([*steps, f"{answer.url} {answer.status or answer.problem}"])
 
 
-def _same_site(first: str | None, other: str | None) -> bool:
-    return (first or "").removeprefix("www.") == (other or "").removeprefix("www.")
+def bare_host(url: str) -> str:
+    """Return the host of an address without "www.", or "" if it has none."""
+    try:
+        return (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
 
 
 def _damage(url: str, param: str) -> str:

@@ -14,7 +14,8 @@ from tracknow_static.audit.policy import Needs
 from tracknow_static.browser.compose import compose
 from tracknow_static.manifest import NAME, parse
 from tracknow_static.page.findings import Finding, finding
-from tracknow_static.page.process import PageProcessor
+from tracknow_static.page.process import PageProcessor, looks_like_page
+from tracknow_static.probe.client import followed
 from tracknow_static.probe.page import (
     judge_cookies,
     judge_encodings,
@@ -24,18 +25,20 @@ from tracknow_static.probe.page import (
 from tracknow_static.probe.redirects import (
     TEST_ID,
     is_intact,
+    is_local,
     judge_hops,
     shown,
     variants,
     with_id,
 )
-from tracknow_static.probe.sitemap import Robots, listed_pages, spread
+from tracknow_static.probe.sitemap import Robots, Site, listed_pages, spread
 from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracknow_static.manifest import Manifest
+    from tracknow_static.page.codes import Severity
     from tracknow_static.probe.client import Answer, Client
     from tracknow_static.settings import Settings
 
@@ -62,14 +65,16 @@ def live_manifest(client: Client, url: str, settings: Settings) -> Manifest | No
 class Probe:
     """Probes the site at ``url`` (its root, without query) with ``client``.
 
-    ``pages`` are addresses to ask for in place of the sitemap's; ``edge_cookie`` makes the cookie
-    that the host is to set on a landing. ``progress`` is called with each address that is done.
+    ``public`` is the address that it was built for, if known. ``pages`` are addresses to ask for in
+    place of the sitemap's; ``expects_edge`` is whether the host is to set the cookie on a landing.
+    ``progress`` is called with each address that is done.
     """
 
     client: Client
     url: str
     settings: Settings
     source: str = ""
+    public: str | None = None
     opted_out: tuple[str, ...] = ()
     most_pages: int = 50
     pages: tuple[str, ...] = ()
@@ -82,10 +87,12 @@ class Probe:
 
     @cached_property
     def _auditor(self) -> PageAuditor:
-        path = urlsplit(self.url).path
+        # The 404 page of a preview names the script's file as it will be on the public host.
+        local = is_local(urlsplit(self.url).hostname or "")
+        root = (self.public if local else None) or self.url
         script, opted_out = compose(self.settings), frozenset(self.opted_out)
-        processor = PageProcessor(self.settings, script, path, opted_out)
-        return PageAuditor(processor, Needs.of(processor, self.url), self.url)
+        processor = PageProcessor(self.settings, script, urlsplit(root).path, opted_out)
+        return PageAuditor(processor, Needs.of(processor, self.url), root)
 
     def run(self) -> None:
         """Probe everything; the results are in ``findings``, ``traces`` and ``states``."""
@@ -95,7 +102,12 @@ class Probe:
             self.findings.append(finding("TN691", self.url, 1, what))
             return
         robots = Robots("") if self.ignore_robots else Robots.of(self.client, self.url)
-        listed = self.pages or listed_pages(self.client, self.url, robots.sitemaps)
+        site = Site(self.url, self.public)
+        listed = self.pages or listed_pages(self.client, site, robots.sitemaps)
+        if site.left_out:
+            hosts = ", ".join(host or "no host" for host, _ in site.left_out.most_common(5))
+            what = f"{counted(site.left_out.total(), 'page')} of {hosts}"
+            self.findings.append(finding("TN694", self.url, 1, what))
         allowed = [page for page in listed if robots.allows(page)]
         if len(allowed) < len(listed):
             number = counted(len(listed) - len(allowed), "page")
@@ -122,9 +134,7 @@ class Probe:
         """Land on another spelling of a page's address."""
         answer = self._land(url)
         if answer.problem:
-            # A name or a scheme that nobody answers on loses nobody; a broken redirect does.
-            code = "TN601" if answer.hops else "TN603"
-            return [finding(code, url, 1, f"{answer.problem}: {shown(answer)}")]
+            return self._unanswered(url, answer)
         self.traces.append(shown(answer))
         if answer.status >= 400 and not answer.hops:
             return []  # a spelling that this site does not know
@@ -133,13 +143,16 @@ class Probe:
     def _page(self, number: int, url: str) -> list[Finding]:
         """Land on a page, and look at what came."""
         answer = self._land(url)
-        if answer.problem or answer.status >= 400:
-            if self.client.is_over:
-                return []
-            return [finding("TN603", url, 1, answer.problem or f"status {answer.status}")]
+        if answer.problem:
+            return self._unanswered(url, answer, severity="warning")
+        if answer.status >= 400:
+            what = f"status {answer.status}"
+            return [finding("TN603", url, 1, what, severity="warning")]
         self.traces.append(shown(answer))
         found = list(judge_hops(answer, self.settings.param))
         if not answer.is_page:
+            if looks_like_page(answer.body):
+                found.append(finding("TN617", url, 1, answer.media_type))
             return found
         audit, more = judge_page(answer, self._auditor, self.url)
         self.states[url] = audit.state
@@ -151,6 +164,17 @@ class Probe:
         if number == 0:
             found += judge_script_file(self.client, answer, self._auditor.processor.script.asset)
         return found
+
+    def _unanswered(
+        self, url: str, answer: Answer, severity: Severity | None = None
+    ) -> list[Finding]:
+        if self.client.is_over:
+            return []  # reported for all at the end
+        what = f"{answer.problem}: {shown(answer)}"
+        # A name or a scheme that nobody answers on loses nobody; a broken redirect does.
+        if answer.hops:
+            return [finding("TN601", url, 1, what)]
+        return [finding("TN603", url, 1, what, severity=severity)]
 
     def _edge_cookie(self, answer: Answer) -> str | None:
         if not is_intact(answer.url, self.settings.param):
@@ -171,7 +195,7 @@ class Probe:
             return []
         found = list(judge_hops(answer, self.settings.param))
         audit, more = judge_page(answer, self._auditor, self.url, path="404.html")
-        if audit.state == "missing":
+        if audit.state in ("missing", "skipped"):
             return [*found, finding("TN661", url, 1)]
         return found + more
 
@@ -180,7 +204,7 @@ class Probe:
         start = self.client.get(self.url)
         names = {match.decode("utf-8", "replace") for match in _REGISTERED.findall(start.body)}
         found = []
-        for url in dict.fromkeys(urljoin(start.url, name) for name in [*sorted(names), *_WORKERS]):
+        for url in dict.fromkeys(followed(start.url, name) for name in [*sorted(names), *_WORKERS]):
             answer = self.client.get(url)
             if answer.status != 200 or answer.is_page:
                 continue

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 from lxml import etree
 
 from tracknow_static.probe.client import USER_AGENT, decoded
+from tracknow_static.probe.redirects import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +29,7 @@ class Robots:
 
     def __init__(self, text: str) -> None:
         self._parser = RobotFileParser()
-        self._parser.parse(text.splitlines())
+        self._parser.parse([line for line in text.splitlines() if _is_address(unquote(line))])
 
     @classmethod
     def of(cls, client: Client, url: str) -> Robots:
@@ -45,19 +47,53 @@ class Robots:
         return self._parser.site_maps() or []
 
 
-def listed_pages(client: Client, url: str, named: Iterable[str]) -> list[str]:
-    """Return the pages of this host that its sitemaps list, each once, in their order.
+@dataclass
+class Site:
+    """The site under probe: it is asked for at ``url``, and was built for ``public`` if that is known.
 
-    ``named`` are sitemaps named elsewhere; without any, ``sitemap.xml`` in the folder of ``url``
-    and at the root are tried (sitemaps.org).
+    A preview or a staging server lists its pages under the public address. ``left_out`` counts
+    the listed pages of other sites by host.
     """
-    waiting = list(named) or [urljoin(url, "sitemap.xml"), urljoin(url, "/sitemap.xml")]
+
+    url: str
+    public: str | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the site is asked for on this machine or network: then nothing else is asked."""
+        return is_local(urlsplit(self.url).hostname or "")
+
+    def here(self, address: str) -> str | None:
+        """Return where the probe asks for an address that a sitemap lists; None for another site's."""
+        if not _is_address(address):
+            return None
+        parts, own = urlsplit(address), urlsplit(self.url)
+        if _host(address) == _host(self.url):
+            return address
+        if self.is_local and not _host(self.public or ""):
+            # A sitemap lists the pages of one host (sitemaps.org): here that of the site itself.
+            self.public = f"https://{parts.netloc}{own.path}"
+        prefix = urlsplit(self.public or "").path.rstrip("/") + "/"
+        if _host(address) != _host(self.public or "") or not parts.path.startswith(prefix):
+            return None
+        query = f"?{parts.query}" if parts.query else ""
+        return self.url + parts.path[len(prefix) :] + query
+
+
+def listed_pages(client: Client, site: Site, named: Iterable[str]) -> list[str]:
+    """Return the pages of the site that its sitemaps list, each once, in their order.
+
+    ``named`` are sitemaps named elsewhere; without any, ``sitemap.xml`` in the site's folder and
+    at the root are tried (sitemaps.org).
+    """
+    waiting = list(named) or [urljoin(site.url, "sitemap.xml"), urljoin(site.url, "/sitemap.xml")]
     read: set[str] = set()
     pages: dict[str, None] = {}
-    host = urlsplit(url).netloc
     while waiting and len(read) < _MOST_SITEMAPS:
-        address = waiting.pop(0)
-        if address in read:
+        listed = waiting.pop(0)
+        address = site.here(listed) or ("" if site.is_local else listed)
+        if address in read or not address:
             continue
         read.add(address)
         answer = client.get(address)
@@ -67,10 +103,27 @@ def listed_pages(client: Client, url: str, named: Iterable[str]) -> list[str]:
         if root is None:
             continue
         waiting += _texts(root, _FURTHER)
-        pages |= dict.fromkeys(
-            page for page in _texts(root, _LOCATION) if urlsplit(page).netloc == host
-        )
+        for page in _texts(root, _LOCATION):
+            if own := site.here(page):
+                pages[own] = None
+            else:
+                site.left_out[_host(page)] += 1
     return list(pages)
+
+
+def _host(address: str) -> str:
+    """Return the host of an address with its port and without "www."; "" if it has none."""
+    return urlsplit(address).netloc.lower().removeprefix("www.") if _is_address(address) else ""
+
+
+def _is_address(text: str) -> bool:
+    """Whether the standard library can split an address, or a line that ends in one."""
+    try:
+        urlsplit(text)
+        urlsplit(text.partition(":")[2].strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _parsed(body: bytes) -> etree._Element | None:
