@@ -254,6 +254,13 @@ def test_endless_interim_answers_run_out_of_time(destination: StandIn) -> None:
     assert late(destination, 0.5).error == "timeout"
 
 
+def test_a_flood_of_interim_answers_is_no_answer(destination: StandIn) -> None:
+    """Reading 100s as fast as they come would hold up the webhook until the time-out."""
+    flooded = b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000
+    destination.decide = lambda _: raw(flooded + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert attempt(destination.url).error == "protocol"
+
+
 def test_a_destination_that_hangs_runs_out_of_time(destination: StandIn) -> None:
     """Silence ends with the time-out."""
     destination.decide = lambda _: hang()

@@ -185,9 +185,12 @@ def test_a_drain_can_be_stopped(small_shop: Shop, destination: StandIn) -> None:
 
 @pytest.mark.parametrize("started", [0, 1])
 def test_a_system_without_more_threads_delays_events_and_loses_none(
-    small_shop: Shop, destination: StandIn, started: int
+    small_shop: Shop, destination: StandIn, caplog: pytest.LogCaptureFixture, started: int
 ) -> None:
-    """A limit for threads, or little memory, makes attempts slower; each is made once."""
+    """A limit for threads, or little memory, makes attempts slower; each is made once.
+
+    The log has it once, too.
+    """
     start, left = threading.Thread.start, [started]
 
     def refuse(thread: threading.Thread) -> None:
@@ -202,3 +205,4 @@ def test_a_system_without_more_threads_delays_events_and_loses_none(
         drained = small_shop.drain()
     assert (drained.delivered, drained.left) == (30, 0)
     assert destination.counts == dict.fromkeys(ids, 1)
+    assert caplog.text.count("attempts are made one at a time") == 1

@@ -29,6 +29,9 @@ import httpcore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# An answer's head and the part of its body that is read need less. Interim answers (100, 103) have
+# no limit of their own, and a flood of them takes the processor from everything else.
+_LONGEST_ANSWER = 256 * 1024
 # How many of a name's addresses an error lists: a name server can give hundreds.
 _LISTED = 3
 
@@ -100,7 +103,7 @@ class NetworkError(Exception):
 
     The text is ours and the operating system's: nothing of it comes from the destination.
     Codes: ``dns``, ``dns_timeout``, ``address_refused``, ``connect``, ``connect_timeout``,
-    ``tls``, ``timeout``, ``reset``.
+    ``tls``, ``timeout``, ``reset``, ``protocol``.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -266,6 +269,8 @@ class _TimedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         data = self._stream.read(max_bytes, self._backend.left())
         self._backend.received += len(data)
+        if self._backend.received > _LONGEST_ANSWER:
+            raise NetworkError("protocol", "the answer does not end")
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002

@@ -256,6 +256,7 @@ class SenderPool:
         # Those without an attempt, the one used last at the end.
         self._free: deque[Sender] = deque()
         self._aborted = False
+        self._lacks_threads = False
         self._failures = 0
         self._lock = threading.Lock()
 
@@ -270,7 +271,9 @@ class SenderPool:
         except RuntimeError as error:
             if "new thread" in str(error):
                 # The system has none to give now (memory, a limit): go on, one after another.
-                _log.warning("%s: attempts are made one at a time", error)
+                if not self._lacks_threads:
+                    _log.warning("%s: attempts are made one at a time", error)
+                self._lacks_threads = True
             else:
                 # The interpreter exits: what is not begun is given back.
                 self.stopping.set()
