@@ -38,7 +38,7 @@ RELEASED = crash_points.declare(
 _BATCH = 256
 # Beyond it, waiting in Stripe's retry queue is better than waiting here.
 _BACKLOG = 2048
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 # Between two lines of the log about a failure that goes on.
 _LOG_SECONDS = 60.0
 # A wait may take longer than its limit by this part of it.
@@ -125,7 +125,7 @@ class Writer:
     def stop(self) -> bool:
         """Commit what is queued and end the thread; a later event starts it again.
 
-        Return whether it ended within ten seconds.
+        Return whether it ended within five seconds.
         """
         with self._lock:
             thread, self._thread = self._thread, None

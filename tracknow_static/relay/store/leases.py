@@ -96,6 +96,34 @@ def _with_sessions_first(
     now: ColumnElement[float],
 ) -> Sequence[Claimed]:
     """Lease the sessions of a full batch's charges with them, in place of what is at its end."""
+    waiting = _due_sessions(connection, url, claimed, now)
+    if not waiting:
+        return claimed
+    room, chosen, back = len(claimed), [], set()
+    for each in claimed:
+        keys = () if each.is_session else each.sale_keys
+        first = [number for key in keys for number in waiting.pop(key, ())][:room]
+        chosen += first
+        room -= len(first)
+        if room:
+            room -= 1
+        else:
+            back.add(each.delivery_id)
+    untried = (deliveries.c.tries == 0) & (deliveries.c.accepted_at < now)
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(back))
+        .values(due_at=case((untried, deliveries.c.accepted_at), else_=now), claimed_at=None)
+    )
+    of = select(deliveries.c.id).where(deliveries.c.id.in_(chosen))
+    found = with_payloads(connection, _take(connection, of, lease_seconds, now))
+    return [*found, *(each for each in claimed if each.delivery_id not in back)]
+
+
+def _due_sessions(
+    connection: Connection, url: str, claimed: Sequence[Claimed], now: ColumnElement[float]
+) -> dict[str, list[int]]:
+    """Lock the due sessions of charges that are claimed without them; return their ids by key."""
     there = {key for each in claimed if each.is_session for key in each.sale_keys}
     charges = {
         key
@@ -125,27 +153,7 @@ def _with_sessions_first(
     )
     for row in connection.execute(due) if sessions else ():
         waiting.setdefault(sessions[row.event_id], []).append(row.id)
-    if not waiting:
-        return claimed
-    room, chosen, back = len(claimed), [], set()
-    for each in claimed:
-        keys = () if each.is_session else each.sale_keys
-        first = [number for key in keys for number in waiting.pop(key, ())][:room]
-        chosen += first
-        room -= len(first)
-        if room:
-            room -= 1
-        else:
-            back.add(each.delivery_id)
-    untried = (deliveries.c.tries == 0) & (deliveries.c.accepted_at < now)
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(back))
-        .values(due_at=case((untried, deliveries.c.accepted_at), else_=now), claimed_at=None)
-    )
-    of = select(deliveries.c.id).where(deliveries.c.id.in_(chosen))
-    found = with_payloads(connection, _take(connection, of, lease_seconds, now))
-    return [*found, *(each for each in claimed if each.delivery_id not in back)]
+    return waiting
 
 
 def _lease(
