@@ -14,6 +14,7 @@ from tests.events import CREATED
 from tests.relay.operate.parts import database_of, run, run_json
 from tests.relay.operate.test_sales import filled as filled  # noqa: PLC0414 - the fixtures ask for it
 from tests.relay.sales.shapes import LINK, MONTH, dispute, new, paid, refund, session
+from tracknow_static.relay.sales import refunds
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.ledger import Ledger
 from tracknow_static.relay.store.database import Database
@@ -80,6 +81,7 @@ def test_refunds_to_reverse(either: dict[str, str]) -> None:
         "amount": 2000,
         "refunded": 500,
         "sale": "cs_back",
+        "reversed": 0,
     }
     assert run_json(either, "report", "--refunds", "--since", "2026-10-01")["refunds"] == []
 
@@ -92,8 +94,8 @@ def test_for_people_and_for_tables(environ: dict[str, str]) -> None:
     rows = list(csv.DictReader(io.StringIO(run(environ, "report", "--format", "csv").stdout)))
     found = [(row["currency"], row["sales"], row["with_click_id"], row["money"]) for row in rows]
     assert found == [("eur", "4", "3", "8000"), ("jpy", "1", "1", "2000")]
-    refunds = run(environ, "report", "--refunds", "--format", "csv").stdout
-    assert "click_back,ch_back,partly-refunded,jpy,2000,500" in refunds
+    text = run(environ, "report", "--refunds", "--format", "csv").stdout
+    assert "click_back,ch_back,partly-refunded,jpy,2000,500" in text
     for option in ("--by=month", "--site=https://shop.example"):
         assert (
             "leave out --by and --site"
@@ -136,9 +138,9 @@ def test_a_dispute_is_listed_when_it_begins(either: dict[str, str]) -> None:
     store(database, [new(body) for body in bodies])
     Ledger(database).catch_up(60)
     since = CREATED + MONTH
-    found = [(one.sale, one.at) for one in reports.refunds(database, since=since)]
+    found = [(one.sale, one.at) for one in refunds.find(database, since=since)]
     assert found == [("cs_late", CREATED + 2 * MONTH), ("cs_both", CREATED + 3 * MONTH)]
-    newest = [(one.sale, one.at) for one in reports.newest_refunds(database, 2)]
+    newest = [(one.sale, one.at) for one in refunds.newest(database, 2)]
     assert newest == found[::-1]
     database.close()
 
@@ -161,10 +163,10 @@ def test_newest_refunds_are_the_same_in_pages(either: dict[str, str]) -> None:
     ]
     store(database, [new(body) for body in bodies])
     Ledger(database).catch_up(60)
-    wanted = reports.refunds(database)[::-1]
+    wanted = refunds.find(database)[::-1]
     assert len(wanted) == 5
-    found: list[reports.Refund] = []
-    while page := reports.newest_refunds(
+    found: list[refunds.Refund] = []
+    while page := refunds.newest(
         database, 1, before=(found[-1].at, found[-1].sale) if found else None
     ):
         found += page

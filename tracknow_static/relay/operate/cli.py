@@ -55,6 +55,9 @@ COMMANDS = {
     "sales": Place(f"{_HERE}.sales", "List sales and what became of each commission."),
     "explain": Place(f"{_HERE}.explain", "Print the story of one sale and its verdict."),
     "report": Place(f"{_HERE}.report", "Sum up a period, and list what to reverse."),
+    "mark-reversed": Place(
+        f"{_HERE}.mark_reversed", "Take refunds off the list.", attribute="mark_reversed"
+    ),
     "backfill": Place(f"{_HERE}.backfill", "Fetch events that Stripe has and the relay does not."),
     "replay": Place(f"{_HERE}.repair", "Deliver events again."),
     "resume": Place(f"{_HERE}.repair", "Deliver to a paused destination again."),

@@ -14,6 +14,7 @@ from tracknow_static.relay.operate.cli import configured, opened
 from tracknow_static.relay.operate.inspect import When, check_period
 from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
+from tracknow_static.relay.sales import refunds as refund_list
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.verdicts import CODES
@@ -23,7 +24,10 @@ from tracknow_static.tracknow import clean, money
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracknow_static.relay.sales.report import Line, Refund
+    from tracknow_static.relay.config import RelayConfig
+    from tracknow_static.relay.sales.advice import Advice
+    from tracknow_static.relay.sales.refunds import Refund
+    from tracknow_static.relay.sales.report import Line, Sum
 
     # Heading, columns, rows.
     Table = tuple[str, Sequence[str], list[list[str]]]
@@ -48,6 +52,12 @@ _COLUMNS = ("sales", "with a click id", "money", "refunded")
     help="List what to reverse at Tracknow instead: sales with a click id whose money went back "
     "or is disputed. --since and --until mean the refund or the dispute.",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="With --refunds: also those that `mark-reversed` has marked as reversed.",
+)
 @site_option
 @format_option("csv", "html")
 def report(
@@ -55,6 +65,7 @@ def report(
     until: float | None,
     by: str,
     refunds: bool,
+    everything: bool,
     place: str | None,
     output_format: str,
 ) -> None:
@@ -66,27 +77,42 @@ def report(
     by_option = click.get_current_context().get_parameter_source("by")
     if refunds and (place or by_option is ParameterSource.COMMANDLINE):
         raise click.UsageError("--refunds lists sales one by one: leave out --by and --site.")
+    if everything and not refunds:
+        raise click.UsageError("--all is for --refunds.")
     check_period(since, until)
+    period = f"{_day(since) or 'The first sale'} to {_day(until) or 'now'} (UTC)"
     config = configured()
+    if not refunds:
+        _report(config, since, until, by, place, period, output_format)
+        return
     with opened(config) as database:
         unfinished = unfinished_text(database, config.click_id_pattern)
-        if refunds:
-            found = reports.refunds(database, since=since, until=until)
-        else:
-            all_ = reports.sums(database, since=since, until=until)
-            chosen = (
-                reports.sums(database, since=since, until=until, by_reference=True)
-                if by == "reference"
-                else all_
-            )
+        found = refund_list.find(database, since=since, until=until, everything=everything)
     if unfinished and output_format != "json":
         echo(unfinished, err=True)
-    period = f"{_day(since) or 'The first sale'} to {_day(until) or 'now'} (UTC)"
-    if refunds:
-        _print_refunds(found, period, output_format, complete=not unfinished)
-        return
+    _print_refunds(found, period, output_format, complete=not unfinished)
+
+
+def _report(
+    config: RelayConfig,
+    since: float | None,
+    until: float | None,
+    by: str,
+    place: str | None,
+    period: str,
+    output_format: str,
+) -> None:
+    with opened(config) as database:
+        unfinished = unfinished_text(database, config.click_id_pattern)
+        all_ = reports.sums(database, since=since, until=until)
+        chosen = (
+            reports.sums(database, since=since, until=until, by_reference=True)
+            if by == "reference"
+            else all_
+        )
+        to_reverse = refund_list.count(database, since=since, until=until)
     site = site_of(config, place)
-    advice = advise(all_, site)
+    advice = advise(all_, site, to_reverse=to_reverse)
     total = next(iter(reports.lines(all_, "total")), None)
     lines = reports.lines(chosen, _BY[by])
     if output_format == "json":
@@ -95,26 +121,32 @@ def report(
         rest = {"advice": steps, "complete": not unfinished, "missing": site.missing or None}
         output.print_json({**data, **rest})
         return
+    if unfinished:
+        echo(unfinished, err=True)
     texts = [step.text for step in advice]
     if output_format == "csv":
-        because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
-        rows = [
-            _as_row(line, by, currency, because.get(line.key, ""))
-            for currency in sorted({part.currency for part in chosen})
-            for line in reports.lines((p for p in chosen if p.currency == currency), _BY[by])
-            if line.sales
-        ]
-        names = [by, "currency", "sales", "with_click_id", "awaited", "money", "refunded"]
-        if by == "payment-link":
-            names += ["no_click_id", "reason"]
-        output.print_csv(names, sorted(rows, key=lambda row: row[by]))
-        for text in texts:
-            echo(f"- {text}", err=True)
+        _print_csv(chosen, by, advice)
     elif output_format == "html":
         _print_html("Sales", period, total=total, advice=texts, by=by, lines=lines)
     else:
         _print("Sales", period, _tables(total, lines, by.replace("-", " ")), texts)
     print_missing(site)
+
+
+def _print_csv(chosen: Sequence[Sum], by: str, advice: Sequence[Advice]) -> None:
+    because = {step.payment_link or "": step.reason or "" for step in advice if step.reason}
+    rows = [
+        _as_row(line, by, currency, because.get(line.key, ""))
+        for currency in sorted({part.currency for part in chosen})
+        for line in reports.lines((p for p in chosen if p.currency == currency), _BY[by])
+        if line.sales
+    ]
+    names = [by, "currency", "sales", "with_click_id", "awaited", "money", "refunded"]
+    if by == "payment-link":
+        names += ["no_click_id", "reason"]
+    output.print_csv(names, sorted(rows, key=lambda row: row[by]))
+    for step in advice:
+        echo(f"- {step.text}", err=True)
 
 
 def _tables(total: Line | None, lines: Sequence[Line], by: str) -> list[Table]:
@@ -133,11 +165,11 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
     if output_format == "json":
         output.print_json({"refunds": rows, "complete": complete})
     elif output_format == "csv":
-        output.print_csv(reports.Refund._fields, rows)
+        output.print_csv(refund_list.Refund._fields, rows)
     elif output_format == "html":
         _print_html("Refunds", period, refunds=found)
     else:
-        columns = ("date (UTC)", "click id", "charge", "verdict", "amount", "refunded")
+        columns = ("date (UTC)", "click id", "charge", "verdict", "amount", "refunded", "reversed")
         cells = [
             [
                 _day(entry.at),
@@ -146,6 +178,7 @@ def _print_refunds(found: list[Refund], period: str, output_format: str, *, comp
                 entry.verdict,
                 money(entry.amount, entry.currency),
                 money(entry.refunded, entry.currency),
+                money(entry.reversed, entry.currency) if entry.reversed else "-",
             ]
             for entry in found
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracknow_static.relay.sales.report import TO_REVERSE, lines
+from tracknow_static.relay.sales.report import lines
 from tracknow_static.relay.sales.site import (
     NO_CLICK_ID,
     NOT_ON_SITE,
@@ -45,14 +45,21 @@ class Advice(NamedTuple):
     usual: bool = False
 
 
-def advise(found: Iterable[Sum], site: Site | None = None) -> list[Advice]:
-    """Return what to do, the step first that concerns the most sales; what is usual comes last."""
+def advise(found: Iterable[Sum], site: Site | None = None, *, to_reverse: int = 0) -> list[Advice]:
+    """Return what to do, the step first that concerns the most sales; what is usual comes last.
+
+    ``to_reverse`` is the number of sales whose commission is still to be reversed.
+    """
     site = site or Site()
     sums = list(found)
     steps = [_of_link(line, site) for line in lines(sums, "payment_link")]
     advice = [step for step in steps if step is not None]
     for line in lines(sums, "total"):
         advice += _of_total(line)
+    if to_reverse:
+        were = counted(to_reverse, "sale was", "sales were")
+        text = f"{were} refunded or disputed after a click: "
+        advice.append(Advice(to_reverse, f"{text}see `tracknow-relay report --refunds`."))
     return sorted(advice, key=lambda step: (step.usual, -step.sales, step.text))
 
 
@@ -100,10 +107,6 @@ def _of_total(line: Line) -> Iterator[Advice]:
             f"{counted(lost, 'sale')} had a reference that is no click id: "
             "see `tracknow-relay sales --verdict not-a-click-id`.",
         )
-    if back := number(*TO_REVERSE):
-        were = counted(back, "sale was", "sales were")
-        text = f"{were} refunded or disputed after a click: "
-        yield Advice(back, f"{text}see `tracknow-relay report --refunds`.")
     if waiting := number("waiting") - line.awaited:
         wait = counted(waiting, "sale waits", "sales wait")
         text = f"{wait} for a delivery: see `tracknow-relay status`."

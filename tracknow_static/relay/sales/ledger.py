@@ -29,6 +29,7 @@ from tracknow_static.relay.sales import forward
 from tracknow_static.relay.sales.derive import Sale, derive, groups, keys
 from tracknow_static.relay.sales.objects import CHARGE, INVOICE, Object, merge, read
 from tracknow_static.relay.store import ledger_state as states
+from tracknow_static.relay.store.facts import forget_reversed
 from tracknow_static.relay.store.ledger_state import OVERLAP, State
 from tracknow_static.relay.store.schema import events, parts, sale_objects, sales
 from tracknow_static.tracknow import SALE_EVENT_TYPES
@@ -309,6 +310,7 @@ def _write(
     if not states.store(connection, old, new):
         return False
     _delete(connection, sale_objects, [*gone, *(one.id for one in batch.objects)])
+    forget_reversed(connection, gone)
     if batch.objects:
         connection.execute(insert(sale_objects), [one._asdict() for one in batch.objects])
     _delete(connection, sales, {*batch.before, *(sale.id for sale in batch.sales)})

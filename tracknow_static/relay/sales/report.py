@@ -11,25 +11,20 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     Text,
-    case,
     column,
     func,
-    literal_column,
     null,
     select,
-    tuple_,
-    union_all,
     values,
 )
 
-from tracknow_static.relay.sales.objects import DISPUTE
 from tracknow_static.relay.sales.verdicts import (
     CODES,
     WITH_CLICK_ID,
     corrected_verdict,
     may_be_corrected,
 )
-from tracknow_static.relay.store.schema import sale_objects, sales
+from tracknow_static.relay.store.schema import sales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,8 +35,6 @@ if TYPE_CHECKING:
 
 # Verdicts without money.
 NO_MONEY = frozenset({"unpaid", "payment-failed", "expired", "test"})
-_BACK = ("refunded", "partly-refunded")
-TO_REVERSE = (*_BACK, "disputed")
 # References have a line of their own each; those with the most sales are what a report is for.
 MOST_REFERENCES = 100
 
@@ -71,22 +64,6 @@ class Sum(NamedTuple):
     number: int
     amount: int
     refunded: int
-
-
-class Refund(NamedTuple):
-    """A sale with a click id whose money went back, wholly or in part, or is disputed.
-
-    ``at`` is when it was refunded, or when the dispute began; Unix seconds.
-    """
-
-    at: int
-    reference: str
-    charge: str
-    verdict: str
-    currency: str
-    amount: int
-    refunded: int
-    sale: str
 
 
 @dataclass(frozen=True)
@@ -135,9 +112,9 @@ def sums(
         func.sum(sales.c.amount).label("amount"),
         func.sum(sales.c.refunded).label("refunded"),
     )
-    statement = _period(select(*shown, *numbers).group_by(*keys), since, until)
+    statement = of_period(select(*shown, *numbers).group_by(*keys), since, until)
     verdict = corrected_verdict(database)
-    moved = _period(
+    moved = of_period(
         select(*shown, *numbers, verdict.label("corrected"))
         .where(may_be_corrected(database))
         .group_by(*keys, verdict),
@@ -145,7 +122,7 @@ def sums(
         until,
     )
     if by_reference:
-        largest = _period(select(sales.c.reference), since, until)
+        largest = of_period(select(sales.c.reference), since, until)
         largest = (
             largest.where(sales.c.reference.is_not(None))
             .group_by(sales.c.reference)
@@ -269,75 +246,13 @@ def _line(key: str, group: list[Sum]) -> Line:
     )
 
 
-def refunds(
-    database: Database, *, since: float | None = None, until: float | None = None
-) -> list[Refund]:
-    """Return what to reverse at Tracknow, the oldest first."""
-    statement = (
-        select(*_OF_REFUND)
-        .where(sales.c.verdict.in_(TO_REVERSE))
-        .order_by(_REVERSED_AT, sales.c.id)
-    )
-    with database.read() as connection:
-        rows = connection.execute(_period(statement, since, until, _REVERSED_AT)).all()
-    return list(map(_refund, rows))
-
-
-def newest_refunds(
-    database: Database, number: int, *, before: tuple[int, str] | None = None
-) -> list[Refund]:
-    """Return some of what to reverse, the newest first.
-
-    ``before`` is time and sale of the last one that was seen.
-    """
-    # What was refunded is read in the order of an index, without those of another verdict. What is
-    # disputed is read whole: it is rare, and when a dispute began is not among the sale's columns.
-    back = select(*_OF_REFUND).where(
-        literal_column("refunded > 0"), func.coalesce(sales.c.verdict, "").in_(_BACK)
-    )
-    disputed = select(*_OF_REFUND).where(sales.c.verdict == "disputed")
-    parts = []
-    for part, at in ((back, sales.c.refunded_at), (disputed, _REVERSED_AT)):
-        older = part if before is None else part.where(tuple_(at, sales.c.id) < tuple_(*before))
-        newest = older.order_by(at.desc(), sales.c.id.desc()).limit(number)
-        parts.append(select(newest.subquery()))
-    found = union_all(*parts).subquery()
-    statement = select(found).order_by(found.c.at.desc(), found.c.id.desc()).limit(number)
-    with database.read() as connection:
-        return list(map(_refund, connection.execute(statement)))
-
-
-_DISPUTED_AT = (
-    select(func.max(func.coalesce(sale_objects.c.created, sale_objects.c.seen)))
-    .where(sale_objects.c.charge == sales.c.charge, sale_objects.c.kind == DISPUTE)
-    .correlate(sales)
-    .scalar_subquery()
-)
-_REVERSED_AT = func.coalesce(
-    case((sales.c.verdict == "disputed", _DISPUTED_AT)), sales.c.refunded_at, sales.c.created
-)
-_OF_REFUND = (
-    _REVERSED_AT.label("at"),
-    sales.c.reference,
-    sales.c.charge,
-    sales.c.verdict,
-    sales.c.currency,
-    sales.c.amount,
-    sales.c.refunded,
-    sales.c.id,
-)
-
-
-def _refund(row: Any) -> Refund:
-    return Refund(row[0], row[1], row[2] or "", row[3], row[4] or "", row[5] or 0, row[6], row[7])
-
-
-def _period(
+def of_period(
     statement: Select[Any],
     since: float | None,
     until: float | None,
     column: ColumnElement[Any] = sales.c.created,
 ) -> Select[Any]:
+    """Return the statement for what a time is in, from ``since`` until before ``until``."""
     if since is not None:
         statement = statement.where(column >= since)
     return statement if until is None else statement.where(column < until)

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracknow_static.errors import TracknowError
-from tracknow_static.relay.sales import report
+from tracknow_static.relay.sales import refunds, report
 from tracknow_static.relay.sales.advice import advise
 from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.status import chart
@@ -66,11 +66,13 @@ class Summary:
     def _sum_up(self, now: float) -> Numbers:
         begin = (now // _DAY - DAYS) * _DAY
         sums = report.sums(self._database, since=begin)
+        to_reverse = refunds.count(self._database, since=begin)
+        advice = advise(sums, self._site.current(), to_reverse=to_reverse)
         months = chart.months(now)
         return Numbers(
             since=dt.datetime.fromtimestamp(begin, dt.UTC).date(),
             total=next(iter(report.lines(sums, "total")), None),
-            advice=[step for step in advise(sums, self._site.current()) if not step.usual],
+            advice=[step for step in advice if not step.usual],
             chart=chart.chart(months, report.months(self._database, months)),
         )
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from tracknow_static.relay.operate.conditions import conditions, observe
 from tracknow_static.relay.operate.explain import WORDS, detail_of
-from tracknow_static.relay.sales import report, verdicts
+from tracknow_static.relay.sales import refunds, verdicts
 from tracknow_static.relay.sales.explain import explain
 from tracknow_static.relay.sales.site import AWAITED
 from tracknow_static.relay.status import chart, query, render
@@ -27,13 +27,14 @@ _FEW = 8
 _FEW_REFUNDS = 5
 PAGE = 50
 
+_THEN = "`tracknow-relay mark-reversed` takes it off the list."
 # What helps, by verdict; in backquotes what is typed.
 _HELP = {
     "waiting": "`tracknow-relay status` shows what it waits for.",
     "rejected": "`tracknow-relay list --state dead` and `--state rejected` list what was refused.",
-    "refunded": "Reverse the commission at Tracknow, by hand.",
-    "partly-refunded": "Reduce the commission at Tracknow, by hand.",
-    "disputed": "Hold the commission at Tracknow until the dispute is closed.",
+    "refunded": f"Reverse the commission at Tracknow, by hand. {_THEN}",
+    "partly-refunded": f"Reduce the commission at Tracknow, by hand. {_THEN}",
+    "disputed": f"Hold the commission at Tracknow until the dispute is closed. {_THEN}",
     "no-click-id": "`tracknow-static check` finds what loses the click id on your site.",
     "not-a-click-id": "Fix the script or the link that wrote it.",
 }
@@ -86,7 +87,7 @@ class Pages:
             "missing": self._site.current().missing if self._config.site else "",
             **self._summary.get()._asdict(),
             "latest": verdicts.find(self._database, verdicts.Wanted(), limit=_FEW).sales,
-            "refunds": report.newest_refunds(self._database, _FEW_REFUNDS),
+            "refunds": refunds.newest(self._database, _FEW_REFUNDS),
         }
         return "Overview", "overview.html", values
 
@@ -109,14 +110,16 @@ class Pages:
 
     def _refunds(self, asked: str) -> tuple[str, str, dict[str, Any]]:
         request = query.read(asked)
+        everything = request.everything
         before = verdicts.parse_cursor(request.cursor) if request.cursor else None
-        found = report.newest_refunds(self._database, PAGE + 1, before=before)
+        found = refunds.newest(self._database, PAGE + 1, before=before, everything=everything)
         shown = found[:PAGE]
         more = len(found) > PAGE
         values = {
             "refunds": shown,
+            "everything": everything,
             "cursor": request.cursor,
-            "next": urlencode({"after": f"{shown[-1].at} {shown[-1].sale}"}) if more else "",
+            "next": request.next_query(f"{shown[-1].at} {shown[-1].sale}") if more else "",
         }
         return "Refunds", "refunds.html", values
 

@@ -12,18 +12,25 @@ from tracknow_static.relay.sales.verdicts import CODES, Wanted
 LONGEST = 300
 _MOST_FIELDS = 20
 FILTERS = ("verdict", "since", "until", "link", "reference")
+# Whether the list of refunds has those that are marked as reversed, too.
+_ALL = "all"
 
 
 class Asked(NamedTuple):
-    """The filters as the form has them, what they mean, and the cursor; empty is not given."""
+    """The filters as the form has them, what they mean, and the cursor; empty is not given.
+
+    ``everything`` asks for what is marked as reversed, too.
+    """
 
     given: dict[str, str]
     wanted: Wanted
     cursor: str
+    everything: bool
 
     def next_query(self, cursor: str) -> str:
         """Return the query of the page that follows."""
-        return urlencode({**self.given, "after": cursor})
+        more = {_ALL: "1"} if self.everything else {}
+        return urlencode({**self.given, **more, "after": cursor})
 
 
 def read(query: str) -> Asked:
@@ -35,7 +42,7 @@ def read(query: str) -> Asked:
         pairs = parse_qsl(query, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise ValueError(f"There are more than {_MOST_FIELDS} fields.") from None
-    values = {name: value.strip() for name, value in pairs if name in (*FILTERS, "after")}
+    values = {name: value.strip() for name, value in pairs if name in (*FILTERS, _ALL, "after")}
     for name, value in values.items():
         if len(value) > LONGEST or not value.isprintable():
             raise ValueError(f"{name}: its value is not accepted: it is too long, or not text.")
@@ -51,7 +58,7 @@ def read(query: str) -> Asked:
         payment_link=given.get("link"),
         reference=given.get("reference"),
     )
-    return Asked(given, wanted, values.get("after", ""))
+    return Asked(given, wanted, values.get("after", ""), bool(values.get(_ALL)))
 
 
 def _day(given: dict[str, str], name: str) -> float | None:

@@ -6,17 +6,22 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 
-from tracknow_static.relay.store.schema import facts
+from tracknow_static.relay.store.schema import facts, parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
 # When the database was made, in Unix seconds.
 CREATED_AT = "created_at"
 # When payloads were purged last, in Unix seconds.
 PURGED_AT = "purged_at"
+# How facts about a charge begin that a person has reversed: the amount that had gone back, and
+# when it was disputed last, in Unix seconds.
+REVERSED, REVERSED_DISPUTE = "reversed:", "reversed-dispute:"
 ADD_FACT = text("INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
 _NOTE_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
@@ -27,6 +32,13 @@ _NOTE_FACT = text(
 def note_fact(connection: Connection, name: str, value: str) -> None:
     """Store a fact about the database itself, in the caller's transaction."""
     connection.execute(_NOTE_FACT, {"name": name, "value": value})
+
+
+def forget_reversed(connection: Connection, charges: Iterable[str]) -> None:
+    """Remove what is noted of charges that were reversed, in the caller's transaction."""
+    names = [name + charge for charge in charges for name in (REVERSED, REVERSED_DISPUTE)]
+    for part in parts(names):
+        connection.execute(delete(facts).where(facts.c.name.in_(part)))
 
 
 @dataclass(frozen=True, kw_only=True)
