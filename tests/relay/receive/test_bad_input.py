@@ -24,6 +24,7 @@ CONFIG = config("sqlite:////nowhere/x")
 PAYLOAD = encode(purchase())
 DIGEST = digest(PAYLOAD, SECRET, NOW)
 REFUSALS = {
+    "body_not_utf8",
     "signature_invalid",
     "body_incomplete",
     "length_invalid",
