@@ -16,6 +16,7 @@ from sqlalchemy import text
 from tests.relay.deliver.parts import Shop
 from tests.relay.deliver.stand_in import Action, Request, StandIn, answer, later
 from tracknow_static.errors import StorageError
+from tracknow_static.relay.deliver import worker
 from tracknow_static.relay.deliver.worker import AHEAD
 from tracknow_static.relay.store import sqlite_file
 
@@ -128,6 +129,32 @@ def test_a_drain_that_stops_does_not_report_a_locked_database_as_back(
     stopper.join()
     assert "database is back" not in [record.getMessage() for record in caplog.records]
     locker.close()
+    shop.close()
+
+
+def test_a_full_disk_that_can_be_read_is_not_back(
+    sqlite_url: str,
+    destination: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With nothing due, a drain only reads after its first write: that one is tried again."""
+    seen: list[str] = []
+
+    def full_at_first(*_: object) -> None:
+        seen.extend(record.getMessage().partition(":")[0] for record in caplog.records)
+        caplog.clear()
+        if len(tries) < 2:
+            tries.append(1)
+            raise StorageError("disk_full", "database or disk is full")
+
+    tries: list[int] = []
+    monkeypatch.setattr(worker, "correct_clock", full_at_first)
+    shop = Shop(sqlite_url, [destination.url])
+    with caplog.at_level(logging.WARNING):
+        shop.drain()
+    assert (len(tries), seen) == (2, ["database out of reach"])
+    assert [record.getMessage() for record in caplog.records] == ["database is back"]
     shop.close()
 
 

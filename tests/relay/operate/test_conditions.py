@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -281,6 +282,20 @@ def test_a_full_disk_needs_attention(sqlite_url: str) -> None:
         True,
     )
     assert "900,000 are needed" in one["text"]
+
+
+def test_a_disk_without_room_needs_attention_at_any_floor(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A floor of 0 stores events for longer; nothing is stored without room."""
+    environ = environment(sqlite_url, ONE)
+    run(environ, "migrate")
+    real = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=4096))
+    (one,) = run_json(environ, "status", "--strict", code=1)["conditions"]
+    assert one["code"] == "disk-low"
+    assert one["text"].startswith("0.0 MB are free, 0.1 are needed")
+    assert "failed  disk: 0.0 MB are free" in run(environ, "check", code=1).stdout
 
 
 def sell(database: Database, *bodies: dict[str, Any]) -> None:

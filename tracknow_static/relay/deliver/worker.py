@@ -281,8 +281,10 @@ class DestinationWorker(threading.Thread):
 
     def _correct_clock(self) -> None:
         if time.monotonic() >= self._correct_at:
-            self._correct_at = time.monotonic() + _CORRECT_EVERY
             correct_clock(self._database, [self.destination])
+            # Not before: what failed is tried again, and only what was written shows that the
+            # database is back.
+            self._correct_at = time.monotonic() + _CORRECT_EVERY
 
     def _look_in(self, wait: float | None) -> None:
         """Decide when the database is asked next, unless something happens before."""

@@ -22,7 +22,12 @@ from tracknow_static.relay.deliver.network import Network
 from tracknow_static.relay.deliver.sender import Sender
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, limited
-from tracknow_static.relay.operate.conditions import conditions, free_space, observe
+from tracknow_static.relay.operate.conditions import (
+    conditions,
+    free_space,
+    is_disk_low,
+    observe,
+)
 from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.sales.inventory import read_inventory
 from tracknow_static.relay.store.backfill_state import ENABLED
@@ -30,7 +35,6 @@ from tracknow_static.relay.store.database import Database
 from tracknow_static.relay.store.ingest import Ingest
 from tracknow_static.relay.store.migrations import SchemaError, newest_version
 from tracknow_static.relay.store.model import without_query
-from tracknow_static.relay.store.watch import is_low
 from tracknow_static.relay.stripe_api import key_of
 from tracknow_static.tracknow import EVENT_TYPES, counted
 
@@ -165,7 +169,7 @@ def _database(config: RelayConfig) -> Iterator[CheckResult]:
 
 
 def _disk(free: int, config: RelayConfig) -> CheckResult:
-    result = FAILED if is_low(free, config.min_free_bytes) else OK
+    result = FAILED if is_disk_low(free, config) else OK
     return CheckResult("disk", result, free_space(free, config))
 
 

@@ -31,6 +31,8 @@ _REFUSED_SECONDS = 86_400.0
 # A stranger who calls once does not call again.
 _REPEATED_SECONDS = 60.0
 _DAY = 86_400.0
+# What the smallest write takes: below it a disk is full, whatever else it is asked for.
+_FULL_BYTES = 100_000
 _WAIT = ("delivery waits", "deliveries wait")
 
 CODES = {
@@ -42,7 +44,8 @@ CODES = {
     "held-old": "Charges wait for their sessions long after TRACKNOW_RELAY_FORWARD_WAIT: no process "
     "decides about them.",
     "former-destination": "Deliveries wait for a destination that is not configured any more.",
-    "disk-low": "The disk has less free space than TRACKNOW_RELAY_MIN_FREE_MB: events are refused.",
+    "disk-low": "The disk has less free space than TRACKNOW_RELAY_MIN_FREE_MB, or none: events are "
+    "refused.",
     "calls-refused": "Every call of the webhook is refused, for a reason that only Stripe's own "
     "calls have, such as a wrong signing secret; after one that was accepted, a minute apart.",
     "endpoint-disabled": "Stripe has disabled the relay's webhook endpoint.",
@@ -155,7 +158,7 @@ def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE)
             Condition("held-old", "", text, "tracknow-relay drain", stalls=True, since=since)
         )
     found.extend(_of_backfill(seen))
-    if watch.is_low(seen.free, config.min_free_bytes):
+    if is_disk_low(seen.free, config):
         text = f"{free_space(seen.free or 0, config)}: events are refused, and Stripe keeps them"
         found.append(Condition("disk-low", "", text, "tracknow-relay purge", stalls=True))
     if seen.without_click_id is not None:
@@ -169,9 +172,19 @@ def conditions(seen: Observed, config: RelayConfig, *, max_age: float = MAX_AGE)
     return found
 
 
+def is_disk_low(free: int | None, config: RelayConfig) -> bool:
+    """Whether a disk has less free space, in bytes, than it takes to store events."""
+    return watch.is_low(free, max(config.min_free_bytes, _FULL_BYTES))
+
+
 def free_space(free: int, config: RelayConfig) -> str:
     """Return how much space there is, and how much is needed."""
-    return f"{free / 1e6:,.0f} MB are free, {config.min_free_bytes / 1e6:,.0f} are needed"
+    needed = max(config.min_free_bytes, _FULL_BYTES)
+    return f"{_megabytes(free)} MB are free, {_megabytes(needed)} are needed"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}" if size >= 1_000_000 else f"{size / 1e6:.1f}"
 
 
 def _of_destination(
