@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tracknow_static.errors import SettingsError
 from tracknow_static.options import read
@@ -113,13 +114,23 @@ def _section(file: Path) -> dict[str, Any]:
 def _site_url(raw: object, source: str) -> str | None:
     if raw is None or raw == "":
         return None
-    if isinstance(raw, str) and raw.startswith(("https://", "http://", "/")):
+    if isinstance(raw, str) and _is_served_at(raw):
         return raw if raw.endswith("/") else raw + "/"
     accepted = (
         "the URL or the path that the site is served under, such as https://example.com/shop/"
     )
     problem = f"site_url: {raw!r} is not accepted. Accepted: {accepted}."
     raise SettingsError([problem], where=source)
+
+
+def _is_served_at(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return text.startswith("/") or bool(
+            parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+        )
+    except ValueError:  # a bracket that is never closed, or a port beyond the last
+        return False
 
 
 def _severity(raw: object, source: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tracknow_static import __version__
 from tracknow_static.errors import SettingsError
@@ -179,16 +180,23 @@ def parse(content: bytes, path: str) -> Manifest | None:
     surfaces = document.get("surfaces")
     if not (isinstance(settings, dict) and isinstance(opted_out, list) and type(surfaces) is list):
         raise SettingsError(["is damaged. Build or inject the site again."], where=path)
-    site_url = document.get("site_url")
     return Manifest(
         path=path,
         version=str(document.get("version")),
         generator=str(document.get("generator")),
         options={name: value for name, value in settings.items() if name in OPTIONS},
-        site_url=site_url if isinstance(site_url, str) else None,
+        site_url=_site_url(document.get("site_url")),
         opted_out=tuple(map(str, opted_out)),
         surfaces=tuple(_surface(entry) for entry in surfaces[:_SURFACES]),
     )
+
+
+def _site_url(found: object) -> str | None:
+    try:
+        urlsplit(found if isinstance(found, str) else "")
+    except ValueError:  # a live manifest may hold anything
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _surface(entry: object) -> ListedSurface:

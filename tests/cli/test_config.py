@@ -92,6 +92,8 @@ def test_a_bad_flag_is_a_usage_error() -> None:
         ("tracknow.toml", "param = ", "tracknow.toml: is not TOML"),
         ("tracknow.toml", "parm = 'x'", "tracknow.toml: parm: unknown option. Did you mean param?"),
         ("tracknow.toml", "site_url = 3", "tracknow.toml: site_url: 3 is not accepted."),
+        ("tracknow.toml", "site_url = 'https://[x/'", "site_url: 'https://[x/' is not accepted."),
+        ("tracknow.toml", "site_url = 'https:///x'", "site_url: 'https:///x' is not accepted."),
         ("tracknow.toml", "severity = 3", "severity: 3 is not accepted."),
         ("tracknow.toml", "window_days = 0", "tracknow.toml: window_days: 0 is not accepted."),
         ("pyproject.toml", "[tool]\ntracknow = 1", "tool.tracknow: 1 is not accepted."),

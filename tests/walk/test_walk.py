@@ -247,6 +247,9 @@ def test_wrong_usage_is_named(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "true: it does not start as Chrome does: session not created" in done.output
     assert "selenium.dev" not in done.output
+    done = walk(site, "--allow", "https://cdn.example/")
+    assert done.exit_code == 2
+    assert "'https://cdn.example/' is not accepted. Accepted: a host name" in done.output
     (tmp_path / "file").touch()
     done = walk(site, "--screenshots", str(tmp_path / "file" / "x"))
     assert done.exit_code == 2

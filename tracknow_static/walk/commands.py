@@ -36,6 +36,18 @@ _CARRYING = ("current", "stale", "duplicate", "misplaced")
 _LANDINGS = 10  # redirects that are landed on, unless all are
 
 
+def _hosts(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"[A-Za-z0-9*](?:[A-Za-z0-9.*-]*[A-Za-z0-9])?", value):
+            raise click.BadParameter(
+                f"{value!r} is not accepted. Accepted: a host name without scheme, port and path, "
+                "such as cdn.example."
+            )
+    return values
+
+
 @reporting_command()
 @click.argument("site_dir", type=click.Path(exists=True, file_okay=False))
 @click.option(
@@ -60,6 +72,7 @@ _LANDINGS = 10  # redirects that are landed on, unless all are
     "--allow",
     multiple=True,
     metavar="HOST",
+    callback=_hosts,
     help="Let the browser reach this host on the network. Repeatable.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also print routes that are as expected.")
