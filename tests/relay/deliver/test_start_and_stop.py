@@ -100,6 +100,27 @@ def test_an_event_wakes_the_dispatcher(
     other.close()
 
 
+def test_an_event_stored_before_anybody_listens_is_not_left_for_later(
+    shop: Shop, destination: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come after the first look, while the connection that waits is being made."""
+    monkeypatch.setattr("tracknow_static.relay.deliver.worker._LOOK_EVERY", 3600.0)
+    dispatcher = shop.dispatcher()
+    connect = dispatcher.wakeup._connect
+
+    def connect_late() -> None:
+        (worker,) = dispatcher._workers
+        while worker._look_at <= time.monotonic():
+            time.sleep(0.01)
+        shop.sell()
+        connect()
+
+    monkeypatch.setattr(dispatcher.wakeup, "_connect", connect_late)
+    dispatcher.start()
+    assert destination.wait_for(lambda: len(destination.requests) == 1)
+    assert dispatcher.stop()
+
+
 def test_a_wait_that_failed_begins_again(
     small_shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

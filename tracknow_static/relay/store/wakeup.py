@@ -65,6 +65,8 @@ class WakeUp:
     def wait(self, timeout: float) -> bool:
         """Sleep until woken, at most ``timeout`` seconds; return whether it was woken.
 
+        It is woken at once when it begins to listen, the first time and after an outage.
+
         A database that is out of reach wakes nobody, so it waits all the time given.
         """
         end = time.monotonic() + timeout
@@ -78,7 +80,11 @@ class WakeUp:
 
     def _changed(self, left: float) -> bool:
         try:
-            connection = self._connection or self._connect()
+            connection = self._connection
+            if connection is None:
+                self._connect()
+                # What was stored before it listened is noticed by looking.
+                return True
             if self._database.backend == "sqlite":
                 return self._version_changed(connection, left)
             return connection.use(partial(_notified, min(left, _LISTEN_SECONDS)))
@@ -90,11 +96,12 @@ class WakeUp:
             self._woken.wait(min(left, 1.0))
             return False
 
-    def _connect(self) -> OwnConnection:
+    def _connect(self) -> None:
         self._connection = self._database.own_connection()
         if self._database.backend == "postgresql":
             self._connection.use(_listen)
-        return self._connection
+        else:
+            self._seen = self._connection.use(_version)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -103,8 +110,6 @@ class WakeUp:
             connection.close()
 
     def _version_changed(self, connection: OwnConnection, left: float) -> bool:
-        if self._seen is None:
-            self._seen = connection.use(_version)
         self._woken.wait(min(left, _LOOK_SECONDS))
         now = connection.use(_version)
         changed, self._seen = now != self._seen, now
