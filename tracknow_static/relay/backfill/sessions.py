@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from tracknow_static.errors import AccountError
 from tracknow_static.exit_codes import STRIPE
-from tracknow_static.relay.receive.event import id_of, whole_number_of
 from tracknow_static.relay.sales.derive import Sale, derive
 from tracknow_static.relay.sales.objects import CHARGE, SESSION, Object, of_api
 from tracknow_static.relay.store.schema import events, sale_objects
+from tracknow_static.relay.values import id_of, whole_number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

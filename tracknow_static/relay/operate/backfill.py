@@ -16,9 +16,9 @@ from tracknow_static.relay import stripe_api
 from tracknow_static.relay.backfill.backfill import KEPT_SECONDS, Backfill, Polled
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
-from tracknow_static.relay.operate.inspect import When
+from tracknow_static.relay.operate.options import When
 from tracknow_static.relay.operate.output import echo
-from tracknow_static.relay.operate.sales import print_sales, sale_json
+from tracknow_static.relay.operate.sale_output import print_sales, sale_json
 from tracknow_static.relay.sales.verdicts import has_other_accounts
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings

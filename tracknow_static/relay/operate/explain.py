@@ -13,15 +13,10 @@ from tracknow_static.click_options import format_option
 from tracknow_static.errors import TracknowError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
+from tracknow_static.relay.operate.options import api_key, print_missing, site_of, site_option
 from tracknow_static.relay.operate.output import echo
-from tracknow_static.relay.operate.sales import (
-    api_key,
-    print_missing,
-    sale_json,
-    site_of,
-    site_option,
-)
-from tracknow_static.relay.operate.stored import KEPT
+from tracknow_static.relay.operate.sale_output import sale_json
+from tracknow_static.relay.operate.words import WORDS, detail_of
 from tracknow_static.relay.sales import explain as explaining
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.verdicts import CODES
@@ -29,7 +24,6 @@ from tracknow_static.tracknow import money
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.sales.derive import Sale
 
 
 @click.command(
@@ -115,28 +109,3 @@ def _at_stripe(config: RelayConfig, wanted: str) -> explaining.Explanation | Non
         return None
     created = explaining.Step(sale.created, "created", sale.id)
     return explaining.Explanation(sale, sale.verdict, (created,), ())
-
-
-# What happened, for people.
-WORDS = {
-    "created": "created at Stripe",
-    "received": "received",
-    "fetched": "fetched from Stripe's API",
-    "unsigned": "not delivered: gets events with a signature only",
-    "kept": "not forwarded",
-    "attempt": "delivery",
-    "due": "delivery is due",
-    "paused": "waits: the destination is paused",
-    "dead": "dead letter",
-    "rejected": "rejected: success: false",
-    "refunded": "refunded",
-    "disputed": "disputed",
-    "dispute": "the dispute now",
-}
-
-
-def detail_of(step: explaining.Step, sale: Sale) -> str:
-    """Return what a step's detail is for people."""
-    if step.what == "refunded":
-        return f"{money(sale.refunded, sale.currency)} of {money(sale.amount, sale.currency)}"
-    return KEPT.get(step.detail, step.detail) if step.what == "kept" else step.detail

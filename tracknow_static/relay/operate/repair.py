@@ -13,7 +13,7 @@ from tracknow_static.click_options import Number, format_option
 from tracknow_static.errors import SettingsError, StorageError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, limited, opened
-from tracknow_static.relay.operate.inspect import check_period, filters, known_destination
+from tracknow_static.relay.operate.options import check_period, filters, known_destination
 from tracknow_static.relay.operate.output import echo
 from tracknow_static.relay.sales.ledger import CATCH_UP_SECONDS, Ledger, forget
 from tracknow_static.relay.store import destinations, queries

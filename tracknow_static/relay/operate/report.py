@@ -11,9 +11,14 @@ from tracknow_static import exit_codes
 from tracknow_static.click_options import format_option
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import configured, opened
-from tracknow_static.relay.operate.inspect import When, check_period
+from tracknow_static.relay.operate.options import (
+    When,
+    check_period,
+    print_missing,
+    site_of,
+    site_option,
+)
 from tracknow_static.relay.operate.output import echo
-from tracknow_static.relay.operate.sales import print_missing, site_of, site_option
 from tracknow_static.relay.sales import refunds as refund_list
 from tracknow_static.relay.sales import report as reports
 from tracknow_static.relay.sales.advice import advise

@@ -11,51 +11,25 @@ from tracknow_static.click_options import format_option
 from tracknow_static.errors import SettingsError
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.cli import CHANGING, configured, opened
-from tracknow_static.relay.operate.inspect import When, check_period
+from tracknow_static.relay.operate.options import (
+    When,
+    check_period,
+    print_missing,
+    site_of,
+    site_option,
+)
 from tracknow_static.relay.operate.output import echo
+from tracknow_static.relay.operate.sale_output import print_sales, sale_json
 from tracknow_static.relay.sales import verdicts
 from tracknow_static.relay.sales.derive import Sale
 from tracknow_static.relay.sales.ledger import Ledger
-from tracknow_static.relay.sales.site import Site
 from tracknow_static.relay.sales.verdicts import CODES, Wanted
-from tracknow_static.tracknow import counted, money
+from tracknow_static.tracknow import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracknow_static.account.key import ApiKey
-    from tracknow_static.relay.config import RelayConfig
-
-
-site_option = click.option(
-    "--site",
-    "place",
-    metavar="URL-OR-PATH",
-    help="Your site, or its tracknow.json: finds out why a sale has no click id, with a "
-    "STRIPE_API_KEY that has Payment Links: Read. Default: TRACKNOW_RELAY_SITE.",
-)
-
-
-def site_of(config: RelayConfig, place: str | None) -> Site:
-    """Return the merchant's site; the API key is read when a sale asks for it."""
-    return Site(place or config.site, api_key)
-
-
-def api_key() -> ApiKey:
-    """Return the API key, for a command that works without one.
-
-    Raises :class:`AccountError` or :class:`SettingsError`.
-    """
-    from tracknow_static.relay.config import RelayConfig
-    from tracknow_static.relay.stripe_api import key_of
-
-    return key_of(RelayConfig.from_environ(needs_secrets=False))
-
-
-def print_missing(site: Site) -> None:
-    """Print what keeps the reasons coarse, if anything does."""
-    if site.missing:
-        echo(site.missing, err=True)
+    from tracknow_static.relay.sales.site import Site
 
 
 @click.command(epilog=exit_codes.epilog(exit_codes.FAILED))
@@ -175,17 +149,6 @@ def _rebuild(output_format: str) -> None:
         echo(f"{counted(number, 'event was', 'events were')} read again.")
 
 
-def sale_json(sale: Sale, reason: str = "") -> dict[str, Any]:
-    """Return a sale for scripts; ``reason`` is added where there is one."""
-    row = sale._asdict()
-    del row["month"]
-    if reason:
-        row["reason"] = reason
-    for name in ("created", "refunded_at"):
-        row[name] = output.time_of(row[name])
-    return row
-
-
 def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
     names = [*(name for name in Sale._fields if name != "month"), "reason"]
     modes = {True: "true", False: "false", None: None}  # as in JSON
@@ -194,28 +157,3 @@ def _print_csv(found: Sequence[Sale], reasons: Sequence[str]) -> None:
         for sale, reason in zip(found, reasons, strict=True)
     )
     output.print_csv(names, rows)
-
-
-def print_sales(found: Sequence[Sale], reasons: Sequence[str] = ()) -> None:
-    """Print sales for people, one line each."""
-    if not found:
-        echo("No sale matches.")
-        return
-    rows = []
-    for sale, reason in zip(found, reasons or [""] * len(found), strict=True):
-        verdict = sale.verdict if reason in ("", sale.verdict) else f"{sale.verdict} ({reason})"
-        amount = money(sale.amount, sale.currency)
-        if sale.refunded:
-            amount += f" (refunded {money(sale.refunded, sale.currency)})"
-        cells = (
-            output.moment(sale.created),
-            verdict,
-            amount,
-            output.shortened(sale.reference or "-"),
-            sale.payment_link or "-",
-            sale.id,
-        )
-        rows.append(cells)
-    output.print_table(
-        ("time (UTC)", "verdict", "amount", "click id", "payment link", "sale"), rows
-    )

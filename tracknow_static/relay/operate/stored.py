@@ -11,6 +11,7 @@ import click
 
 from tracknow_static.relay.operate import output
 from tracknow_static.relay.operate.output import Styled, echo, styled, time_of
+from tracknow_static.relay.operate.words import KEPT, UNSIGNED
 from tracknow_static.relay.store.destinations import resume_command
 from tracknow_static.relay.store.model import (
     API,
@@ -29,21 +30,6 @@ if TYPE_CHECKING:
     from tracknow_static.relay.store.model import Delivery, DestinationStatus, Status, StoredEvent
 
 _COLORS = {DELIVERED: "green", DEAD: "red", REJECTED: "red", PENDING: "yellow", PAUSED: "red"}
-
-# Why an event is not forwarded, in words.
-KEPT = {
-    "type": "its type is not one of TRACKNOW_RELAY_EVENTS.",
-    "mode": "TRACKNOW_RELAY_LIVEMODE does not forward events of its mode (live or test).",
-    "account": "it belongs to another Stripe account than yours (TRACKNOW_RELAY_ACCOUNTS).",
-    "waiting": "it waits for its Checkout Session (TRACKNOW_RELAY_FORWARD=attributed).",
-    "unattributed": "its sale carries no click id (TRACKNOW_RELAY_FORWARD=attributed).",
-    "thin": "it is a thin event, which Tracknow cannot read. In Stripe's Workbench give the "
-    "event destination the payload style Snapshot.",
-    "unsigned": "it was fetched, and every destination gets events with a signature only "
-    "(TRACKNOW_RELAY_SIGNED_DESTINATIONS).",
-}
-# Why a destination does not get an event that was fetched, in words.
-UNSIGNED = "it gets events with a signature only (TRACKNOW_RELAY_SIGNED_DESTINATIONS)."
 
 
 # -- the summary ----------------------------------------------------------------------------------

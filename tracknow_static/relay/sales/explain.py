@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import or_, select
 
-from tracknow_static.relay.sales import ledger, verdicts
+from tracknow_static.relay.sales import verdicts
+from tracknow_static.relay.sales.joined import group_of
 from tracknow_static.relay.sales.objects import DISPUTE
 from tracknow_static.relay.sales.site import OWN_CODE, is_own_code
 from tracknow_static.relay.store import destinations, queries
@@ -77,7 +78,7 @@ def explain(database: Database, wanted: str) -> Explanation | None:
         if not found:
             return None
         ids = [found[0]]
-        own = [one for one in ledger.group_of(connection, ids).values() if one.sale == ids[0]]
+        own = [one for one in group_of(connection, ids).values() if one.sale == ids[0]]
         members = {one.id for one in own}
         event_ids = _events_of(
             connection, members, {one.payment_intent for one in own if one.payment_intent}

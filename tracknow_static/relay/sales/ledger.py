@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import delete, insert, select, text, tuple_
 
 from tracknow_static.relay import crash_points
 from tracknow_static.relay.sales import forward
-from tracknow_static.relay.sales.derive import Sale, derive, groups, keys
-from tracknow_static.relay.sales.objects import CHARGE, INVOICE, Object, merge, read
+from tracknow_static.relay.sales.derive import Sale, derive, groups
+from tracknow_static.relay.sales.joined import by_ids, closure
+from tracknow_static.relay.sales.objects import Object, merge, read
 from tracknow_static.relay.store import ledger_state as states
 from tracknow_static.relay.store.facts import forget_reversed
 from tracknow_static.relay.store.ledger_state import OVERLAP, State
@@ -36,9 +36,9 @@ from tracknow_static.tracknow import SALE_EVENT_TYPES
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import Connection, Table
 
     from tracknow_static.relay.store.database import Database
 
@@ -240,10 +240,10 @@ def _since(state: State) -> float:
 def _batch(
     connection: Connection, shown: Sequence[Object], click_id: re.Pattern[str] | None
 ) -> _Batch:
-    known = _by_ids(connection, [one.id for one in shown])
+    known = by_ids(connection, [one.id for one in shown])
     seeds = {one.id: merge(known[one.id], one) if one.id in known else one for one in shown}
     stored = {**known}
-    group = _closure(connection, seeds, stored)
+    group = closure(connection, seeds, stored)
     derived = derive(group.values(), click_id=click_id)
     placed = [one._replace(sale=derived.belongs.get(one.id)) for one in group.values()]
     return _Batch(
@@ -277,8 +277,8 @@ def forget(database: Database, *, days: float, dry_run: bool = False) -> int:
             ).all()
             if not page or old is None:
                 return gone
-            seeds = _by_ids(connection, [row.id for row in page])
-            found = groups(_closure(connection, seeds, {}).values())
+            seeds = by_ids(connection, [row.id for row in page])
+            found = groups(closure(connection, seeds, {}).values())
         old_ones = [one for group in found if _newest(group) < before for one in group]
         own = {one.sale for one in old_ones if one.sale}
         empty = _Batch([], [], own)
@@ -289,11 +289,6 @@ def forget(database: Database, *, days: float, dry_run: bool = False) -> int:
                 continue
         gone += len(own)
         after = (page[-1].seen, page[-1].id)
-
-
-def group_of(connection: Connection, ids: Sequence[str]) -> dict[str, Object]:
-    """Return the objects with these ids and all that is joined with them, by id."""
-    return _closure(connection, _by_ids(connection, ids), {})
 
 
 def _newest(group: Sequence[Object]) -> int:
@@ -318,48 +313,6 @@ def _write(
         connection.execute(insert(sales), [sale._asdict() for sale in batch.sales])
     crash_points.reach(WRITTEN)
     return True
-
-
-def _closure(
-    connection: Connection, seeds: Mapping[str, Object], stored: dict[str, Object]
-) -> dict[str, Object]:
-    """Return whole groups: the seeds and all that is joined with them.
-
-    ``stored`` gets what was read from the table; where it differs, the seeds count.
-    """
-    found = dict(seeds)
-    asked: set[tuple[str, str]] = set()
-    fresh = list(found.values())
-    while fresh:
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for name, value in {key for one in fresh for key in keys(one)} - asked:
-            asked.add((name, value))
-            wanted[name].append(value)
-        fresh = []
-        for name, values in wanted.items():
-            ways = [sale_objects.c[name]]
-            if name in (CHARGE, INVOICE):
-                ways.append(sale_objects.c.id)
-            for way in ways:
-                for joined in _select(connection, way, values):
-                    stored.setdefault(joined.id, joined)
-                    if joined.id not in found:
-                        found[joined.id] = joined
-                        fresh.append(joined)
-    return found
-
-
-def _by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Object]:
-    return {one.id: one for one in _select(connection, sale_objects.c.id, ids)}
-
-
-def _select(
-    connection: Connection, column: ColumnElement[Any], values: Collection[str]
-) -> Iterator[Object]:
-    for part in parts(values):
-        statement = select(sale_objects).where(column.in_(part))
-        for row in connection.execute(statement):
-            yield Object(*row)
 
 
 def _delete(connection: Connection, table: Table, ids: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 from typing import Any, NamedTuple
 
-from tracknow_static.relay.receive.event import id_of, text_of, whole_number_of
+from tracknow_static.relay.values import id_of, text_of, whole_number_of
 from tracknow_static.tracknow import SALE_EVENT_TYPES
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from tracknow_static.relay.sales.objects import DISPUTE
-from tracknow_static.relay.sales.report import of_period
+from tracknow_static.relay.sales.verdicts import of_period
 from tracknow_static.relay.store.facts import (
     REVERSED,
     REVERSED_DISPUTE,

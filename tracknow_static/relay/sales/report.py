@@ -23,13 +23,14 @@ from tracknow_static.relay.sales.verdicts import (
     WITH_CLICK_ID,
     corrected_verdict,
     may_be_corrected,
+    of_period,
 )
 from tracknow_static.relay.store.schema import sales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import Connection, Select
 
     from tracknow_static.relay.store.database import Database
 
@@ -244,15 +245,3 @@ def _line(key: str, group: list[Sum]) -> Line:
         refunded=dict(refunded),
         verdicts=dict(sorted(verdicts.items())),
     )
-
-
-def of_period(
-    statement: Select[Any],
-    since: float | None,
-    until: float | None,
-    column: ColumnElement[Any] = sales.c.created,
-) -> Select[Any]:
-    """Return the statement for what a time is in, from ``since`` until before ``until``."""
-    if since is not None:
-        statement = statement.where(column >= since)
-    return statement if until is None else statement.where(column < until)

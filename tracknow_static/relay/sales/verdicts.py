@@ -184,15 +184,24 @@ def _newest(
 
 
 def _restricted(statement: Select[Any], wanted: Wanted) -> Select[Any]:
-    if wanted.since is not None:
-        statement = statement.where(sales.c.created >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(sales.c.created < wanted.until)
+    statement = of_period(statement, wanted.since, wanted.until)
     if wanted.payment_link is not None:
         statement = statement.where(sales.c.payment_link == wanted.payment_link)
     if wanted.reference is not None:
         statement = statement.where(sales.c.reference == wanted.reference)
     return statement
+
+
+def of_period(
+    statement: Select[Any],
+    since: float | None,
+    until: float | None,
+    column: ColumnElement[Any] = sales.c.created,
+) -> Select[Any]:
+    """Return the statement for what a time is in, from ``since`` until before ``until``."""
+    if since is not None:
+        statement = statement.where(column >= since)
+    return statement if until is None else statement.where(column < until)
 
 
 def corrected_verdict(database: Database) -> ColumnElement[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tracknow_static.relay.operate.conditions import conditions, observe
-from tracknow_static.relay.operate.explain import WORDS, detail_of
+from tracknow_static.relay.operate.words import WORDS, detail_of
 from tracknow_static.relay.sales import refunds, verdicts
 from tracknow_static.relay.sales.explain import explain
 from tracknow_static.relay.sales.site import AWAITED
