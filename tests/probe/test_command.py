@@ -66,6 +66,17 @@ def test_a_site_that_does_not_answer() -> None:
     assert "refused" in done.output.lower()
 
 
+def test_a_site_without_a_sitemap(tmp_path: Path) -> None:
+    """It is reported that the start page alone was looked at."""
+    site = build(tmp_path)
+    (site / "sitemap.xml").unlink()
+    with serving("nginx", tmp_path, site, server="error_page 404 /404.html;") as port:
+        done = run(f"http://127.0.0.1:{port}/")
+    assert done.exit_code == 0
+    assert "info TN695" in done.stdout
+    assert "1 page: 1 carries the script as it should" in done.stdout
+
+
 def test_formats_and_severities(tmp_path: Path) -> None:
     """The same finding as annotation, SARIF result and text; its severity decides."""
     site = build(tmp_path)

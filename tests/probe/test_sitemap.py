@@ -80,6 +80,13 @@ def test_robots_name_sitemaps_and_forbid_pages() -> None:
     assert listed({f"{URL}map.xml": sitemap(URL)}, *robots.sitemaps) == [URL]
 
 
+def test_a_mark_before_robots_hides_no_rule() -> None:
+    """Editors of Windows write one (RFC 9309 leaves it to the reader)."""
+    body = "\ufeffUser-agent: *\nDisallow: /private/\n".encode()
+    robots = Robots.of(cast("Client", FakeClient({f"{URL}robots.txt": body})), URL)
+    assert not robots.allows(f"{URL}private/a/")
+
+
 def test_few_pages_are_of_many_shapes() -> None:
     """Fifty posts of a blog do not crowd out the shop."""
     posts = [f"{URL}blog/{number}/" for number in range(50)]

@@ -12,6 +12,7 @@ import jinja2  # noqa: F401 - without the extra the command is not available
 from tracknow_static import exit_codes
 from tracknow_static.edge.files import HOSTS, is_ours, render
 from tracknow_static.flags import with_settings
+from tracknow_static.tracknow import clean
 
 if TYPE_CHECKING:
     from tracknow_static.config import Project
@@ -49,6 +50,6 @@ def edge(project: Project, host: str, folder: Path | None) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.text, encoding="utf-8")
         except OSError as error:
-            click.echo(f"Error: {path}: {error.strerror}", err=True)
+            click.echo(clean(f"Error: {path}: {error.strerror}"), err=True)
             sys.exit(exit_codes.FAILED)
-        click.echo(f"wrote {path}")
+        click.echo(clean(f"wrote {path}"))

@@ -181,6 +181,8 @@ TN693 warning: the time was over before all pages were looked at
     Raise --timeout, or lower --pages.
 TN694 info: pages that the sitemap lists for another host were left out
     If they are this site's, name the address that it is built for: --site-url URL.
+TN695 info: no sitemap lists a page of this site: the start page alone was looked at
+    Publish sitemap.xml, or name the pages: --list FILE.
 TN701 error: route on which the click id is lost
     Use <a href> for it, or see what `tracknow-static check` reports about it.
 TN702 error: route on which something else than the click id changes

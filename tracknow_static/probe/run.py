@@ -104,6 +104,8 @@ class Probe:
         robots = Robots("") if self.ignore_robots else Robots.of(self.client, self.url)
         site = Site(self.url, self.public)
         listed = self.pages or listed_pages(self.client, site, robots.sitemaps)
+        if not listed:
+            self.findings.append(finding("TN695", self.url, 1))
         if site.left_out:
             hosts = ", ".join(host or "no host" for host, _ in site.left_out.most_common(5))
             what = f"{counted(site.left_out.total(), 'page')} of {hosts}"

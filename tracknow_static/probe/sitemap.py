@@ -35,7 +35,7 @@ class Robots:
     def of(cls, client: Client, url: str) -> Robots:
         """Return the rules of a site; one that has none, or does not answer, allows all."""
         answer = client.get(urljoin(url, "/robots.txt"))
-        return cls(answer.body.decode("utf-8", "replace") if answer.status == 200 else "")
+        return cls(answer.body.decode("utf-8-sig", "replace") if answer.status == 200 else "")
 
     def allows(self, url: str) -> bool:
         """Whether the probe may ask for ``url``."""
