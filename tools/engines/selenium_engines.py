@@ -70,6 +70,12 @@ class SeleniumBrowser(Browser):
             self.driver.execute(Command.W3C_CLEAR_ACTIONS)
 
     def _command(self, name: str, *arguments: Any) -> Any:
+        # The library asks three times more when a question is not answered.
+        asks = name in ("url", "tabs", "cookies")
+        with self._patience(SECONDS / 4 if asks else SECONDS):
+            return self._answer(name, *arguments)
+
+    def _answer(self, name: str, *arguments: Any) -> Any:
         driver = self.driver
         match name:
             case "url":
