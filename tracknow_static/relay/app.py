@@ -114,7 +114,9 @@ class Relay:
         self._clock = clock
         self._parts: Parts | None = None
         self._lock = threading.Lock()
-        self._is_locked = self._is_at_rest = True
+        # The thread that forks, and whether it has found SQLite at rest.
+        self._forking = 0
+        self._is_at_rest = False
         self._unusable = False
         _watch_forks(self)
 
@@ -236,16 +238,16 @@ class Relay:
 
     def _before_fork(self) -> None:
         # Nor does a fork meet threads that are being started.
-        self._is_locked = self._lock.acquire(timeout=_FORK_SECONDS)
-        self._is_at_rest = self._is_locked and (
-            self._parts is None or self._parts.ingest.database.rest(_FORK_SECONDS)
-        )
+        if self._lock.acquire(timeout=_FORK_SECONDS):
+            self._forking, parts = threading.get_ident(), self._parts
+            self._is_at_rest = parts is None or parts.ingest.database.rest(_FORK_SECONDS)
 
     def _after_fork(self) -> None:
         """Go on, in the parent."""
-        if self._parts is not None:
-            self._parts.ingest.database.resume()
-        if self._is_locked:
+        if self._forking == threading.get_ident():
+            self._forking = 0
+            if self._parts is not None:
+                self._parts.ingest.database.resume()
             self._lock.release()
 
     def _begin_child(self) -> None:
@@ -255,9 +257,10 @@ class Relay:
             # Never closed here, nor finalised: it belongs to the parent.
             _of_parents.append(parts)
             parts.ingest.database.abandon()
-        if not self._is_at_rest:
+        if not (self._is_at_rest and self._forking == threading.get_ident()):
             self._unusable = True
             log.error("forked while the database was at work: this process stores nothing")
+        self._forking = 0
 
 
 _of_parents: list[Parts] = []
