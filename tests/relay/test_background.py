@@ -9,8 +9,8 @@ import pytest
 
 from tests.events import purchase
 from tests.relay.calls import code, config, post
-from tracknow_static.relay import background, create_application
-from tracknow_static.relay.background import BackgroundThread
+from tracknow_static.relay import background_thread, create_application
+from tracknow_static.relay.background_thread import BackgroundThread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ def test_a_failure_that_nobody_expected_ends_no_thread(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The ledger, or the purge, would otherwise rest until the process is restarted."""
-    monkeypatch.setattr(background, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(background_thread, "PAUSE_SECONDS", 0.0)
     begun: list[int] = []
     again = threading.Event()
 

@@ -8,25 +8,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from tracknow_static.errors import RelayError
+from tracknow_static.relay.background_thread import PAUSE_SECONDS, BackgroundThread
 from tracknow_static.relay.sales.forward import decide
 from tracknow_static.relay.sales.ledger import BATCH, Ledger, forget
 from tracknow_static.relay.store.purge import purge
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.store.database import Database
 
 _log = logging.getLogger(__name__)
-
-# After a failure, so that a log is not filled by a database that is away.
-_PAUSE_SECONDS = 10.0
 
 _FLUSH_SECONDS = 1.0
 # The first one soon, as a process that lives for minutes only has to purge too; then in an hour.
@@ -37,52 +35,6 @@ _POLL_SECONDS = 1.0
 # Events in a second from which on the ledger waits: whoever sends them waits for an answer.
 _BUSY = 100
 _LONGEST_WAIT_SECONDS = 60.0
-
-
-class BackgroundThread:
-    """Runs ``work(stopping)`` in a thread called ``name`` until it is stopped.
-
-    ``work`` returns soon after the event ``stopping`` is set.
-    """
-
-    def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
-        self._name = name
-        self._work = work
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-
-    def start(self) -> None:
-        """Start; does nothing, cheaply, when this process has started it already."""
-        if self._thread is not None:
-            return
-        with self._lock:
-            if self._thread is None:
-                self._stopping = threading.Event()
-                thread = threading.Thread(
-                    target=self._work_on, args=(self._stopping,), name=self._name, daemon=True
-                )
-                thread.start()
-                self._thread = thread
-
-    def _work_on(self, stopping: threading.Event) -> None:
-        """Work, again after a failure that nobody expected: nothing else would begin again."""
-        while not stopping.is_set():
-            try:
-                self._work(stopping)
-            except Exception:  # noqa: BLE001 - the process lives on, without this work
-                _log.exception("%s failed unexpectedly and goes on", self._name)
-                stopping.wait(_PAUSE_SECONDS)
-
-    def stop(self, timeout: float = 5.0) -> bool:
-        """End; return whether the thread ended within ``timeout`` seconds."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._stopping.set()
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
 
 class Housekeeper(BackgroundThread):
@@ -124,7 +76,7 @@ class Housekeeper(BackgroundThread):
             if due:
                 purge_at = time.monotonic() + _PURGE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
             if not self._round(purge=due):
-                stopping.wait(_PAUSE_SECONDS)
+                stopping.wait(PAUSE_SECONDS)
 
     def _round(self, *, purge: bool) -> bool:
         try:
@@ -159,7 +111,7 @@ class Bookkeeper(BackgroundThread):
                 wait = self._round()
             except RelayError as error:
                 _log.warning("the ledger of sales waits: %s", error)
-                wait = _PAUSE_SECONDS
+                wait = PAUSE_SECONDS
         with contextlib.suppress(RelayError):
             self._ledger.release()
 

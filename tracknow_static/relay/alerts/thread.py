@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracknow_static.errors import RelayError
 from tracknow_static.relay.alerts.rounds import Alerts
 from tracknow_static.relay.alerts.send import SECONDS
-from tracknow_static.relay.background import BackgroundThread
+from tracknow_static.relay.background_thread import BackgroundThread
 
 if TYPE_CHECKING:
     from tracknow_static.relay.config import RelayConfig

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracknow_static.errors import AccountError, RelayError
 from tracknow_static.relay.backfill.backfill import Backfill
-from tracknow_static.relay.background import BackgroundThread
+from tracknow_static.relay.background_thread import BackgroundThread
 from tracknow_static.relay.store import queries
 from tracknow_static.relay.store.backfill_state import findings
 

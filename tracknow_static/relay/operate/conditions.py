@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracknow_static.relay.operate.output import duration
 from tracknow_static.relay.receive.response import HINTS
 from tracknow_static.relay.sales.verdicts import without_click_id
-from tracknow_static.relay.store import backfill_state, watch
+from tracknow_static.relay.store import backfill_state, refusals, watch
 from tracknow_static.relay.store.destinations import resume_command
 from tracknow_static.relay.store.model import PAUSED, without_query
 from tracknow_static.tracknow import counted
@@ -134,8 +134,8 @@ def observe(database: Database, config: RelayConfig) -> Observed:
                     most=watch.MOST,
                 )
             ),
-            accepted_at=watch.accepted_at(connection),
-            refused=watch.refused(connection),
+            accepted_at=refusals.accepted_at(connection),
+            refused=refusals.refused(connection),
             held_since=watch.held_since(connection),
             free=database.free_bytes(),
             backfill=backfill_state.load(connection),

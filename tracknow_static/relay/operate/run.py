@@ -26,7 +26,7 @@ from tracknow_static.tracknow import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracknow_static.relay.background import BackgroundThread
+    from tracknow_static.relay.background_thread import BackgroundThread
     from tracknow_static.relay.config import RelayConfig
     from tracknow_static.relay.deliver.dispatcher import Drained
     from tracknow_static.relay.store.database import Database

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam
 
 from tracknow_static.relay import crash_points
-from tracknow_static.relay.store import ledger_state, watch
+from tracknow_static.relay.store import ledger_state
 from tracknow_static.relay.store.model import API, PENDING, WAITING, WEBHOOK, Accepted, NewEvent
+from tracknow_static.relay.store.refusals import note_refusals
 from tracknow_static.relay.store.schema import (
     customer_references,
     deliveries,
@@ -105,7 +106,7 @@ def add_tallies(database: Database, counted: Mapping[tuple[str, str], int]) -> N
 
     def work(connection: Connection) -> None:
         now = database.read_clock(connection)
-        watch.note_refusals(connection, (name for name, _ in counted), now)
+        note_refusals(connection, (name for name, _ in counted), now)
         write_tallies(connection, counted, owner=database.identity, now=now)
 
     database.run(work)

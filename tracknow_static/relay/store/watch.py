@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from tracknow_static.relay.store.destinations import breaker_of
-from tracknow_static.relay.store.facts import note_fact
 from tracknow_static.relay.store.filters import in_state
-from tracknow_static.relay.store.model import WEBHOOK, DestinationStatus, Settled
+from tracknow_static.relay.store.model import DestinationStatus, Settled
 from tracknow_static.relay.store.schema import (
     deliveries,
     destinations,
     events,
-    facts,
     is_leased,
     is_waiting,
-    tallies,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
 
 # Deliveries are counted up to this number.
 MOST = 1000
-# How the names of counters of refused calls begin.
-_REFUSED = "refused:"
 
 
 def is_low(free: int | None, floor: int) -> bool:
@@ -71,43 +66,6 @@ def read_destinations(
             )
         )
     return found
-
-
-def accepted_at(connection: Connection) -> float | None:
-    """Return when Stripe's last call was accepted, a duplicate too; None if no late one was."""
-    latest = (
-        select(events.c.received_at, events.c.source)
-        .order_by(events.c.received_at.desc(), events.c.id.desc())
-        .limit(MOST)
-        .subquery()
-    )
-    pushed = select(func.max(latest.c.received_at)).where(latest.c.source == WEBHOOK)
-    repeated = select(func.max(tallies.c.updated_at)).where(tallies.c.name == "duplicate")
-    times = [connection.execute(statement).scalar() for statement in (pushed, repeated)]
-    return max((at for at in times if at is not None), default=None)
-
-
-def note_refusals(connection: Connection, names: Iterable[str], now: float) -> None:
-    """Note for counters that are counted now when calls began to be refused in a row."""
-    for name in names:
-        if name.startswith(_REFUSED):
-            began = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
-            if began is None or float(began) <= (accepted_at(connection) or 0.0):
-                note_fact(connection, name, str(now))
-
-
-def refused(connection: Connection) -> dict[str, tuple[float, float]]:
-    """Return, by reason, when calls of the webhook began to be refused, and were refused last."""
-    statement = (
-        select(tallies.c.name, func.max(tallies.c.updated_at).label("last"), facts.c.value)
-        .join(facts, facts.c.name == tallies.c.name)
-        .where(tallies.c.name.startswith(_REFUSED))
-        .group_by(tallies.c.name, facts.c.value)
-    )
-    return {
-        row.name.removeprefix(_REFUSED): (float(row.value), row.last)
-        for row in connection.execute(statement)
-    }
 
 
 def held_since(connection: Connection) -> float | None:
