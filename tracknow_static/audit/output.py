@@ -118,16 +118,21 @@ def print_severities(numbers: Mapping[str, int]) -> None:
     click.echo(", ".join(parts) if parts else click.style("nothing to fix", fg="green"))
 
 
+def print_pages(numbers: Mapping[str, int]) -> None:
+    """Print how many pages there are, and how many of each state, without the line's end."""
+    states = [
+        counted(number, one, several)
+        for state, one, several in _STATES
+        if (number := numbers.get(state, 0))
+    ]
+    click.secho(counted(sum(numbers.values()), "page"), bold=True, nl=False)
+    click.echo(f": {', '.join(states)}" if states else "", nl=False)
+
+
 def _summary(audit: SiteAudit) -> None:
     totals = audit.totals
-    pages = sum(totals.pages.values())
-    states = [
-        counted(totals.pages[state], one, several)
-        for state, one, several in _STATES
-        if totals.pages[state]
-    ]
-    click.secho(counted(pages, "page"), bold=True, nl=False)
-    click.echo(f": {', '.join(states)}" if states else "")
+    print_pages(totals.pages)
+    click.echo()
     surfaces = sum(totals.surfaces.values())
     if surfaces:
         lost = counted(totals.lost, "of them loses", "of them lose")

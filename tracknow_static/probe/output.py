@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracknow_static.audit.groups import Groups
-from tracknow_static.audit.output import WRITERS, print_groups, print_severities
+from tracknow_static.audit.output import WRITERS, print_groups, print_pages, print_severities
 from tracknow_static.tracknow import clean, counted
 
 if TYPE_CHECKING:
@@ -59,9 +59,6 @@ def _print_text(probe: Probe, findings: Sequence[Finding], *, verbose: bool) -> 
             click.echo(clean(f"{state:<10} {url}"))
         click.echo()
     print_groups(Groups(findings), lambda group: f"{group.file}{group.aside}")
-    pages, current = len(probe.states), Counter(probe.states.values())["current"]
-    landings = len(probe.traces)
-    click.secho(counted(pages, "page"), bold=True, nl=False)
-    carry = counted(current, "carries the script as it should", "carry the script as they should")
-    click.echo(f": {carry}; {counted(landings, 'landing')} tried")
+    print_pages(Counter(probe.states.values()))
+    click.echo(f"; {counted(len(probe.traces), 'landing')} tried")
     print_severities(Counter[str](finding.severity for finding in findings))
