@@ -8,17 +8,12 @@ import pytest
 
 from tests.browser.shops import ID, REFERENCE, stored
 from tools.demonstration.builds import build_mkdocs
-from tools.demonstration.walk import agree
+from tools.demonstration.walk import SETTLED, agree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.browser.shops import Shop
-
-
-# Whether an element that Material has swapped in stays where it is: pictures above it push it down.
-SETTLED = """return document.querySelector(arguments[0])
-  && [...document.images].every(one => one.complete || one.loading === 'lazy')"""
 
 
 @pytest.fixture(scope="session")

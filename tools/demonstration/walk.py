@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tools.engines.browser import Browser
     from tools.engines.fake_web import FakeWeb, Request
 
+# Whether an element that Material has swapped in stays where it is: pictures above it push it down.
+SETTLED = """return document.querySelector(arguments[0])
+  && [...document.images].every(one => one.complete || one.loading === 'lazy')"""
 _STORED = """const cookie = document.cookie.split('; ').find(item => item.startsWith('tn_click_id='));
 return [cookie || 'no cookie', localStorage.getItem('tn_click_id') || 'nothing']"""
 
@@ -78,7 +81,7 @@ class Visitor:
         if path:
             self.open(path)
         since = len(self.web.requests)
-        self.browser.until("return document.querySelector(arguments[0])", selector)
+        self.browser.until(SETTLED, selector)
         self.browser.click(selector)
         return self._check_payment(since)
 
@@ -182,7 +185,7 @@ def _browse_instantly(visitor: Visitor) -> str:
     visitor.browser.run("window.samePage = true")
     visitor.follow('.md-tabs a[href*="coffees"]', "/coffees/")
     to_huila = 'article a[href$="huila/"]'
-    visitor.browser.until("return document.querySelector(arguments[0])", to_huila)
+    visitor.browser.until(SETTLED, to_huila)
     url = visitor.follow(to_huila, "/coffees/huila/")
     expect(visitor.browser.run("return window.samePage"), "the page was loaded anew")
     visitor.browser.until("return document.querySelector('a.md-button[href*=SAMPLEhuila250]')")
