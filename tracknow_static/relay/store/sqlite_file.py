@@ -93,8 +93,7 @@ class SqliteFile:
             raise StorageError("database_gone", f"{self.path}: it is a folder")
         if not self.path.exists():
             if self._was_there:
-                # A volume may be away for a while: what a new file took would be lost when it is
-                # back.
+                # A volume may be away for a while: what a new file took would be lost later.
                 text = f"{self.path}: the file is gone; bring it back, or restart for a new one"
                 raise StorageError("database_gone", text)
             if not self._create:
@@ -241,8 +240,7 @@ class SqliteFile:
     def rest(self, seconds: float) -> bool:
         """Let no use begin until :meth:`resume`; return whether all ended within the seconds.
 
-        A fork copies the locks within SQLite as they are, and nobody opens in the child what a
-        thread held.
+        A fork copies the locks within SQLite as they are: nobody would open them in the child.
         """
         with self._users_change:
             self._rests = True
@@ -318,9 +316,6 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        if fcntl is None:  # pragma: no cover - Windows
-            yield
-            return
         handle = self._open_lock_file()
         if handle is None:
             yield
@@ -342,15 +337,15 @@ class SqliteFile:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 if time.monotonic() > end:
-                    text = (
-                        f"{self.path}: another process has been writing for {PATIENCE_SECONDS:g} s"
-                    )
-                    raise StorageError("database_locked", text) from None
+                    reason = f"another process has been writing for {PATIENCE_SECONDS:g} s"
+                    raise StorageError("database_locked", f"{self.path}: {reason}") from None
                 time.sleep(0.02)
             else:
                 return
 
     def _open_lock_file(self) -> int | None:
+        if fcntl is None:  # pragma: no cover - Windows
+            return None
         if self._lock_file is None:
             name = self.path.with_name(self.path.name + "-turn")
             try:
