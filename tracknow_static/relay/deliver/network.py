@@ -29,9 +29,6 @@ import httpcore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# An answer's head and the part of its body that is read need less. Interim answers (100, 103) have
-# no limit of their own, and a flood of them takes the processor from everything else.
-_LONGEST_ANSWER = 256 * 1024
 # How many of a name's addresses an error lists: a name server can give hundreds.
 _LISTED = 3
 
@@ -196,11 +193,13 @@ class GuardedBackend(httpcore.NetworkBackend):
     """Connects to allowed addresses only, and keeps every step within ``deadline``.
 
     One backend serves one thread; ``deadline`` (``time.monotonic``) is set before each request.
-    ``received`` counts the bytes that have arrived; ``abort`` may be called by another thread.
+    ``received`` counts the bytes that have arrived, and is set to 0 before each exchange;
+    ``most`` limits it. ``abort`` may be called by another thread.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, most: float = math.inf) -> None:
         self._network = network
+        self.most = most
         self._socket: socket.socket | None = None
         self.deadline = math.inf
         self.received = 0
@@ -269,7 +268,7 @@ class _TimedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         data = self._stream.read(max_bytes, self._backend.left())
         self._backend.received += len(data)
-        if self._backend.received > _LONGEST_ANSWER:
+        if self._backend.received > self._backend.most:
             raise NetworkError("protocol", "the answer does not end")
         return data
 

@@ -53,6 +53,9 @@ BODY_SECONDS = 2.0
 # Servers close idle connections after 5 seconds (Node, Apache, uvicorn) and more (nginx): leave
 # before them, as a request that meets the closing costs another one.
 _KEEPALIVE_SECONDS = 4.0
+# An answer's head and the part of its body that is read need less. Interim answers (100, 103) have
+# no limit of their own, and a flood of them takes the processor from everything else.
+_LONGEST_ANSWER = 256 * 1024
 
 # What ends the reading of a body.
 _BROKEN = (NetworkError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
@@ -68,7 +71,7 @@ class Sender:
     def __init__(self, destination: str, network: Network) -> None:
         self._url = httpcore.URL(destination)
         self._network = network
-        self._backend = GuardedBackend(network)
+        self._backend = GuardedBackend(network, most=_LONGEST_ANSWER)
         self._host = _host_header(self._url)
         self._connection: httpcore.HTTPConnection | None = None
         self._aborted = False
