@@ -218,10 +218,14 @@ def _end(relay: Relay, grace: float) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Stop when the main process is killed, instead of serving on without it."""
+    """End when the main process is killed, instead of serving on without it.
+
+    By the same signal: granian's way to stop can hang in a worker that has just begun, and nobody
+    would be left to end it. What was in flight is sent again.
+    """
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL)
