@@ -13,7 +13,14 @@ import pytest
 import zstandard
 
 from tests.servers import free_port, serving
-from tracknow_static.probe.client import BODY_LIMIT, MOST_HOPS, USER_AGENT, Client, decoded
+from tracknow_static.probe.client import (
+    BODY_LIMIT,
+    MOST_HOPS,
+    PAYMENT_PAGE,
+    USER_AGENT,
+    Client,
+    decoded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +111,26 @@ def test_a_redirect_to_another_scheme_is_not_followed() -> None:
         got = client.get(f"http://{place}/")
     assert got.problem == "a redirect to another scheme"
     assert got.body == b""
+
+
+def test_no_payment_page_is_asked_for() -> None:
+    """The redirect to it is shown, and ends there."""
+    asked: list[str] = []
+    pay = "http://buy.stripe.com/abc"
+    note = answer(302, Location=pay)
+
+    def noting(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.headers["Host"])
+        note(handler)
+
+    with (
+        host(noting) as place,
+        Client(seconds=100, resolve={"shop.example": place, "buy.stripe.com": place}) as client,
+    ):
+        got = client.get("http://shop.example/pay")
+    assert got.problem == PAYMENT_PAGE
+    assert [hop.to for hop in got.hops] == [pay]
+    assert asked == ["shop.example"]
 
 
 @pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])

@@ -88,6 +88,12 @@ CASES = [
     ),
     Case(
         "nginx",
+        "redirect to a payment page",
+        _NGINX + "location = /blog/one.html { return 302 https://buy.stripe.com/abc; }",
+        {"TN425": "302 → https://buy.stripe.com/abc (a payment page"},
+    ),
+    Case(
+        "nginx",
         "redirect renames the parameter",
         _NGINX + "location = /guide { return 302 /guide/?ref=$arg_click_id; }",
         {"TN601": "renamed to 'ref' by 302"},

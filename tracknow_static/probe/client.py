@@ -18,10 +18,12 @@ import httpx
 import zstandard
 
 from tracknow_static import __version__
+from tracknow_static.page.links import is_payment_url
 from tracknow_static.page.process import looks_like_page
+from tracknow_static.tracknow import PAYMENT_HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 USER_AGENT = f"tracknow-static/{__version__} (probe; run by the site's owner)"
 # What a browser sends for a page, so that a host answers as it answers a browser.
@@ -30,6 +32,8 @@ _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 MOST_HOPS = 10
 BODY_LIMIT = 2_000_000  # bytes after decoding: the script is at the beginning of a page
 _REQUEST_SECONDS = 15.0
+# The problem of an answer whose redirect leads to one.
+PAYMENT_PAGE = "(a payment page; not asked for)"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -78,6 +82,7 @@ class Client:
     """
 
     def __init__(self, *, seconds: float, resolve: Mapping[str, str] | None = None) -> None:
+        self.payment_hosts: Collection[str] = PAYMENT_HOSTS
         self._end = time.monotonic() + seconds
         self._resolve = dict(resolve or {})
         self._sockets: list[socket.socket] = []
@@ -117,7 +122,7 @@ class Client:
         return time.monotonic() >= self._end
 
     def get(self, url: str, *, encoding: str = "identity", **headers: str) -> Answer:
-        """Ask for ``url`` and follow its redirects as a browser does."""
+        """Ask for ``url`` and follow its redirects as a browser does, but to no payment page."""
         hops: list[Hop] = []
         while True:
             answer = self._get(url, {"Accept-Encoding": encoding, **headers})
@@ -131,6 +136,9 @@ class Client:
                 break
             if urlsplit(to).scheme not in ("http", "https"):
                 answer = Answer(to, problem="a redirect to another scheme")
+                break
+            if is_payment_url(to, self.payment_hosts):
+                url, answer = to, Answer(to, problem=PAYMENT_PAGE)
                 break
             if len(hops) > MOST_HOPS:
                 answer = Answer(to, problem=f"more than {MOST_HOPS} redirects")

@@ -15,7 +15,7 @@ from tracknow_static.browser.compose import compose
 from tracknow_static.manifest import NAME, parse
 from tracknow_static.page.findings import Finding, finding
 from tracknow_static.page.process import PageProcessor, looks_like_page
-from tracknow_static.probe.client import followed
+from tracknow_static.probe.client import PAYMENT_PAGE, followed
 from tracknow_static.probe.page import (
     judge_cookies,
     judge_encodings,
@@ -96,6 +96,7 @@ class Probe:
 
     def run(self) -> None:
         """Probe everything; the results are in ``findings``, ``traces`` and ``states``."""
+        self.client.payment_hosts = self._auditor.hosts
         start = self.client.get(with_id(self.url, self.settings.param))
         if start.problem or not start.is_page or start.status >= 400:
             what = start.problem or f"status {start.status}, {start.media_type or 'no type'}"
@@ -172,6 +173,9 @@ class Probe:
     ) -> list[Finding]:
         if self.client.is_over:
             return []  # reported for all at the end
+        if answer.problem == PAYMENT_PAGE:
+            fix = "Link to the payment page itself."
+            return [finding("TN425", url, 1, shown(answer), fix=fix)]
         what = f"{answer.problem}: {shown(answer)}"
         # A name or a scheme that nobody answers on loses nobody; a broken redirect does.
         if answer.hops:

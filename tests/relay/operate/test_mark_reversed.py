@@ -106,6 +106,8 @@ def test_undo_lists_it_again(either: dict[str, str]) -> None:
         assert run(either, "mark-reversed", "--undo", "cs_part").stdout == text
     run(either, "mark-reversed", "--undo", "ch_disputed")
     assert listed(either) == BOTH
+    nothing = run(either, "mark-reversed", "--undo", "ch_good", code=1)
+    assert (nothing.stdout, nothing.stderr) == ("", "No refund or dispute has the id 'ch_good'.\n")
 
 
 @pytest.mark.parametrize("wanted", ["ch_none", "cs_good", "\x1b[2J"])

@@ -105,3 +105,24 @@ def test_suggested_commands_have_the_same_file(sqlite_url: str, tmp_path: Path) 
     nothing = dict.fromkeys(environment(sqlite_url))
     text = run(nothing, "--env-file", str(file), "status").output  # type: ignore[arg-type]
     assert f"`tracknow-relay --env-file {shlex.quote(str(file))} resume {DESTINATION}`" in text
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("show", "evt_\udcff"),
+        ("explain", "ch_\udcff"),
+        ("mark-reversed", "ch_\udcff"),
+        ("replay", "evt_\udcff", "--dry-run"),
+        ("list", "--reference", "a\udcff"),
+        ("sales", "--reference", "a\udcff"),
+        ("purge", "--customer", "cus_\udcff"),
+    ],
+    ids=lambda args: str(args[0]),
+)
+def test_an_argument_that_is_not_utf_8(either: dict[str, str], args: tuple[str, ...]) -> None:
+    """No database can be asked for it, which is an error and no traceback."""
+    assert (
+        run(either, *args, code=2).stderr
+        == "Error: An argument is not UTF-8. Accepted: text in UTF-8.\n"
+    )

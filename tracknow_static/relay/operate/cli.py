@@ -198,6 +198,9 @@ def opened(
             if not whole:
                 stack.close()
             yield database
+    except UnicodeEncodeError:
+        # No database can be asked for it; what is stored has been checked.
+        raise SettingsError(["An argument is not UTF-8. Accepted: text in UTF-8."]) from None
     except StorageError as error:
         if error.code in _OF_THE_FILE and database.path and str(database.path) not in str(error):
             raise StorageError(error.code, f"{database.path}: {error}") from error.__cause__

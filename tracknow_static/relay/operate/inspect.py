@@ -98,6 +98,8 @@ def list_(
                 cursor=cursor,
                 newest=newest,
             )
+        except UnicodeEncodeError:
+            raise
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
         paused = destinations.paused(database)

@@ -86,6 +86,8 @@ def sales(
         try:
             wanted = Wanted(verdicts=chosen, **given)
             page = verdicts.find(database, wanted, limit=limit, cursor=cursor)
+        except UnicodeEncodeError:
+            raise
         except ValueError as error:
             raise SettingsError([f"--after: {error}"]) from None
         unfinished = verdicts.unfinished(database, config.click_id_pattern)

@@ -126,7 +126,7 @@ def newest(
 def mark_reversed(database: Database, ids: Collection[str], *, undo: bool = False) -> Marked:
     """Mark what went back of charges or sales until now as reversed; ``undo`` removes the marks.
 
-    An id is unknown that is not to be reversed, or with ``undo`` that is no sale with a charge.
+    An id is unknown that is not to be reversed, and with ``undo`` was not marked either.
     """
 
     def work(connection: Connection) -> list[Refund]:
@@ -153,9 +153,10 @@ def _by_ids(connection: Connection, ids: Collection[str], *, marked: bool) -> li
         statement = select(*_COLUMNS).where(
             sales.c.charge.is_not(None), or_(sales.c.id.in_(part), sales.c.charge.in_(part))
         )
-        if not marked:
-            statement = statement.where(sales.c.verdict.in_(_TO_REVERSE))
-        found += [Refund(*row) for row in connection.execute(statement)]
+        wanted = [sales.c.verdict.in_(_TO_REVERSE)]
+        if marked:
+            wanted.append(_noted(REVERSED).is_not(None))
+        found += [Refund(*row) for row in connection.execute(statement.where(or_(*wanted)))]
     return found
 
 
