@@ -235,7 +235,13 @@ class _Markup(HTMLParser):
 
 @pytest.mark.parametrize(
     "name",
-    ['"><script>alert(1)</script>', "' onclick='x", "a/../../b?c#d", "\u202e\u2028 x", "{{7*7}}"],
+    [
+        '"><script>alert(1)</script>',
+        "' onclick='x",
+        "a/../../b?c#d",
+        "\u202e\u2028 x",
+        "{{7777*7777}}",
+    ],
 )
 def test_ids_from_outside_are_text(sqlite_url: str, name: str) -> None:
     """Ids, click ids and links of an event are shown as they are; each sale's link leads to it."""
@@ -259,7 +265,7 @@ def test_ids_from_outside_are_text(sqlite_url: str, name: str) -> None:
         tree = shown(made, target)
         (link, *_) = tree.xpath("//tbody//a/@href")
         assert link.endswith(quote(f"cs_{name}", safe="")), target
-        assert "49" not in words(tree, "//tbody")[0]
+        assert "60481729" not in words(tree, "//tbody")[0]
     status, _, text = get(
         made, "/status", PATH_INFO=f"/status/sales/cs_{name}".encode().decode("latin-1")
     )
