@@ -155,7 +155,7 @@ class Browser(ABC):
     def _repeated(self, what: str, function: Callable[[], Any], seconds: float = SECONDS) -> Any:
         """Call a function in the sandbox until it returns something true; return that.
 
-        Raises ``AssertionError`` after so many seconds.
+        Raises ``AssertionError`` when that takes longer than ``seconds``.
         """
         end = time.monotonic() + seconds
         pause = 0.01
